@@ -1,0 +1,1 @@
+"""How fast tfkm is, against the machine's limits and against its rivals. See README.md."""

@@ -1,0 +1,48 @@
+"""All that is run on this code: `nox -l` lists it, `nox -s NAME` does it in its own environment."""
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests"]
+
+GROUPS = nox.project.dependency_groups
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, group: str, *extras: str) -> None:
+    """The package as a user gets it, with these extras, and a dependency group."""
+    session.install(f".[{','.join(('cpu', *extras))}]", *GROUPS(PROJECT, group))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite and the examples in the docstrings."""
+    install(session, "test", "files", "plot", "datasets")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff and mypy. The direction of imports is a test, tests/test_layers.py."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Benchmarks beside scikit-learn, then the report: benchmarks/out/report.html and .md."""
+    install(session, "bench")
+    json = "benchmarks/out/bench.json"
+    session.run("pytest", "benchmarks", f"--benchmark-json={json}", *session.posargs)
+    session.run("python", "-m", "benchmarks.report", json, "-o", "benchmarks/out")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job, on digits that ship with scikit-learn; `-- --data FILE.npz` for MNIST."""
+    install(session, "lint")
+    session.run("python", "-m", "tfkm.examples.mnist", *(session.posargs or ["--data", "digits"]))

@@ -1,0 +1,61 @@
+"""The choice of a backend: a named one runs or raises, and the reason is told."""
+
+import numpy as np
+import pytest
+
+import tfkm
+from tfkm.ops import backends, xla
+
+
+@pytest.fixture
+def broken_xla(monkeypatch):
+    def fail(points, centroids):
+        raise NotImplementedError("no XLA in this build\nand a second line")
+
+    monkeypatch.setattr(xla, "assign", fail)
+    backends._why_not.cache_clear()
+    yield
+    backends._why_not.cache_clear()
+
+
+def test_all_are_usable_here():
+    assert {name: state.usable for name, state in tfkm.backends().items()} == {
+        "xla": True,
+        "reference": True,
+    }
+
+
+def test_a_broken_backend_tells_why(broken_xla):
+    state = tfkm.backends()["xla"]
+    assert not state.usable and state.why == "NotImplementedError: no XLA in this build"
+
+
+def test_a_named_one_never_falls_back(broken_xla):
+    with pytest.raises(RuntimeError, match="'xla' cannot be used here: .*no XLA in this build"):
+        tfkm.assign([[0.0]], [[1.0]], backend="xla")
+
+
+def test_none_takes_the_next(broken_xla):
+    assert backends.select(None).__name__ == "tfkm.ops.reference"
+    np.testing.assert_array_equal(tfkm.assign([[0.0]], [[1.0]]).labels, [0])
+
+
+def test_none_takes_the_fastest():
+    assert backends.select(None) is xla
+
+
+def test_a_wrong_answer_makes_it_unusable(monkeypatch):
+    monkeypatch.setattr(
+        xla, "assign", lambda points, _: tfkm.Assignment(np_tensor([1, 1, 1]), None)
+    )
+    backends._why_not.cache_clear()
+    try:
+        assert "self-check gave labels [1, 1, 1]" in tfkm.backends()["xla"].why
+    finally:
+        backends._why_not.cache_clear()
+
+
+def np_tensor(values):
+    import tensorflow as tf
+
+    return tf.constant(values)

@@ -1,0 +1,254 @@
+"""KMeans: scikit-learn's contract, by its own checks and by what its users do."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from sklearn.base import clone
+from sklearn.cluster import KMeans as Rival
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import tfkm
+from tfkm import KMeans
+from tfkm.testing import noise, weighted
+
+DIGITS = load_digits().data
+
+# scikit-learn expects the same of its own KMeans: with weights, the random draws of seeding differ
+# from those for repeated points (scikit-learn issue 16298).
+EXPECTED_FAILURES = {
+    "check_sample_weight_equivalence_on_dense_data": "draws differ for weights and repetitions",
+}
+
+
+@parametrize_with_checks([KMeans()], expected_failed_checks=lambda _: EXPECTED_FAILURES)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+def test_has_scikit_learns_parameters():
+    mine, theirs = KMeans().get_params(), Rival().get_params()
+    assert mine.pop("backend") is None
+    assert mine == theirs
+
+
+@pytest.fixture(params=[np.float32, np.float64, np.uint8, np.float16, np.int64])
+def digits(request):
+    return DIGITS.astype(request.param)
+
+
+def test_predict_and_score_are_those_of_the_fit(backend, digits):
+    model = KMeans(10, random_state=0, backend=backend).fit(digits)
+    np.testing.assert_array_equal(model.predict(digits), model.labels_)
+    assert model.score(digits) == -model.inertia_
+    wide = digits.dtype in (np.float64, np.int64)
+    assert model.cluster_centers_.dtype == (np.float64 if wide else np.float32)
+    assert model.labels_.dtype == np.int32 and isinstance(model.inertia_, float)
+    assert model.n_features_in_ == 64 and 1 < model.n_iter_ <= 300
+
+
+def test_predict_is_the_same_far_from_the_origin(backend):
+    """scikit-learn's own predict differs from its labels_ for 27 % of such points."""
+    points = noise(2000, 1, 16, offset=1e3).points
+    points[::2, 0] += 1
+    model = KMeans(8, random_state=0, backend=backend).fit(points)
+    np.testing.assert_array_equal(model.predict(points), model.labels_)
+    np.testing.assert_array_equal(model.transform(points).argmin(1), model.labels_)
+    assert model.score(points) == -model.inertia_
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_transform_is_the_distance(backend, dtype):
+    points = DIGITS[:300].astype(dtype)
+    model = KMeans(5, random_state=0, backend=backend)
+    distances = model.fit_transform(points)
+    exact = np.linalg.norm(points[:, None] - model.cluster_centers_.astype(float), axis=2)
+    assert distances.dtype == dtype
+    np.testing.assert_allclose(distances, exact, rtol=1e-5 if dtype == np.float32 else 1e-12)
+
+
+def test_tensor_in_tensor_out(backend):
+    points = tf.constant(DIGITS, tf.float32)
+    model = KMeans(10, random_state=0, backend=backend)
+    labels = model.fit_predict(points)
+    assert isinstance(labels, tf.Tensor) and isinstance(model.labels_, np.ndarray)
+    for got, expected in [
+        (model.predict(points), model.labels_),
+        (model.transform(points), model.transform(points.numpy())),
+    ]:
+        assert isinstance(got, tf.Tensor)
+        np.testing.assert_array_equal(got, expected)
+    assert isinstance(model.predict(points.numpy()), np.ndarray)
+    assert model.score(points) == -model.inertia_
+    in_graph = tf.function(model.predict, input_signature=[tf.TensorSpec([None, 64])])
+    np.testing.assert_array_equal(in_graph(points[:9]), model.labels_[:9])
+
+
+def test_tensor_of_other_width_or_dtype_is_refused():
+    model = KMeans(3, random_state=0).fit(DIGITS)
+    with pytest.raises(ValueError, match="X has 3 features, but KMeans is expecting 64 features"):
+        model.predict(tf.zeros([2, 3]))
+    with pytest.raises(ValueError, match="X: shape"):
+        model.predict(tf.zeros([64]))
+    with pytest.raises(TypeError, match="X: dtype complex64"):
+        model.predict(tf.zeros([2, 64], tf.complex64))
+    assert model.predict(tf.zeros([2, 64], tf.int64)).shape == (2,)
+
+
+def test_frame(backend):
+    frame = pd.DataFrame(DIGITS[:, :3], columns=["a", "b", "c"])
+    model = KMeans(4, random_state=0, backend=backend).fit(frame)
+    assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(model.predict(frame), model.labels_)
+    with pytest.warns(UserWarning, match="feature names"):
+        model.predict(frame.to_numpy())
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[["c", "b", "a"]])
+    named = model.set_output(transform="pandas").transform(frame)
+    assert named.columns.tolist() == [f"kmeans{i}" for i in range(4)]
+
+
+def test_clone_and_pickle(backend):
+    model = KMeans(10, init="random", n_init=2, random_state=3, backend=backend).fit(DIGITS)
+    assert clone(model).get_params() == model.get_params()
+    assert not hasattr(clone(model), "labels_")
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(DIGITS), model.labels_)
+
+
+def test_in_a_pipeline_and_a_grid_search():
+    pipeline = make_pipeline(StandardScaler(), KMeans(10, random_state=0))
+    assert pipeline.fit_predict(DIGITS).shape == (1797,)
+    search = GridSearchCV(KMeans(random_state=0), {"n_clusters": [2, 9]}, cv=2).fit(DIGITS)
+    assert search.best_params_ == {"n_clusters": 9}
+
+
+def test_callable_init_gets_x():
+    def first_rows(X, n_clusters, random_state):
+        assert X.shape == (1797, 64)
+        return X[:n_clusters]
+
+    model = KMeans(5, init=first_rows, n_init=1, max_iter=3).fit(DIGITS)
+    same = KMeans(5, init=DIGITS[:5], max_iter=3).fit(DIGITS)
+    np.testing.assert_array_equal(model.cluster_centers_, same.cluster_centers_)
+
+
+def test_sample_weight(backend):
+    points, _, weights = weighted(1000, 1, 3)
+    init = points[np.argsort(-weights)[:5]]
+    model = KMeans(5, init=init, backend=backend).fit(points, sample_weight=weights)
+    rival = Rival(5, init=init, n_init=1).fit(points.astype(float), sample_weight=weights)
+    np.testing.assert_allclose(model.cluster_centers_, rival.cluster_centers_, rtol=1e-3, atol=1e-3)
+    assert model.inertia_ == pytest.approx(rival.inertia_, rel=1e-4)
+    assert model.score(points, sample_weight=weights) == -model.inertia_
+
+
+def test_quality_is_scikit_learns():
+    """The best of ten seeds each; greedy k-means++ on both sides."""
+    mine = min(KMeans(10, random_state=s).fit(DIGITS).inertia_ for s in range(10))
+    theirs = min(Rival(10, random_state=s).fit(DIGITS).inertia_ for s in range(10))
+    assert mine <= 1.002 * theirs
+
+
+def test_warns_of_fewer_distinct_points():
+    points = np.repeat(np.eye(3), 5, axis=0)
+    with pytest.warns(ConvergenceWarning, match=r"distinct clusters \(3\) found smaller than n_cl"):
+        KMeans(5, random_state=0).fit(points)
+
+
+def test_verbose_prints_every_pass(capsys):
+    model = KMeans(3, random_state=0, verbose=1).fit(DIGITS)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Start 0, iteration 1, inertia ")
+    assert len(lines) == model.n_iter_ + 1 and lines[-1].startswith("Stopped after")
+
+
+def test_copy_x_false_gives_the_same(tmp_path):
+    np.save(tmp_path / "x.npy", DIGITS)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    one = KMeans(10, random_state=0).fit(DIGITS)
+    other = KMeans(10, random_state=0, copy_x=False).fit(mapped)
+    np.testing.assert_array_equal(one.cluster_centers_, other.cluster_centers_)
+    np.testing.assert_array_equal(other.predict(mapped), one.labels_)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(algorithm="elkan"), "algorithm: 'elkan'; allowed is 'lloyd'"),
+        (dict(n_clusters=0), "n_clusters: 0"),
+        (dict(n_clusters=2000), "n_clusters: 2000 is more than the 1797 points"),
+        (dict(init="forgy"), "init: 'forgy'"),
+        (dict(backend="cuda"), "backend: 'cuda'"),
+        (dict(tol=-1.0), "tol: -1.0"),
+    ],
+)
+def test_bad_parameters(options, message):
+    with pytest.raises(ValueError, match=message):
+        KMeans(**options).fit(DIGITS)
+
+
+@pytest.mark.parametrize(
+    "X, message",
+    [
+        (np.where(DIGITS == 16, np.nan, DIGITS), "NaN"),
+        (np.where(DIGITS == 16, np.inf, DIGITS), "infinity"),
+        (DIGITS.astype(np.float32) * np.float32(1e30), "overflows"),
+        (DIGITS[0], "1D array"),
+        (DIGITS[None], "dim 3"),
+        (DIGITS[:0], "0 sample"),
+    ],
+    ids=["NaN", "infinity", "overflow", "rank 1", "rank 3", "empty"],
+)
+def test_bad_points_change_nothing(backend, X, message):
+    digits = DIGITS.astype(np.float32)
+    model = KMeans(3, random_state=0, backend=backend).fit(digits)
+    before = model.cluster_centers_.copy()
+    with pytest.raises(ValueError, match=message):
+        model.fit(X)
+    with pytest.raises(ValueError, match=message):
+        model.predict(X)
+    np.testing.assert_array_equal(model.cluster_centers_, before)
+    np.testing.assert_array_equal(model.predict(digits), model.labels_)
+
+
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        (-np.ones(1797), r"sample_weight\[0\] is -1.0"),
+        (np.zeros(1797), "at least one (non-zero|must be positive)"),
+        (np.full(1797, np.nan), "NaN"),
+        (np.ones(3), "sample_weight"),
+    ],
+)
+def test_bad_weights(weights, message):
+    with pytest.raises(ValueError, match=message):
+        KMeans(3).fit(DIGITS, sample_weight=weights)
+
+
+def test_not_fitted():
+    with pytest.raises(NotFittedError):
+        KMeans().predict(DIGITS)
+
+
+def test_a_named_backend_is_used(monkeypatch):
+    from tfkm.ops import reference
+
+    def fail(*_):
+        raise AssertionError("the reference was called")
+
+    monkeypatch.setattr(reference, "accumulate", fail)
+    KMeans(3, random_state=0, backend="xla").fit(DIGITS)
+    with pytest.raises(AssertionError, match="the reference was called"):
+        KMeans(3, random_state=0, backend="reference").fit(DIGITS)
+
+
+def test_public_names():
+    assert {"KMeans", "kmeans", "assign", "accumulate", "backends"} <= set(dir(tfkm))

@@ -1,0 +1,68 @@
+"""Imports point one way: estimators → lloyd → seeding, update → ops → a backend → exact, types."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "tfkm"
+
+# What each module may import of the package. A new module has to be given its place here.
+MAY_IMPORT = {
+    "types": set(),
+    "exact": set(),
+    "ops.validate": set(),
+    "ops.reference": {"types", "exact", "ops.validate"},
+    "ops.xla_kernels": {"types", "exact", "ops.validate"},
+    "ops.xla": {"types", "exact", "ops.xla_kernels"},
+    "ops.backends": set(),
+    "ops": {"types", "exact", "ops.backends", "ops.validate"},
+    "points": {"ops", "ops.validate"},
+    "seeding": {"ops", "ops.validate", "points"},
+    "update": {"types"},
+    "lloyd": {"types", "exact", "ops", "ops.backends", "ops.validate", "points", "seeding",
+              "update"},
+    "estimators.kmeans": {"types", "ops", "ops.validate", "points", "lloyd"},
+    "estimators": {"estimators.kmeans"},
+    "": {"types", "ops", "ops.backends", "lloyd", "estimators"},
+    "testing": {"types"},
+    "datasets": set(),
+    "files": set(),
+    "cli": {"", "files"},
+    "__main__": {"cli"},
+    "examples": set(),
+    "examples.mnist": {"", "files", "datasets"},
+}  # fmt: skip
+
+
+def name_of(path: Path) -> str:
+    return (
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+    )
+
+
+MODULES = {name_of(path): path for path in ROOT.rglob("*.py")}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules of the package that this file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {n if n.removeprefix("tfkm.") in MODULES else node.module for n in names}
+    found = {name for name in found if name == "tfkm" or name.startswith("tfkm.")}
+    return {name.removeprefix("tfkm").removeprefix(".") for name in found}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_only_what_lies_below(module):
+    assert module in MAY_IMPORT, "a new module: give it a place in MAY_IMPORT"
+    assert imports_of(MODULES[module]) <= MAY_IMPORT[module]
+
+
+def test_no_module_is_forgotten():
+    assert set(MAY_IMPORT) <= set(MODULES), "MAY_IMPORT names a module that is gone"

@@ -1,0 +1,224 @@
+"""lloyd: the loop ends as it says, repeats to the bit, and its parts belong together."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.cluster import KMeans as Rival
+from sklearn.datasets import load_digits
+
+import tfkm
+from tfkm import points as points_module
+from tfkm.ops import xla
+from tfkm.testing import noise, two_far_groups, weighted
+from tfkm.types import Status
+
+from .test_xla import SMALL_TILES
+
+DIGITS = load_digits().data
+
+
+def same(a: tfkm.Result, b: tfkm.Result) -> bool:
+    return (
+        np.array_equal(a.centroids, b.centroids)
+        and np.array_equal(a.labels, b.labels)
+        and a[2:] == b[2:]
+    )
+
+
+def belongs_together(result: tfkm.Result, points, weights=None, backend=None) -> None:
+    assignment, statistics = tfkm.accumulate(points, result.centroids, weights, backend=backend)
+    np.testing.assert_array_equal(result.labels, assignment.labels)
+    assert result.inertia == pytest.approx(float(statistics.inertia), rel=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_repeats_to_the_bit_in_any_blocks_and_tiles(monkeypatch, backend, dtype):
+    points = DIGITS.astype(dtype)
+    expected = tfkm.kmeans(points, 10, random_state=0, backend=backend)
+    assert same(expected, tfkm.kmeans(points, 10, random_state=0, backend=backend))
+    belongs_together(expected, points, backend=backend)
+    monkeypatch.setattr(points_module, "_COPY_BYTES", 9999)
+    monkeypatch.setitem(xla.TUNING, "CPU", SMALL_TILES._replace(block_rows=(256, 256)))
+    assert same(expected, tfkm.kmeans(points, 10, random_state=0, backend=backend, copy=False))
+
+
+def test_threads_are_invisible():
+    """One process with one thread, one with four."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, hashlib, numpy as np, tensorflow as tf, tfkm\n"
+        "from sklearn.datasets import load_digits\n"
+        "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))\n"
+        "tf.config.threading.set_inter_op_parallelism_threads(int(sys.argv[1]))\n"
+        "x = np.tile(load_digits().data, (20, 1)).astype(np.float32)\n"
+        "r = tfkm.kmeans(x, 32, random_state=0, max_iter=5)\n"
+        "h = hashlib.sha256(r.centroids.numpy().tobytes() + r.labels.numpy().tobytes())\n"
+        "print(h.hexdigest(), r.inertia)\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code, threads], capture_output=True, text=True, check=True
+        ).stdout
+        for threads in ("1", "4")
+    }
+    assert len(outputs) == 1
+
+
+def test_one_step_equals_scikit_learns(backend):
+    points, init, _ = noise(3000, 9, 5, np.float64)
+    mine = tfkm.kmeans(points, 9, init=init, max_iter=1, backend=backend)
+    rival = Rival(9, init=init, max_iter=1, n_init=1).fit(points)
+    np.testing.assert_allclose(mine.centroids, rival.cluster_centers_, rtol=1e-9)
+    np.testing.assert_array_equal(mine.labels, rival.labels_)
+    assert mine.inertia == pytest.approx(rival.inertia_, rel=1e-9)
+
+
+@pytest.mark.parametrize("tol", [0, 1e-4, 1e-2])
+def test_stops_where_scikit_learn_does(backend, tol):
+    rng = np.random.default_rng(0)
+    centers = rng.uniform(-10, 10, (6, 4))
+    points = centers[rng.integers(0, 6, 2000)] + rng.standard_normal((2000, 4))
+    init = points[:6]
+    mine = tfkm.kmeans(points, 6, init=init, tol=tol, backend=backend)
+    rival = Rival(6, init=init, tol=tol, n_init=1).fit(points)
+    assert mine.n_iter == rival.n_iter_
+    assert mine.inertia == pytest.approx(rival.inertia_, rel=1e-9)
+
+
+def test_inertia_never_rises(backend):
+    seen = []
+    tfkm.kmeans(DIGITS, 10, init="random", n_init=3, tol=0, on_pass=seen.append, backend=backend)
+    assert {p.start for p in seen} == {0, 1, 2}
+    for start in range(3):
+        inertia = [p.inertia for p in seen if p.start == start]
+        assert [p.iteration for p in seen if p.start == start] == list(range(1, len(inertia) + 1))
+        assert all(b <= a for a, b in zip(inertia, inertia[1:], strict=False))
+
+
+def test_status_tells_why_it_ended(backend):
+    ended = {
+        tfkm.kmeans(DIGITS, 10, random_state=0, backend=backend, **options).status
+        for options in (dict(tol=0), dict(tol=10.0), dict(max_iter=1))
+    }
+    assert ended == set(Status)
+
+
+def test_result_at_max_iter_belongs_together(backend):
+    result = tfkm.kmeans(DIGITS, 10, random_state=0, max_iter=2, backend=backend)
+    assert result.n_iter == 2 and result.status is Status.MAX_ITER
+    belongs_together(result, DIGITS, backend=backend)
+
+
+def test_restarts_keep_the_best(backend):
+    done = {}
+    result = tfkm.kmeans(
+        DIGITS, 10, init="random", n_init=4, random_state=0, backend=backend,
+        on_pass=lambda p: done.__setitem__(p.start, p.inertia),
+    )  # fmt: skip
+    assert len(done) == 4 and result.inertia <= min(done.values())
+
+
+def test_empty_clusters_are_filled(backend):
+    """Three of four initial centroids are far from all points."""
+    points = noise(500, 1, 3).points
+    init = np.float32([[0, 0, 0], [1e3, 0, 0], [0, 1e3, 0], [0, 0, 1e3]])
+    result = tfkm.kmeans(points, 4, init=init, backend=backend)
+    assert len(np.unique(result.labels)) == 4
+    belongs_together(result, points, backend=backend)
+
+
+def test_all_points_equal(backend):
+    points = np.full((50, 3), 0.1)
+    result = tfkm.kmeans(points, 4, random_state=0, backend=backend)
+    np.testing.assert_array_equal(result.centroids, points[:4])
+    assert result.inertia == 0
+
+
+def test_k_equals_n(backend):
+    points = noise(40, 1, 3, np.float64).points
+    result = tfkm.kmeans(points, 40, random_state=0, backend=backend)
+    assert result.inertia == 0 and len(np.unique(result.labels)) == 40
+    np.testing.assert_array_equal(np.asarray(result.centroids)[result.labels], points)
+
+
+def test_inertia_of_near_pairs_is_not_lost(backend):
+    """The case of scikit-learn-intelex#25, which once returned 0."""
+    points = np.float32([[-1.0001], [-0.9999], [0.9999], [1.0001]])
+    result = tfkm.kmeans(points, 2, random_state=0, backend=backend)
+    assert result.inertia == pytest.approx(4.0013276e-08, rel=1e-4)
+
+
+def test_counters_pass_the_limit_of_float32(backend):
+    points = np.zeros((20_971_520, 1), np.float32)
+    points[1::2] = 1
+    result = tfkm.kmeans(points, 1, random_state=0, backend=backend)
+    assert float(result.centroids[0, 0]) == 0.5 and result.inertia == 5_242_880
+
+
+@pytest.mark.parametrize("factor", [2.0, 1e-3])
+def test_weights_scale_inertia_and_nothing_else(backend, factor):
+    points, _, weights = weighted(1000, 1, 4)
+    one = tfkm.kmeans(points, 6, weights=weights, random_state=0, backend=backend)
+    other = tfkm.kmeans(points, 6, weights=weights * factor, random_state=0, backend=backend)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_allclose(one.centroids, other.centroids, rtol=1e-6)
+    assert other.inertia == pytest.approx(one.inertia * factor, rel=1e-9)
+
+
+def test_two_far_groups_are_told_apart(backend):
+    points, init, _ = two_far_groups(2000, 8, 16)
+    result = tfkm.kmeans(points, 8, init=init, backend=backend)
+    belongs_together(result, points, backend=backend)
+
+
+def test_tensor_and_array_give_the_same(backend):
+    points = DIGITS.astype(np.float32)
+    one = tfkm.kmeans(points, 10, random_state=0, backend=backend)
+    assert same(one, tfkm.kmeans(tf.constant(points), 10, random_state=0, backend=backend))
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        (dict(n_clusters=0), ValueError, "n_clusters: 0; it needs an integer ≥ 1"),
+        (dict(n_clusters=2.0), TypeError, "n_clusters: 2.0 is of type float; it needs an integer"),
+        (dict(n_clusters=True), TypeError, "n_clusters: True is of type bool"),
+        (dict(n_clusters=7), ValueError, "n_clusters: 7 is more than the 6 points"),
+        (
+            dict(n_clusters=5, weights=[1, 1, 0, 0, 0, 0]),
+            ValueError,
+            "n_clusters: 5 is more than the 2 points of positive weight",
+        ),
+        (dict(max_iter=0), ValueError, "max_iter: 0; it needs an integer ≥ 1"),
+        (dict(tol=-1), ValueError, "tol: -1; it needs a finite number ≥ 0"),
+        (dict(tol=np.nan), ValueError, "tol: nan; it needs a finite number ≥ 0"),
+        (dict(n_init=0), ValueError, "n_init: 0; it needs an integer ≥ 1 or 'auto'"),
+        (dict(n_init="many"), TypeError, "n_init: 'many' is of type str"),
+        (
+            dict(init="forgy"),
+            ValueError,
+            "init: 'forgy'; allowed are 'k-means\\+\\+', 'random', an",
+        ),
+        (dict(init=np.zeros((3, 2))), ValueError, r"init: shape \(3, 2\); it needs shape \(2, 2\)"),
+        (dict(weights=[1, 1, 1, 1, 1, -1]), ValueError, r"weights\[5\] is -1.0; each must be"),
+        (dict(weights=[1.0]), ValueError, r"weights: shape \(1,\); it needs shape \(6,\)"),
+        (dict(weights=np.zeros(6)), ValueError, "weights: all are zero"),
+        (dict(backend="cuda"), ValueError, "backend: 'cuda'; allowed are None"),
+    ],
+)
+def test_bad_parameters(options, error, message):
+    points = np.arange(12.0).reshape(6, 2)
+    with pytest.raises(error, match=message):
+        tfkm.kmeans(points, options.pop("n_clusters", 2), **options)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e160])
+def test_bad_points_are_refused_before_any_pass(backend, value):
+    points = np.zeros((6, 2))
+    points[4, 1] = value
+    seen = []
+    with pytest.raises(ValueError, match=r"points\[4"):
+        tfkm.kmeans(points, 2, init=points[:2] + 1, on_pass=seen.append, backend=backend)
+    assert not seen

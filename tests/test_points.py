@@ -1,0 +1,102 @@
+"""Points: every array is read as it is, in place or in blocks, and checked before any work."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfkm
+from tfkm import points as points_module
+from tfkm.points import Points
+
+
+def aligned(shape, dtype=np.float32, at=0):
+    """An array of random values whose address is `at` modulo 64."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + 128, np.uint8)
+    start = -raw.ctypes.data % 64 + at
+    array = raw[start : start + size].view(dtype).reshape(shape)
+    array[:] = np.random.default_rng(0).random(shape)
+    return array
+
+
+def joined(points):
+    return np.concatenate([np.asarray(block) for _, block in points])
+
+
+def test_aligned_array_is_read_in_place():
+    array = aligned((100, 3))
+    (block,) = Points(array)
+    assert np.asarray(block.points).ctypes.data == array.ctypes.data
+
+
+@pytest.mark.parametrize("at", [4, 16, 32])
+def test_unaligned_array_is_not(at):
+    """TensorFlow would abort the whole process in the first op on it."""
+    array = aligned((100, 3), at=at)
+    np.testing.assert_array_equal(joined(Points(array)), array)
+    tfkm.assign(next(iter(Points(array))).points, array[:2])
+
+
+@pytest.mark.parametrize("copy", [True, False])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16", "int8", "uint8"])
+def test_blocks_join_to_the_whole(monkeypatch, dtype, copy):
+    monkeypatch.setattr(points_module, "_COPY_BYTES", 1000)
+    array = (np.random.default_rng(0).random((999, 7)) * 100).astype(dtype)[::-1]
+    points = Points(array, copy=copy)
+    np.testing.assert_array_equal(joined(points), array)
+    assert len(list(points)) > 1
+    assert points.compute == (tf.float64 if dtype == "float64" else tf.float32)
+    picked = points[np.array([5, 0, 998])]
+    assert picked.dtype == points.compute
+    np.testing.assert_array_equal(picked, array[[5, 0, 998]].astype(np.float64))
+
+
+def test_memory_map_is_not_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(points_module, "_COPY_BYTES", 1000)
+    path = tmp_path / "points.npy"
+    array = np.random.default_rng(0).random((999, 7), np.float32)
+    np.save(path, array)
+    points = Points(np.load(path, mmap_mode="r"))
+    assert max(len(block) for _, block in points) * 7 * 4 <= 1000
+    np.testing.assert_array_equal(joined(points), array)
+
+
+def test_big_endian_is_read():
+    array = np.arange(6, dtype=">f4").reshape(3, 2)
+    np.testing.assert_array_equal(joined(Points(array)), array)
+
+
+def test_tensor_is_read_in_place():
+    tensor = tf.random.uniform((10, 2))
+    (block,) = Points(tensor)
+    assert block.points is tensor
+
+
+@pytest.mark.parametrize("value, message", [(np.nan, "NaN"), (np.inf, "infinity"), (1e20, "overf")])
+@pytest.mark.parametrize("row", [0, 500, 998])
+def test_bad_values_are_found_in_every_block(monkeypatch, row, value, message):
+    monkeypatch.setattr(points_module, "_COPY_BYTES", 1000)
+    array = np.zeros((999, 7), np.float32)
+    array[row, 3] = value
+    with pytest.raises(ValueError, match=rf"points\[{row}.*{message}"):
+        Points(array).largest_magnitudes()
+
+
+def test_large_values_that_do_not_overflow_are_taken():
+    """Row norms count, not the norm of the largest of each feature."""
+    array = np.diag(np.full(30, 4e18)).astype(np.float32)
+    np.testing.assert_array_equal(Points(array).largest_magnitudes(), array.max(0))
+
+
+@pytest.mark.parametrize(
+    "array, error, message",
+    [
+        (np.zeros(3), ValueError, r"points: shape \(3,\)"),
+        (np.zeros((3, 0)), ValueError, r"points: shape \(3, 0\)"),
+        (np.zeros((3, 2), np.int64), TypeError, "points: dtype int64; allowed"),
+        (np.array([["a"]]), TypeError, "points: dtype <U1; allowed"),
+    ],
+)
+def test_bad_arrays(array, error, message):
+    with pytest.raises(error, match=message):
+        Points(array)

@@ -1,0 +1,125 @@
+"""What only the xla backend promises: tiling is invisible, memory bounded, a new n recompiles nothing."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfkm
+from tfkm import exact
+from tfkm.ops import xla, xla_kernels
+from tfkm.testing import CASES
+
+SMALL_TILES = xla.Tuning(
+    chunk_bytes=2**10, chunk_rows=(8, 32), tile=7, block_flops=2**12, block_bytes=2**12,
+    block_rows=(16, 64), rescue_rows=3,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tiling_is_invisible(monkeypatch, name):
+    case = CASES[name]()
+    expected = tfkm.accumulate(*case, backend="xla")
+    monkeypatch.setitem(xla.TUNING, "CPU", SMALL_TILES)
+    got = tfkm.accumulate(*case, backend="xla")
+    for a, b in zip(tf.nest.flatten(got), tf.nest.flatten(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_new_n_recompiles_nothing():
+    """n from 1 to 5000 meets two programs: few points, and blocks."""
+    rng = np.random.default_rng(0)
+    points, centroids = rng.random((5000, 11), np.float32), rng.random((13, 11), np.float32)
+    tfkm.assign(points[:1], centroids, backend="xla")
+    tfkm.assign(points, centroids, backend="xla")
+    compiled, traced = compilations(), xla._build.cache_info().currsize
+    for n in (2, 17, 255, 256, 257, 1000, 4095, 4097, 4999):
+        tfkm.assign(points[:n], centroids, backend="xla")
+    assert compilations() == compiled
+    assert xla._build.cache_info().currsize == traced
+
+
+def compilations() -> int:
+    return sum(
+        kernel.experimental_get_tracing_count()
+        for kernel in (xla_kernels.frame, xla_kernels.screen, xla_kernels.rescue)
+    )
+
+
+def test_products_are_not_rounded_to_tf32():
+    """The compiled program asks for full precision, whatever TensorFlow's global switch says."""
+    assert tf.config.experimental.tensor_float_32_execution_enabled()
+    points, centroids = tf.zeros([64, 3]), tf.zeros([5, 3])
+    sizes = xla_kernels.Plan(64, 64, 5, 4)
+    frame = xla_kernels.frame(centroids, sizes)
+    program = xla_kernels.screen.experimental_get_compiler_ir(
+        points, tf.cast(centroids, tf.float64), frame, tf.constant(64), sizes
+    )(stage="hlo")
+    products = [line for line in program.splitlines() if " dot(" in line]
+    assert products and all("operand_precision={highest,highest}" in line for line in products)
+
+
+@pytest.mark.parametrize("k", [1, 10, 256, 4096, 5000, 262_145])
+@pytest.mark.parametrize("d", [1, 3, 128, 4096])
+@pytest.mark.parametrize("device", xla.TUNING)
+def test_plan_keeps_its_bounds(k, d, device):
+    tuning = xla.TUNING[device]
+    sizes = xla.plan(k, d, 4, tuning)
+    least = tuning.chunk_rows[0] * max(sizes.tile, d) * 4
+    assert sizes.chunk * sizes.tile * 4 <= max(tuning.chunk_bytes, least)
+    assert sizes.tile <= tuning.tile
+    assert sizes.block % sizes.chunk == 0
+    assert -(-k // sizes.tile) * sizes.tile - k < -(-k // sizes.tile)  # hardly any padding
+
+
+def test_memory_does_not_grow_with_n_times_k():
+    """n·k = 2.2e9 passes 2³¹ and would be 8.8 GB of float32."""
+    code = """
+        import resource
+        import numpy as np, tensorflow as tf, tfkm
+        points = np.random.default_rng(0).random((2_200_000, 1), np.float32)
+        tfkm.accumulate(points[:70_000], points[:1000], backend="xla")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        (labels, _), statistics = tfkm.accumulate(points, points[:1000], backend="xla")
+        assert float(tf.reduce_sum(statistics.weights)) == 2_200_000
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    output = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert int(output.stdout) * 1024 < 500e6
+
+
+def test_float32_margin_covers_the_measured_error():
+    """The rounding of the screened distances stays within the bound that screening relies on."""
+    rng = np.random.default_rng(0)
+    for d in (1, 3, 50, 1000):
+        x = rng.standard_normal((256, d)).astype(np.float32) * np.float32(50)
+        c = rng.standard_normal((40, d)).astype(np.float32) * np.float32(50)
+        frame = xla_kernels.frame(tf.constant(c), xla_kernels.Plan(256, 256, 40, 1))
+        shifted = tf.constant(x) - frame.offset
+        margin = xla_kernels._margin(tf.reduce_sum(tf.square(shifted), axis=1), frame).numpy()
+        dots = tf.linalg.matmul(frame.factors[0], shifted, transpose_b=True).numpy()
+        got = (frame.sq_norms[0].numpy()[:, None] + dots).astype(np.float64)
+        x64, c64 = x.astype(np.float64), c.astype(np.float64)
+        true = np.square(x64[None] - c64[:, None]).sum(2)
+        error = (got - got[:1]) - (true - true[:1])  # of differences: ‖x‖² is left out of `got`
+        assert (np.abs(error) <= margin).all()
+        assert margin.max() < 0.05 * true.max()  # and the bound is of use
+
+
+def test_grid_is_shared_by_parts_made_with_other_tilings(monkeypatch):
+    case = CASES["weighted"]()
+    points, centroids = tfkm.ops.validate.points_and_centroids(case.points, case.centroids)
+    most = tfkm.ops.largest_magnitudes
+    weights = tf.constant(case.weights)
+    grid = exact.grid(1000, most(points), most(centroids), 1e3)
+    _, one = tfkm.ops.partial(points, centroids, weights, grid, backend="xla")
+    _, first = tfkm.ops.partial(points[:400], centroids, weights[:400], grid, backend="xla")
+    monkeypatch.setitem(xla.TUNING, "CPU", SMALL_TILES)
+    _, second = tfkm.ops.partial(points[400:], centroids, weights[400:], grid, backend="reference")
+    for got, expected in zip((first + second).rounded(), one.rounded(), strict=True):
+        np.testing.assert_array_equal(got, expected)

@@ -1,0 +1,3 @@
+"""The scikit-learn face: estimators that hold parameters and results, and no arithmetic."""
+
+from tfkm.estimators.kmeans import KMeans as KMeans

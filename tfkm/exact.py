@@ -1,0 +1,79 @@
+"""Sums that do not depend on order, because no addition rounds.
+
+A float64 sum depends on the order of its terms only through the rounding of each addition. So every
+term t is first cut into two words, t ≈ high + low, with high a multiple of a coarse power of two
+and low a multiple of a fine one. With `bound` a power of two above the sum of all |t|:
+
+    high = t rounded to multiples of  q = bound · 2⁻⁵²
+    low  = t − high, rounded to multiples of  q · count · 2⁻⁵³
+
+All partial sums of the highs are multiples of q below 2⁵³·q, and likewise for the lows, so each is a
+float64 and each addition is exact: chunks, threads, batches and workers may add in any order and
+any grouping. What is lost per term is below count² · 2⁻¹⁰⁵ of the largest one: nothing for float32
+data, and below float64's own rounding of the sum up to count = 2²⁶.
+
+This is the pre-rounding of Rump, Ogita & Oishi (2008, AccSum) and of Demmel & Nguyen (2013,
+"Fast reproducible floating-point summation") with the bound known beforehand.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# Bounds stay above 2⁻⁸⁰⁰, so that no step of the grid is subnormal (TensorFlow flushes those).
+_SMALLEST = 2.0**-800
+
+
+class Grid(NamedTuple):
+    """What every part of one sum must agree on: powers of two, float64.
+
+    sums: (d,), weights: (), inertia: () — each above count times its largest term.
+    count: () — above the number of terms in all.
+    """
+
+    sums: tf.Tensor
+    weights: tf.Tensor
+    inertia: tf.Tensor
+    count: tf.Tensor
+
+
+def grid(
+    count: int | tf.Tensor,
+    points_max: tf.Tensor,
+    centroids_max: tf.Tensor,
+    weights_max: float | tf.Tensor = 1.0,
+) -> Grid:
+    """The grid for at most `count` points.
+
+    points_max, centroids_max: (d,) largest absolute value of each feature.
+    weights_max: () largest weight.
+    """
+    count = power_of_two_above(count)
+    weights = count * power_of_two_above(weights_max)
+    reach = tf.cast(points_max, tf.float64) + tf.cast(centroids_max, tf.float64)
+    return Grid(
+        sums=weights * power_of_two_above(points_max),
+        weights=weights,
+        inertia=weights * power_of_two_above(tf.reduce_sum(tf.square(reach))),
+        count=count,
+    )
+
+
+def power_of_two_above(x: float | tf.Tensor) -> tf.Tensor:
+    """The least power of two > x, for x ≥ 0, by its exponent bits: exact, unlike 2**ceil(log2)."""
+    if not isinstance(x, tf.Tensor):  # tf.cast would read a Python float as float32
+        x = tf.constant(x, tf.float64)
+    bits = tf.bitcast(tf.maximum(tf.cast(x, tf.float64), _SMALLEST), tf.int64)
+    exponent = tf.bitwise.right_shift(bits, tf.constant(52, tf.int64))
+    return tf.bitcast(tf.bitwise.left_shift(exponent + 1, tf.constant(52, tf.int64)), tf.float64)
+
+
+def split(terms: tf.Tensor, bound: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """(high, low) of float64 `terms`; `bound` broadcasts against them. Any shape."""
+    coarse = bound * 2.0**-52
+    fine = coarse * count * 2.0**-53
+    high = tf.round(terms / coarse) * coarse
+    low = tf.round((terms - high) / fine) * fine
+    return high, low

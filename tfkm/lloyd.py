@@ -1,0 +1,231 @@
+"""Lloyd's iteration (Lloyd 1982): assign, add up, move, until nothing changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils import check_random_state
+
+from tfkm import exact, ops, seeding, update
+from tfkm.ops import backends, validate
+from tfkm.points import Points
+from tfkm.types import Assignment, ExactStatistics, Pass, Result, Statistics, Status
+
+
+class _Problem(NamedTuple):
+    """What stays the same in all passes."""
+
+    points: Points
+    weights: np.ndarray | None  # (n,) float64
+    largest: tf.Tensor  # (d,) magnitudes
+    backend: str
+
+
+def kmeans(
+    points,
+    n_clusters: int,
+    *,
+    weights=None,
+    init: seeding.Init = "k-means++",
+    n_init: int | str = "auto",
+    max_iter: int = 300,
+    tol: float = 1e-4,
+    random_state=None,
+    backend: str | None = None,
+    copy: bool = True,
+    on_pass: Callable[[Pass], None] | None = None,
+) -> Result:
+    """Exact k-means of points in memory or in a memory map.
+
+    Args:
+      points: (n, d) NumPy array or tf.Tensor, float32, float64, float16, bfloat16, int8 or uint8;
+        finite. Computed in float64 if float64, else in float32.
+      n_clusters: k, 1 ≤ k ≤ the number of points of positive weight.
+      weights: (n,) real, finite, not negative; None for ones.
+      init: "k-means++" (greedy), "random", an array (k, d), or a callable
+        (points, k, random_state=…) -> (k, d).
+      n_init: restarts, of which the one with the least inertia is kept; "auto" is 10 for "random" and
+        a callable, else 1. An array is tried once.
+      max_iter: most passes of a start.
+      tol: the end is also reached when Σ‖shift‖² ≤ tol · mean variance of the features.
+      random_state: None, an int or a `numpy.random.RandomState`.
+      backend: a name from `tfkm.backends()`, None for the fastest usable one.
+      copy: whether points that cannot be read in place may be copied once if below 256 MB.
+      on_pass: called after each pass with a `Pass`; an exception in it ends the fit.
+
+    Returns:
+      `Result`; the same input, seed and backend give the same bits.
+
+    Raises:
+      ValueError, TypeError: an argument is not as above; before any work.
+      RuntimeError: the named backend cannot be used here.
+
+    >>> import numpy as np, tfkm
+    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> result = tfkm.kmeans(x, 2, random_state=0)
+    >>> sorted(result.centroids.numpy().ravel().tolist()), result.inertia
+    ([0.5, 10.5], 1.0)
+    """
+    _check_parameters(n_clusters, init, n_init, max_iter, tol)
+    backend = backends.select(backend).__name__.rpartition(".")[2]
+    data = Points(points, copy=copy)
+    weights = _checked_weights(weights, data.n)
+    positive = data.n if weights is None else int(np.count_nonzero(weights))
+    if n_clusters > positive:
+        what = "points" if weights is None else "points of positive weight"
+        raise ValueError(f"n_clusters: {n_clusters} is more than the {positive} {what}")
+    if not isinstance(init, str) and not callable(init):
+        init = seeding.array(init, data, n_clusters)
+    rng = check_random_state(random_state)
+
+    problem = _Problem(data, weights, data.largest_magnitudes(), backend)
+    threshold = tol * _mean_variance(problem) if tol > 0 else 0.0
+
+    def one(start: int) -> Result:
+        centroids = seeding.seed(
+            data, n_clusters, init, rng, weights=weights, original=points, backend=backend
+        )
+        return _one_start(problem, centroids, max_iter, threshold, start, on_pass)
+
+    return min(map(one, range(_starts(n_init, init))), key=lambda result: result.inertia)
+
+
+def inertia(points, centroids, weights=None, *, backend: str | None = None) -> float:
+    """The weighted sum of squared distances to the nearest centroid; arguments as for `kmeans`.
+
+    Of the points and weights of a fit and its centroids it is `Result.inertia`, bit for bit.
+    """
+    data = Points(points)
+    centroids = tf.convert_to_tensor(centroids)
+    backend = backends.select(backend).__name__.rpartition(".")[2]
+    problem = _Problem(data, _checked_weights(weights, data.n), data.largest_magnitudes(), backend)
+    _, statistics = _pass(problem, centroids, _grid(problem, centroids))
+    return float(statistics.inertia)
+
+
+def _one_start(
+    problem: _Problem,
+    centroids: tf.Tensor,
+    max_iter: int,
+    threshold: float,
+    start: int,
+    on_pass: Callable[[Pass], None] | None,
+) -> Result:
+    grid = _grid(problem, centroids)
+    status, labels_before = Status.MAX_ITER, np.empty(0, np.int32)
+    for iteration in range(1, max_iter + 1):
+        began = time.perf_counter()
+        assignment, statistics = _pass(problem, centroids, grid)
+        moved, shift = _move(problem, centroids, assignment, statistics)
+        if on_pass is not None:
+            seconds = time.perf_counter() - began
+            on_pass(Pass(start, iteration, float(statistics.inertia), shift, seconds))
+        labels, inertia = assignment.labels, float(statistics.inertia)
+        before, centroids = centroids, moved
+        if np.array_equal(labels, labels_before):
+            status = Status.LABELS_UNCHANGED
+            break
+        if shift <= threshold:
+            status = Status.WITHIN_TOL
+            break
+        labels_before = labels
+    # Labels and inertia are those of the centroids before the last move.
+    if not np.array_equal(before, centroids):
+        (labels, _), statistics = _pass(problem, centroids, grid)
+        inertia = float(statistics.inertia)
+    return Result(centroids, tf.constant(labels), inertia, iteration, status)
+
+
+def _pass(
+    problem: _Problem, centroids: tf.Tensor, grid: exact.Grid
+) -> tuple[Assignment, Statistics]:
+    """One pass over all points: labels (n,) and distances (n,) as arrays, and their statistics."""
+    n = problem.points.n
+    labels = np.empty(n, np.int32)
+    distances = np.empty(n, problem.points.compute.as_numpy_dtype)
+    total = ExactStatistics.zeros(*centroids.shape)
+    for start, block in problem.points:
+        rows = slice(start, start + len(block))
+        weights = None if problem.weights is None else tf.constant(problem.weights[rows])
+        assignment, part = ops.partial(block, centroids, weights, grid, backend=problem.backend)
+        labels[rows], distances[rows] = assignment.labels, assignment.sq_distances
+        total = total + part
+    return Assignment(labels, distances), total.rounded()
+
+
+def _move(
+    problem: _Problem, centroids: tf.Tensor, assignment: Assignment, statistics: Statistics
+) -> tuple[tf.Tensor, float]:
+    """The new centroids, in the dtype of the old, and Σ‖shift‖²."""
+    means = update.centroids(
+        statistics, centroids.numpy(), *assignment, problem.weights, lambda i: problem.points[i]
+    )
+    moved = means.astype(centroids.dtype.as_numpy_dtype)
+    shift = np.square(moved.astype(np.float64) - centroids.numpy()).sum()
+    return tf.constant(moved), float(shift)
+
+
+def _mean_variance(problem: _Problem) -> float:
+    """The mean over the features of their variance (unweighted, as in scikit-learn), in one pass.
+
+    As k-means with one centroid, a point: Σ‖x − c‖² = n·Σvariance + n·‖mean − c‖².
+    """
+    unweighted = problem._replace(weights=None)
+    centroid = problem.points[np.array([0])]
+    _, (sums, _, inertia) = _pass(unweighted, centroid, _grid(unweighted, centroid))
+    mean_from_centroid = sums[0] / problem.points.n - tf.cast(centroid[0], tf.float64)
+    spread = inertia / problem.points.n - tf.reduce_sum(tf.square(mean_from_centroid))
+    return max(float(spread), 0.0) / problem.points.d
+
+
+def _grid(problem: _Problem, centroids: tf.Tensor) -> exact.Grid:
+    """One grid for all passes of a start: means never leave the hull of points and centroids."""
+    return exact.grid(
+        problem.points.n,
+        problem.largest,
+        tf.maximum(problem.largest, ops.largest_magnitudes(centroids)),
+        1.0 if problem.weights is None else problem.weights.max(),
+    )
+
+
+def _starts(n_init: int | str, init: seeding.Init) -> int:
+    if not isinstance(init, str) and not callable(init):
+        return 1
+    if n_init == "auto":
+        return 1 if init == "k-means++" else 10
+    return int(n_init)
+
+
+def _checked_weights(weights, n: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"weights: shape {weights.shape}; it needs shape ({n},)")
+    validate.check_weights(weights)
+    return weights
+
+
+def _check_parameters(n_clusters, init, n_init, max_iter, tol) -> None:
+    _check_number("n_clusters", n_clusters, Integral, 1)
+    _check_number("max_iter", max_iter, Integral, 1)
+    _check_number("tol", tol, Real, 0)
+    if n_init != "auto":
+        _check_number("n_init", n_init, Integral, 1, " or 'auto'")
+    if isinstance(init, str) and init not in seeding.NAMES:
+        names = ", ".join(map(repr, seeding.NAMES))
+        raise ValueError(f"init: {init!r}; allowed are {names}, an array (k, d), or a callable")
+
+
+def _check_number(name: str, value: Any, kind: Any, least: int, otherwise: str = "") -> None:
+    noun = "an integer" if kind is Integral else "a finite number"
+    allowed = f"it needs {noun} ≥ {least}{otherwise}"
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"{name}: {value!r} is of type {type(value).__name__}; {allowed}")
+    if not least <= float(value) < np.inf:
+        raise ValueError(f"{name}: {value!r}; {allowed}")

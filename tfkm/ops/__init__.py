@@ -1,0 +1,105 @@
+"""The narrow waist: stateless functions on tensors. Validate, select a backend, call it.
+
+Nothing above this layer knows how a distance is computed; nothing below it knows what a fit is.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfkm import exact
+from tfkm.ops import backends, validate
+from tfkm.types import Assignment, ExactStatistics, Statistics
+
+
+def assign(points, centroids, *, backend: str | None = None) -> Assignment:
+    """The nearest centroid of each point.
+
+    A label is the argmin of the true squared Euclidean distance, the lowest index among exact ties;
+    it depends neither on the other points nor on chunk sizes or threads.
+
+    Args:
+      points: (n, d) float32, float64, float16, bfloat16, int8 or uint8; n may be unknown or 0.
+      centroids: (k, d), k ≥ 1, a float dtype. If either is float64 all is computed in float64,
+        otherwise in float32 (with near ties decided in float64).
+      backend: a name from `tfkm.backends()`; None takes the fastest usable one.
+
+    Returns:
+      `Assignment`: labels (n,) int32, sq_distances (n,) float32 or float64.
+
+    Raises:
+      ValueError, TypeError: an argument is not as above, has a value that is not finite, or a
+        squared norm that overflows. In a graph, values are judged when it runs:
+        `tf.errors.InvalidArgumentError`.
+      RuntimeError: the named backend cannot be used here.
+
+    >>> import tfkm
+    >>> tfkm.assign([[0.0, 0.0], [9.0, 9.0]], [[1.0, 0.0], [9.0, 8.0]]).labels.numpy()
+    array([0, 1], dtype=int32)
+    """
+    points, centroids = validate.points_and_centroids(points, centroids)
+    labels, distances = backends.select(backend).assign(points, centroids)
+    return Assignment(labels, validate.distances(points, distances))
+
+
+def accumulate(
+    points, centroids, weights=None, *, backend: str | None = None
+) -> tuple[Assignment, Statistics]:
+    """The assignment, and per cluster the weighted sum of its points and their weight.
+
+    Args:
+      points, centroids, backend: as for `assign`.
+      weights: (n,) real, finite, none negative and not all zero; None for ones.
+
+    Returns:
+      `Assignment` as `assign` gives it, and `Statistics`: sums (k, d), weights (k,), inertia (),
+      all float64 and correct to their last bits, whatever the order of the points.
+
+    Raises: as `assign`.
+
+    >>> import tfkm
+    >>> _, statistics = tfkm.accumulate([[0.0], [1.0], [9.0]], [[0.0], [8.0]])
+    >>> statistics.sums.numpy().ravel(), statistics.weights.numpy(), float(statistics.inertia)
+    (array([1., 9.]), array([2., 1.]), 2.0)
+    """
+    points, centroids = validate.points_and_centroids(points, centroids)
+    if weights is not None:
+        weights = validate.weights_of(points, weights)
+    grid = exact.grid(
+        tf.shape(points, out_type=tf.int64)[0],
+        largest_magnitudes(points),
+        largest_magnitudes(centroids),
+        1.0 if weights is None else tf.reduce_max(weights),
+    )
+    assignment, statistics = partial(points, centroids, weights, grid, backend=backend)
+    return assignment, statistics.rounded()
+
+
+def partial(
+    points, centroids, weights, grid: exact.Grid, *, backend: str | None = None
+) -> tuple[Assignment, ExactStatistics]:
+    """`accumulate` for a part of the points: parts made with one grid add up without rounding.
+
+    Arguments are taken as checked: weights (n,) float64 or None, centroids in the dtype to compute in.
+    """
+    (labels, distances), statistics = backends.select(backend).accumulate(
+        points, centroids, weights, grid
+    )
+    return Assignment(labels, validate.distances(points, distances)), statistics
+
+
+def sq_distances(points, centroids, *, backend: str | None = None) -> tf.Tensor:
+    """(n, k) squared distances in the direct form, float64 if either argument is, else float32."""
+    points, centroids = validate.points_and_centroids(points, centroids)
+    distances = backends.select(backend).sq_distances(points, centroids)
+    # A bad point is at a bad distance from every centroid, so the first one tells.
+    with tf.control_dependencies([validate.distances(points, distances[:, 0])]):
+        return tf.identity(distances)
+
+
+def largest_magnitudes(points: tf.Tensor) -> tf.Tensor:
+    """(d,) float64, the largest |value| of each feature, 0 for n = 0; no copy of the points."""
+    low, high = tf.reduce_min(points, axis=0), tf.reduce_max(points, axis=0)  # NaN stays NaN
+    low, high = tf.cast(low, tf.float64), tf.cast(high, tf.float64)
+    n = tf.shape(points, out_type=tf.int64)[0]
+    return tf.where(n > 0, tf.maximum(-low, high), tf.zeros_like(high))

@@ -1,0 +1,146 @@
+"""Named sizes, data makers and the judge of an assignment: shared by tests and benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from tfkm.types import Assignment
+
+
+class Shape(NamedTuple):
+    """n points, k clusters, d features."""
+
+    n: int
+    k: int
+    d: int
+
+
+# What k-means is used for, at the sizes that the field measures.
+SHAPES = {
+    "embeddings": Shape(131072, 1024, 128),
+    "codebook": Shape(65536, 4096, 64),
+    "compact": Shape(1000000, 256, 32),
+    "narrow": Shape(1048576, 16, 8),
+    "digits": Shape(65536, 10, 784),
+    "pixels": Shape(262144, 256, 3),
+    "tokens": Shape(20000, 10000, 768),
+}
+
+
+class Case(NamedTuple):
+    """A test input. points (n, d), centroids (k, d); weights (n,) or None."""
+
+    points: np.ndarray
+    centroids: np.ndarray
+    weights: np.ndarray | None = None
+
+
+def noise(n: int, k: int, d: int, dtype=np.float32, seed: int = 0, offset: float = 0.0) -> Case:
+    """Standard normal points, moved by `offset` in each feature; centroids of the same kind."""
+    rng = np.random.default_rng([seed, n, k, d])
+    points = rng.standard_normal((n, d)) + offset
+    centroids = rng.standard_normal((k, d)) + offset
+    return Case(points.astype(dtype), centroids.astype(dtype))
+
+
+def per_feature_offsets(n: int, k: int, d: int, dtype=np.float32) -> Case:
+    """Noise in which feature j stands 10^(j mod 5) away from 0, alternating in sign."""
+    case = noise(n, k, d, np.float64)
+    offsets = 10.0 ** (np.arange(d) % 5) * (-1.0) ** np.arange(d)
+    return Case((case.points + offsets).astype(dtype), (case.centroids + offsets).astype(dtype))
+
+
+def two_far_groups(n: int, k: int, d: int, dtype=np.float32, distance: float = 1e3) -> Case:
+    """Half of the points and centroids at +distance, half at −distance: no one centre suits both."""
+    case = noise(n, k, d, np.float64)
+    side = lambda count: np.where(np.arange(count) % 2, distance, -distance)[:, None]  # noqa: E731
+    return Case((case.points + side(n)).astype(dtype), (case.centroids + side(k)).astype(dtype))
+
+
+def ties(n: int, k: int, d: int, dtype=np.float32) -> Case:
+    """Small integers, so that distances tie exactly and often; every second centroid is a copy."""
+    rng = np.random.default_rng([1, n, k, d])
+    centroids = rng.integers(-2, 3, (k, d))
+    centroids[k // 2 :] = centroids[: k - k // 2]
+    return Case(rng.integers(-2, 3, (n, d)).astype(dtype), centroids.astype(dtype))
+
+
+def duplicates(n: int, k: int, d: int, dtype=np.float32) -> Case:
+    """Five distinct points, far from 0, many times over; centroids among them."""
+    rng = np.random.default_rng([2, n, k, d])
+    distinct = (rng.standard_normal((5, d)) + 100).astype(dtype)
+    return Case(distinct[rng.integers(0, 5, n)], distinct[rng.integers(0, 5, k)])
+
+
+def weighted(n: int, k: int, d: int, dtype=np.float32) -> Case:
+    """Noise with weights over six orders of magnitude and some zeros."""
+    case = noise(n, k, d, dtype)
+    rng = np.random.default_rng(3)
+    return case._replace(weights=10.0 ** rng.uniform(-3, 3, n) * (rng.uniform(size=n) > 0.1))
+
+
+def few_bits(n: int, k: int, d: int, dtype: str, scale: float) -> Case:
+    """Points in a narrow dtype, centroids float32."""
+    case = noise(n, k, d, np.float64)
+    return Case((case.points * scale).astype(dtype), (case.centroids * scale).astype(np.float32))
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "one point": lambda: noise(1, 1, 1),
+    "one feature": lambda: noise(300, 7, 1),
+    "one cluster": lambda: noise(300, 1, 5),
+    "k = n": lambda: Case(*[noise(65, 65, 3).points] * 2),
+    "more centroids than points": lambda: noise(3, 20, 4),
+    "tail of one": lambda: noise(4097, 33, 17),
+    "wide": lambda: noise(130, 9, 513),
+    "many centroids": lambda: noise(70, 5000, 6),
+    "float64": lambda: noise(1000, 31, 9, np.float64),
+    "offset 1e2": lambda: noise(2000, 8, 16, offset=1e2),
+    "offset 1e3": lambda: noise(2000, 8, 16, offset=1e3),
+    "offset 1e4": lambda: noise(2000, 8, 16, offset=1e4),
+    "offset 1e4, one feature": lambda: noise(2000, 8, 1, offset=1e4),
+    "per-feature offsets": lambda: per_feature_offsets(2000, 8, 15),
+    "two far groups": lambda: two_far_groups(2000, 8, 16),
+    "two far groups in float64": lambda: two_far_groups(500, 8, 16, np.float64, 1e7),
+    "ties": lambda: ties(3000, 24, 3),
+    "ties over tiles": lambda: ties(200, 9000, 4),
+    "duplicates": lambda: duplicates(3000, 12, 7),
+    "weighted": lambda: weighted(1000, 10, 6),
+    "float16 beyond its own norm": lambda: few_bits(500, 6, 40, "float16", 12000.0),
+    "bfloat16": lambda: few_bits(500, 6, 10, "bfloat16", 1.0),
+    "int8": lambda: few_bits(500, 6, 10, "int8", 30.0),
+    "uint8": lambda: Case(
+        np.random.default_rng(4).integers(0, 256, (700, 192), np.uint8),
+        np.random.default_rng(5).integers(0, 256, (20, 192)).astype(np.float32),
+    ),
+    "tiny": lambda: Case(*(a * np.float32(1e-25) for a in noise(300, 5, 3)[:2])),
+    "large": lambda: Case(*(a * np.float32(1e17) for a in noise(300, 5, 3)[:2])),
+}
+
+
+def assert_same_assignment(got: Assignment, case: Case) -> None:
+    """`got` keeps the contract of exactness for this case, judged in float64 by the direct form.
+
+    The chosen centroid's distance is within 1e-6 relative, plus one ulp of the points' spread, of the
+    best one's; where the best is better than every other by more than that, the label is its
+    index. The distance returned is that of the label.
+    """
+    points, centroids = (np.asarray(a, np.float64) for a in case[:2])
+    narrow = np.asarray(case.points).dtype != np.float64 and case.centroids.dtype != np.float64
+    exact = np.stack([np.square(points - c).sum(1) for c in centroids], axis=1)
+    labels, distances = np.asarray(got.labels), np.asarray(got.sq_distances)
+    assert labels.dtype == np.int32 and labels.shape == (len(points),)
+    assert distances.dtype == (np.float32 if narrow else np.float64)
+    rows = np.arange(len(points))
+    best = exact.min(axis=1)
+    spread = np.ptp(points, axis=0).max() if len(points) else 0.0
+    ulp = np.spacing(np.asarray(spread, distances.dtype))
+    allowed = best + 1e-6 * best + float(ulp) ** 2
+    assert (exact[rows, labels] <= allowed).all()
+    clear = (exact <= allowed[:, None]).sum(axis=1) == 1
+    np.testing.assert_array_equal(labels[clear], exact.argmin(axis=1)[clear])
+    tolerance = dict(rtol=1e-6, atol=np.finfo(np.float32).tiny) if narrow else dict(rtol=1e-12)
+    np.testing.assert_allclose(distances, exact[rows, labels], **tolerance)

@@ -1,0 +1,96 @@
+"""What the layers hand to each other. n points, k clusters, d features."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Assignment(NamedTuple):
+    """Where each point belongs.
+
+    labels: (n,) int32, index of the nearest centroid, the lowest one among exact ties.
+    sq_distances: (n,) squared Euclidean distance to it; float64 for float64 input, else float32.
+    """
+
+    labels: tf.Tensor
+    sq_distances: tf.Tensor
+
+
+class Statistics(NamedTuple):
+    """What one pass over some points leaves behind. Statistics of disjoint points add up.
+
+    sums: (k, d) float64, the weighted sum of each cluster's points.
+    weights: (k,) float64, the weight of each cluster (its number of points if unweighted).
+    inertia: () float64, the weighted sum of squared distances to the own centroid.
+    """
+
+    sums: tf.Tensor
+    weights: tf.Tensor
+    inertia: tf.Tensor
+
+    def __add__(self, other: Statistics) -> Statistics:  # type: ignore[override]
+        return Statistics(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class ExactStatistics(NamedTuple):
+    """A `Statistics` as the unevaluated sum high + low, so that adding never rounds.
+
+    `tfkm.exact` says when that holds. Whatever the order and the grouping in which the
+    parts were added, `rounded()` gives the same bits.
+    """
+
+    high: Statistics
+    low: Statistics
+
+    def __add__(self, other: ExactStatistics) -> ExactStatistics:  # type: ignore[override]
+        return ExactStatistics(self.high + other.high, self.low + other.low)
+
+    @classmethod
+    def zeros(cls, k: int, d: int) -> ExactStatistics:
+        """Of no points."""
+        zero = Statistics(*(tf.zeros(shape, tf.float64) for shape in ([k, d], [k], [])))
+        return cls(zero, zero)
+
+    def rounded(self) -> Statistics:
+        """The nearest float64 `Statistics`."""
+        return self.high + self.low
+
+
+class Status(enum.Enum):
+    """Why the iteration ended."""
+
+    LABELS_UNCHANGED = "no label changed in the last pass"
+    WITHIN_TOL = "the centroids moved by no more than tol"
+    MAX_ITER = "max_iter passes were done; raise max_iter to go on"
+
+
+class Pass(NamedTuple):
+    """What a callback is told after each pass of Lloyd's iteration.
+
+    start: which of the n_init restarts, from 0. iteration: passes done in it, from 1.
+    inertia: of the centroids that the pass began with. shift: sum over clusters of the squared
+    distance that the centroid then moved. seconds: wall time of the pass.
+    """
+
+    start: int
+    iteration: int
+    inertia: float
+    shift: float
+    seconds: float
+
+
+class Result(NamedTuple):
+    """A finished k-means; all fields belong to the same centroids.
+
+    centroids: (k, d) float32 or float64. labels: (n,) int32. inertia: float.
+    n_iter: passes done. status: why it ended.
+    """
+
+    centroids: tf.Tensor
+    labels: tf.Tensor
+    inertia: float
+    n_iter: int
+    status: Status
