@@ -29,6 +29,30 @@ def test_tiling_is_invisible(monkeypatch, name):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if name != "ties over tiles"])
+def test_rescue_decides_as_the_screen_does(monkeypatch, name):
+    """With no row trusted to the screened distances, every bit stays."""
+    case = CASES[name]()
+    expected = tfkm.accumulate(*case, backend="xla")
+
+    class Distrust:
+        """`screen` with every real row marked unclear."""
+
+        def __call__(self, points, centroids, frame, rows, plan):
+            labels, distances, unclear = screen(points, centroids, frame, rows, plan)
+            return tf.zeros_like(labels), distances * 0, tf.range(plan.block) < rows
+
+    screen = xla_kernels.screen
+    monkeypatch.setattr(xla_kernels, "screen", Distrust())
+    xla._build.cache_clear()
+    try:
+        got = tfkm.accumulate(*case, backend="xla")
+    finally:
+        xla._build.cache_clear()
+    for a, b in zip(tf.nest.flatten(got), tf.nest.flatten(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_new_n_recompiles_nothing():
     """n from 1 to 5000 meets two programs: few points, and blocks."""
     rng = np.random.default_rng(0)

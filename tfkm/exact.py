@@ -5,7 +5,7 @@ term t is first cut into two words, t ≈ high + low, with high a multiple of a 
 and low a multiple of a fine one. With `bound` a power of two above the sum of all |t|:
 
     high = t rounded to multiples of  q = bound · 2⁻⁵²
-    low  = t − high, rounded to multiples of  q · count · 2⁻⁵³
+    low  = t − high, with t first rounded to multiples of  q · count · 2⁻⁵³
 
 All partial sums of the highs are multiples of q below 2⁵³·q, and likewise for the lows, so each is a
 float64 and each addition is exact: chunks, threads, batches and workers may add in any order and
@@ -74,6 +74,9 @@ def split(terms: tf.Tensor, bound: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tens
     """(high, low) of float64 `terms`; `bound` broadcasts against them. Any shape."""
     coarse = bound * 2.0**-52
     fine = coarse * count * 2.0**-53
+    # A compiler may fuse a product into the sum or difference that takes it, without rounding it
+    # (XLA on the CPU does: w·x − high came out otherwise in one kernel than in another). Behind
+    # a rounding there is none to fuse, and products with powers of two are exact either way.
+    terms = tf.round(terms / fine) * fine
     high = tf.round(terms / coarse) * coarse
-    low = tf.round((terms - high) / fine) * fine
-    return high, low
+    return high, terms - high

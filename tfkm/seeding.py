@@ -100,7 +100,7 @@ class _Potential:
             near = self._nearest[start : start + len(block)]
             distances = self._sq_distances(block, np.array([index]))[:, 0]
             np.minimum(near, distances.numpy(), out=near)
-        # Twice the plain sum bounds the exact one; a power of two, so dividing is exact.
+        # A power of two, so that dividing is exact, and room for twice the plain sum.
         plain = sum(costs.sum() for costs in self._costs())
         self._step = 2.0 ** (np.ceil(np.log2(plain)) + 1 - 52) if plain > 0 else 1.0
         self._totals = np.array([self._rounded(costs).sum() for costs in self._costs()])
@@ -109,14 +109,16 @@ class _Potential:
     def draw(self, rng: np.random.RandomState, count: int) -> np.ndarray:
         """`count` indices with probability in proportion to their share of the total."""
         ends = np.cumsum(self._totals)
+        targets = rng.uniform(size=count) * self.total
+        blocks = np.minimum(np.searchsorted(ends, targets, side="right"), len(ends) - 1)
         chosen = np.empty(count, np.int64)
-        for i, target in enumerate(rng.uniform(size=count) * self.total):
-            block = min(np.searchsorted(ends, target, side="right"), len(ends) - 1)
-            start = block * _BLOCK
+        for block in np.unique(blocks):
+            here, start = blocks == block, block * _BLOCK
             costs = self._rounded(self._cost(start))
             inside = np.cumsum(costs) + (ends[block] - self._totals[block])
             last = np.flatnonzero(costs)[-1]  # should uniform · total round up to the end
-            chosen[i] = start + min(np.searchsorted(inside, target, side="right"), last)
+            found = np.searchsorted(inside, targets[here], side="right")
+            chosen[here] = start + np.minimum(found, last)
         return chosen
 
     def with_each(self, candidates: np.ndarray) -> np.ndarray:

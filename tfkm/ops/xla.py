@@ -18,8 +18,7 @@ Measured on 2 Zen 5 cores, (131072, 1024, 128) float32, medians (scikit-learn 1.
 - points as columns, distances (k, chunk) of 1 MB: 0.5 MB and 2 MB are within 5 %.
 - the distance to the own centroid as a float64 sum over the minor axis: 7 ms; transposed 16, in 16
   lanes 7, as a product with ones 4 (but then its bits depend on the shape).
-- exact sums by scatter-add of both words side by side 10 ms; plain float64 4.5; one-hot products
-  4–10× slower.
+- exact sums by scatter-add of both words 10 ms; plain float64 4.5; one-hot products 4–10× slower.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Tuning(NamedTuple):
 
 # GPU: by reasoning (launches cost more, memory is larger), not measured: no card was at hand.
 TUNING = {
-    "CPU": Tuning(2**20, (64, 4096), 4096, 2**31, 2**24, (1024, 2**17), 64),
+    "CPU": Tuning(2**19, (64, 4096), 4096, 2**31, 2**24, (1024, 2**17), 64),
     "GPU": Tuning(2**28, (1024, 65536), 65536, 2**36, 2**28, (4096, 2**20), 1024),
 }
 
@@ -87,8 +86,8 @@ def accumulate(
 ) -> tuple[Assignment, ExactStatistics]:
     """As `reference.accumulate`."""
     if weights is None:
-        return _program("accumulate unweighted", points, centroids)(points, centroids, *grid)
-    return _program("accumulate", points, centroids)(points, centroids, *grid, weights)
+        return _program("accumulate unweighted", points, centroids)(points, centroids, grid)
+    return _program("accumulate", points, centroids)(points, centroids, grid, weights)
 
 
 def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
@@ -104,10 +103,21 @@ def _program(name: str, points: tf.Tensor, centroids: tf.Tensor):
     tuning = TUNING["GPU" if _on_gpu(points) else "CPU"]
     k, d = centroids.shape
     sizes = plan(k, d, centroids.dtype.size, tuning)
-    # A few points are not padded to a whole block: (1, 784) would take 3 ms for zeros alone.
-    if points.shape[0] is not None and points.shape[0] <= sizes.block // 8:
-        sizes = sizes._replace(block=sizes.chunk)
+    sizes = sizes._replace(block=_block_for(points.shape[0], sizes))
     return _build(name, points.dtype, centroids.dtype, k, d, sizes)
+
+
+def _block_for(n: int | None, sizes: Plan) -> int:
+    """At least four blocks, for the threads, out of a few sizes: seldom a new program for a new n.
+
+    Nor are a few points padded to a large block: (1, 784) would take 3 ms for zeros alone.
+    """
+    if n is None:
+        return sizes.block
+    block = sizes.chunk
+    while block < sizes.block and n >= 4 * (larger := min(8 * block, sizes.block)):
+        block = larger
+    return block
 
 
 def _on_gpu(points: tf.Tensor) -> bool:
@@ -119,22 +129,22 @@ def _on_gpu(points: tf.Tensor) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _build(name: str, dtype: tf.DType, compute: tf.DType, k: int, d: int, sizes: Plan):
-    fold = functools.partial(_fold, sizes=sizes)
+    points, centroids = tf.TensorSpec([None, d], dtype), tf.TensorSpec([k, d], compute)
+    grid = exact.Grid(*(tf.TensorSpec(shape, tf.float64) for shape in ([d], [], [], [])))
+    weights = tf.TensorSpec([None], tf.float64)
+    # Plain signatures: TensorFlow binds arguments to *args or partials only by a failing first try,
+    # for whose message it prints all of them (2 ms a call).
     functions = {
-        "assign": lambda x, c: fold(x, c)[0],
-        "accumulate": lambda x, c, *g: fold(x, c, exact.Grid(*g[:-1]), g[-1]),
-        "accumulate unweighted": lambda x, c, *g: fold(x, c, exact.Grid(*g)),
-        "sq_distances": functools.partial(_fold_distances, sizes=sizes),
+        "assign": (lambda x, c: _fold(sizes, x, c)[0], ()),
+        "accumulate unweighted": (lambda x, c, g: _fold(sizes, x, c, g), (grid,)),
+        "accumulate": (lambda x, c, g, w: _fold(sizes, x, c, g, w), (grid, weights)),
+        "sq_distances": (lambda x, c: _fold_distances(sizes, x, c), ()),
     }
-    specs = [tf.TensorSpec([None, d], dtype), tf.TensorSpec([k, d], compute)]
-    if name.startswith("accumulate"):
-        specs += [tf.TensorSpec([d], tf.float64)] + [tf.TensorSpec([], tf.float64)] * 3
-    if name == "accumulate":
-        specs += [tf.TensorSpec([None], tf.float64)]
-    return tf.function(functions[name], autograph=False).get_concrete_function(*specs)
+    function, specs = functions[name]
+    return tf.function(function, autograph=False).get_concrete_function(points, centroids, *specs)
 
 
-def _fold(points, centroids, grid=None, weights=None, *, sizes: Plan):
+def _fold(sizes: Plan, points, centroids, grid=None, weights=None):
     """Assignment of all blocks and, with a grid, the sum of their statistics."""
     k, d = centroids.shape
     n, blocks = _count_blocks(points, sizes.block)
@@ -167,7 +177,7 @@ def _fold(points, centroids, grid=None, weights=None, *, sizes: Plan):
     return assignment, total
 
 
-def _fold_distances(points, centroids, *, sizes: Plan):
+def _fold_distances(sizes: Plan, points, centroids):
     n, blocks = _count_blocks(points, sizes.block)
 
     def step(i, out):

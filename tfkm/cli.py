@@ -1,0 +1,246 @@
+"""The commands `fit`, `predict` and `backends`; `run` for whoever else has a command line.
+
+TensorFlow is imported by the command that needs it, so that `--help` and a wrong option are fast.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+import tfkm
+from tfkm import files
+
+if TYPE_CHECKING:
+    from tfkm import Pass
+
+_BLOCK_BYTES = 2**26  # of points at a time in predict
+_FAILURES = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
+
+_FILE = click.Path(path_type=Path)
+_array = click.option("--array", metavar="NAME", help="The array to take from an .npz of several.")
+_backend = click.option(
+    "--backend", metavar="NAME", help="One that `tfkm backends` lists.  [default: the fastest]"
+)
+_force = click.option("--force", is_flag=True, help="Overwrite OUT if it exists.")
+
+
+def run(command: click.Command, name: str) -> NoReturn:
+    """Runs the command on this process's arguments and exits.
+
+    0: done. 1: bad data or failed work, with one line on stderr. 2: wrong usage. 130: interrupted.
+    """
+    try:
+        code = command.main(prog_name=name, standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo(f"{name}: interrupted", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except Exception as error:
+        if not isinstance(error, _FAILURES) and not _is_of_tensorflow(error):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        click.echo(f"{name}: error: {reason}", err=True)
+        code = 1
+    sys.exit(code)
+
+
+def import_quietly() -> None:
+    """Imports TensorFlow, and tfkm with it, without its log lines; call it before using either.
+
+    The oneDNN line is written before any log level applies (TensorFlow 2.21), so the standard error
+    of the process is held back until the import is done.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _stderr_held_back():
+        from tfkm import kmeans  # noqa: F401
+
+
+@contextmanager
+def passes_bar() -> Iterator[Callable[[Pass], None]]:
+    """An `on_pass` that shows the passes on a terminal, and nothing elsewhere."""
+    with tqdm(unit=" passes", disable=None, leave=False) as bar:
+
+        def on_pass(done: Pass) -> None:
+            bar.set_description(f"start {done.start + 1}", refresh=False)
+            bar.set_postfix_str(
+                f"inertia {done.inertia:.6g}, shift {done.shift:.3g}", refresh=False
+            )
+            bar.update()
+
+        yield on_pass
+
+
+@click.group(name="tfkm")
+@click.version_option(tfkm.__version__, package_name="tfkm", message="%(prog)s %(version)s")
+def tfkm_command() -> None:
+    """Exact k-means for TensorFlow."""
+
+
+@tfkm_command.command()
+@click.argument("data", type=_FILE)
+@click.option("-k", "--clusters", type=click.IntRange(1), required=True, help="How many clusters.")
+@click.option("-o", "--out", type=_FILE, help="The model.  [default: DATA's name + .tfkm.npz]")
+@_array
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option(
+    "--init",
+    type=click.Choice(["k-means++", "random"]),
+    default="k-means++",
+    show_default=True,
+    help="How the first centroids are chosen.",
+)
+@click.option(
+    "--n-init",
+    type=click.IntRange(1),
+    help="Starts, of which the best is kept.  [default: 1; 10 with --init random]",
+)
+@click.option("--max-iter", type=click.IntRange(1), default=300, show_default=True)
+@click.option(
+    "--tol",
+    type=click.FloatRange(0),
+    default=1e-4,
+    show_default=True,
+    help="Stop at Σ‖shift‖² ≤ tol · mean variance; 0: when no label changes.",
+)
+@_backend
+@_force
+def fit(data, clusters, out, array, seed, init, n_init, max_iter, tol, backend, force) -> None:
+    """Cluster the points of DATA and write a model.
+
+    DATA is a .npy, .npz, .csv or .parquet file with one point a row.
+    """
+    out = out or data.with_suffix(".tfkm.npz")
+    files.check_target(out, force=force)
+    points = files.read_points(data, array)
+    import_quietly()
+    began = time.perf_counter()
+    with passes_bar() as on_pass:
+        result = tfkm.kmeans(
+            points,
+            clusters,
+            init=init,
+            n_init=n_init or "auto",
+            max_iter=max_iter,
+            tol=tol,
+            random_state=seed,
+            backend=backend,
+            on_pass=on_pass,
+        )
+    seconds = time.perf_counter() - began
+    centroids = np.asarray(result.centroids)
+    model = files.Model(centroids, result.inertia, result.n_iter, result.status.name)
+    files.write_model(out, model, force=force)
+    _show("points", _described(data, points))
+    _show("clusters", f"{clusters:,}; {_sizes(np.asarray(result.labels), clusters)}")
+    _show("inertia", f"{result.inertia:.9g}")
+    _show("passes", f"{result.n_iter:,} in the best start; all starts took {seconds:.1f} s")
+    _show("stopped", result.status.value)
+    _show("backend", backend or _fastest())
+    _show("model", out)
+
+
+@tfkm_command.command()
+@click.argument("model", type=_FILE)
+@click.argument("data", type=_FILE)
+@click.option("-o", "--out", type=_FILE, help="The labels.  [default: DATA's name + .labels.npy]")
+@_array
+@_backend
+@_force
+def predict(model, data, out, array, backend, force) -> None:
+    """Write the cluster of each point of DATA, an .npy of int32.
+
+    MODEL is a file that `tfkm fit` wrote. DATA is as for `tfkm fit`.
+    """
+    out = out or data.with_suffix(".labels.npy")
+    files.check_target(out, force=force)
+    centroids = files.read_model(model).centroids
+    points = files.read_points(data, array)
+    if points.shape[1] != centroids.shape[1]:
+        raise ValueError(
+            f"{data}: its points have {points.shape[1]} features; "
+            f"the model {model} is of {centroids.shape[1]}"
+        )
+    import_quietly()
+    labels = _labels(data, points, centroids, backend)
+    with files.replacing(out, force=force) as file:
+        np.save(file, labels)
+    _show("points", _described(data, points))
+    _show("clusters", f"{len(centroids):,}; {_sizes(labels, len(centroids))}")
+    _show("labels", out)
+
+
+@tfkm_command.command()
+def backends() -> None:
+    """List the ways to compute, the fastest first."""
+    import_quietly()
+    for name, state in tfkm.backends().items():
+        click.echo(f"{name:<11}{'usable' if state.usable else 'unusable':<10}{state.why}")
+
+
+def _labels(data: Path, points: np.ndarray, centroids: np.ndarray, backend: str | None):
+    """(n,) int32, a block of points at a time, so that a memory map stays where it is."""
+    labels = np.empty(len(points), np.int32)
+    rows = max(1, _BLOCK_BYTES // (points.shape[1] * points.itemsize))
+    with tqdm(total=len(points), unit=" points", unit_scale=True, disable=None, leave=False) as bar:
+        for start in range(0, len(points), rows):
+            block = np.array(points[start : start + rows])
+            try:
+                labels[start : start + rows] = tfkm.assign(block, centroids, backend=backend).labels
+            except ValueError as error:
+                raise ValueError(f"{data}, counting rows from {start}: {error}") from error
+            bar.update(len(block))
+    return labels
+
+
+def _show(name: str, value: object) -> None:
+    click.echo(f"{name:<9} {value}")
+
+
+def _described(data: Path, points: np.ndarray) -> str:
+    n, d = points.shape
+    return f"{n:,} × {d:,} {points.dtype} from {data}"
+
+
+def _sizes(labels: np.ndarray, k: int) -> str:
+    sizes = np.bincount(labels, minlength=k)
+    return f"sizes from {sizes.min():,} to {sizes.max():,}, median {np.median(sizes):,.0f}"
+
+
+def _fastest() -> str:
+    return next(name for name, state in tfkm.backends().items() if state.usable)
+
+
+def _is_of_tensorflow(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] == "tensorflow"
+
+
+@contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """What is written to file descriptor 2 in the block is shown only if the block raises."""
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        try:
+            os.dup2(held.fileno(), 2)
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            shutil.copyfileobj(held, sys.stderr.buffer)
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,199 @@
+"""Data sets by name: what installed packages bring along, and what tensorflow-datasets prepared."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_PROBE_SECONDS = 3.0
+
+
+class Dataset(NamedTuple):
+    """Points and, where they are known, their true classes.
+
+    points: (n, d) real, in the dtype they are stored in. labels: (n,) int64, or None.
+    name: as it was asked for. shape: of one point before it was flattened to d numbers.
+    """
+
+    points: np.ndarray
+    labels: np.ndarray | None
+    name: str
+    shape: tuple[int, ...]
+
+
+def load(
+    name: str,
+    *,
+    split: str | None = None,
+    data_dir: str | os.PathLike | None = None,
+    download: bool = False,
+) -> Dataset:
+    """A data set by name. Nothing is downloaded unless `download` says so.
+
+    Args:
+      name: "digits" (1797 handwritten digits of 8×8, scikit-learn), "china" (the 273,280 RGB pixels
+        of scikit-learn's sample photograph), or a name of tensorflow-datasets that has one image or
+        array feature, or one as the input of its supervised keys.
+      split: of tensorflow-datasets, such as "test" or "train[:10%]"; None for all splits together.
+      data_dir: where tensorflow-datasets keeps what it prepared; None for its own default.
+      download: whether to let it download and prepare what is not there.
+
+    Returns:
+      `Dataset`, all of it in memory.
+
+    Raises:
+      ValueError: there is no such name or split, or nothing in it that k-means could take.
+      FileNotFoundError: it is not prepared, and `download` is false.
+      ConnectionError: it would have to be downloaded, and the network does not answer.
+      ImportError: a package is missing; the message says how to install it.
+
+    >>> from tfkm import datasets
+    >>> digits = datasets.load("digits")
+    >>> digits.points.shape, digits.points.dtype, digits.shape
+    ((1797, 64), dtype('uint8'), (8, 8))
+    """
+    if name in _SHIPPED:
+        if split is not None:
+            raise ValueError(f"split: {split!r}; {name!r} has no splits, only None is allowed")
+        return _SHIPPED[name]()
+    builder = _builder(name, data_dir)
+    feature, target = _features(builder)
+    if download:
+        _prepare(builder)
+    shape = tuple(builder.info.features[feature].shape)
+    rows = _rows(builder, split or "all", [feature] if target is None else [feature, target])
+    points = np.empty((len(rows), math.prod(shape)), builder.info.features[feature].np_dtype)
+    labels = None if target is None else np.empty(len(rows), np.int64)
+    for i, row in enumerate(rows.as_numpy_iterator()):
+        points[i] = row[feature].reshape(-1)
+        if labels is not None:
+            labels[i] = row[target]
+    return Dataset(points, labels, name, shape)
+
+
+def _digits() -> Dataset:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    # Stored as float64, though all values are integers from 0 to 16.
+    return Dataset(bunch.data.astype(np.uint8), bunch.target.astype(np.int64), "digits", (8, 8))
+
+
+def _china() -> Dataset:
+    from sklearn.datasets import load_sample_image
+
+    try:
+        image = load_sample_image("china.jpg")
+    except ImportError as error:
+        raise ImportError("'china' is a JPEG, which needs Pillow: pip install pillow") from error
+    return Dataset(image.reshape(-1, 3), None, "china", (3,))
+
+
+_SHIPPED = {"digits": _digits, "china": _china}
+
+
+def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
+    try:
+        import importlib_resources  # noqa: F401  (tensorflow-datasets 4.9 does not declare it)
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            f"{name!r} comes from tensorflow-datasets: pip install 'tfkm[datasets]' ({error})"
+        ) from error
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except ValueError as error:  # its message lists 400 names
+        shipped = ", ".join(map(repr, _SHIPPED))
+        raise ValueError(
+            f"name: {name!r}; allowed are {shipped} and the names of tensorflow-datasets"
+        ) from error
+
+
+def _features(builder: Any) -> tuple[str, str | None]:
+    """The feature to take as points, and the one that has the class, if any."""
+    import tensorflow_datasets as tfds
+
+    features, keys = builder.info.features, builder.info.supervised_keys or ()
+    usable = [name for name, feature in features.items() if _is_numeric(feature)]
+    classes = [n for n, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    chosen = [name for name in usable if name in keys[:1]] or usable
+    if len(chosen) != 1:
+        raise ValueError(
+            f"name: {builder.name!r} has {', '.join(features)}; it needs exactly one feature that is "
+            "an image or an array of numbers of known shape"
+        )
+    target = [name for name in classes if name in keys[1:]] or classes
+    return chosen[0], target[0] if len(target) == 1 else None
+
+
+def _is_numeric(feature: Any) -> bool:
+    import tensorflow_datasets as tfds
+
+    kinds = (tfds.features.Image, tfds.features.Tensor)
+    return (
+        isinstance(feature, kinds)
+        and not isinstance(feature, tfds.features.ClassLabel)
+        and np.dtype(feature.np_dtype).kind in "fiub"
+        and len(feature.shape) > 0
+        and None not in feature.shape
+    )
+
+
+def _rows(builder: Any, split: str, names: Iterable[str]) -> Any:
+    """A tf.data.Dataset of dicts with these features, in the same order each time."""
+    import tensorflow_datasets as tfds
+
+    try:
+        return builder.as_dataset(
+            split=split,
+            decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
+            shuffle_files=False,
+        )
+    except AssertionError as error:  # what it raises where nothing is prepared
+        raise FileNotFoundError(
+            f"{builder.name!r} is not prepared in {builder._data_dir_root}; download=True fetches it"
+        ) from error
+
+
+def _prepare(builder: Any) -> None:
+    """Downloads unless it is there; offline, tensorflow-datasets would retry for minutes."""
+    if builder.info.splits:
+        return
+    urls = list(builder.url_infos) or ["https://storage.googleapis.com"]
+    if not _answers(urls[0]):
+        raise ConnectionError(
+            f"{builder.name!r} has to be downloaded, and {urllib.parse.urlsplit(urls[0]).hostname} "
+            f"does not answer within {_PROBE_SECONDS:g} s"
+        )
+    builder.download_and_prepare()
+
+
+def _answers(url: str) -> bool:
+    """Whether a TCP connection to the URL's host, or to the proxy for it, comes about."""
+    target = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(target.scheme)
+    if proxy and not urllib.request.proxy_bypass(target.hostname or ""):
+        target = urllib.parse.urlsplit(proxy)
+    port = target.port or {"http": 80, "ftp": 21}.get(target.scheme, 443)
+    connected = threading.Event()
+
+    def connect() -> None:
+        try:
+            socket.create_connection((target.hostname, port), timeout=_PROBE_SECONDS).close()
+        except OSError:
+            return
+        connected.set()
+
+    # In a thread, for the timeout of a socket does not cover the look-up of the name.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(_PROBE_SECONDS)
+    return connected.is_set()
