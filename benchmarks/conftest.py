@@ -9,8 +9,11 @@ UNSET = [name for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if os.enviro
 if UNSET and "numpy" in sys.modules:
     raise RuntimeError(f"NumPy was loaded before {' and '.join(UNSET)} could be unset; unset them")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# For `benchmarks`; last, so that an installed tfkm is found before the one of the source tree.
+sys.path.append(os.path.dirname(os.path.dirname(__file__)))
 
 import functools
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +21,7 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from benchmarks import machine, rivals
+from benchmarks import machine
 from benchmarks.duel import Duel
 from tfkm.testing import SHAPES, Shape, noise
 
@@ -34,6 +37,7 @@ class Case(NamedTuple):
     shape: Shape
     backend: str
     device: str
+    sweep: bool  # one of the batch sizes
 
     def __str__(self) -> str:
         return f"{self.name}-{self.backend}-{self.device}"
@@ -59,6 +63,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[LIMITS], config.stash[NOT_MEASURED] = {}, []
+    if path := config.getoption("benchmark_json"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)  # pytest-benchmark does not
 
 
 def pytest_generate_tests(metafunc):
@@ -70,7 +76,7 @@ def pytest_generate_tests(metafunc):
     }
     for fixture in shapes.keys() & set(metafunc.fixturenames):
         cases = [
-            Case(name, shape, backend, device)
+            Case(name, shape, backend, device, fixture == "batch")
             for name, shape in shapes[fixture].items()
             for backend in tfkm.backends()
             for device in machine.devices()
@@ -79,16 +85,17 @@ def pytest_generate_tests(metafunc):
 
 
 def _small(shape: Shape) -> Shape:
-    return Shape(min(shape.n, 2048), min(shape.k, 32), shape.d)
+    return Shape(min(shape.n, 1024), min(shape.k, 32), shape.d)
 
 
 @pytest.fixture
-def duel(request, benchmark):
+def duel(request):
     """Runs ours against the rivals: see `Duel`."""
     case = next(v for v in request.node.callspec.params.values() if isinstance(v, Case))
     if reason := case.why_not():
         pytest.skip(reason)
     with tf.device(case.device):
+        benchmark = request.getfixturevalue("benchmark")  # which minds not being used
         yield Duel(benchmark, case, *data(case.shape), request.config.getoption("quick"))
 
 
@@ -131,6 +138,6 @@ def pytest_benchmark_update_json(config, benchmarks, output_json):
         "unset": UNSET,
         "threads": machine.threads(),
         "limits": {device: limit._asdict() for device, limit in config.stash[LIMITS].items()},
-        "absent": machine.absent() | rivals.absent(),
+        "absent": machine.absent(),
         "not_measured": config.stash[NOT_MEASURED],
     }

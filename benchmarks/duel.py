@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import rivals
+from benchmarks.rivals import ALL, Outcome
 
 ROUND = 0.01  # seconds that a round should last: a quick op is repeated within it
-BUDGET = 6.0  # seconds for the rounds of a case
+BUDGET = 8.0  # seconds for the rounds of a case
 ROUNDS = 3, 20  # the fewest and the most
 INERTIA = 1e-4  # the greatest relative difference to a rival's
 LABELS = 0.999  # the least share of equal labels: float32 rivals decide near ties differently
@@ -42,15 +42,6 @@ def accumulate_work(n: int, k: int, d: int) -> Work:
     return assign_work(n, k, d) + Work(n * d, 8 * (k * d + k))
 
 
-class Outcome(NamedTuple):
-    """What one run found. inertia: None if it does not say. centroids: those of the labels."""
-
-    labels: np.ndarray
-    centroids: np.ndarray
-    inertia: float | None = None
-    n_iter: int | None = None
-
-
 class Duel(NamedTuple):
     """Times a case with pytest-benchmark, and the rivals between its rounds."""
 
@@ -63,19 +54,21 @@ class Duel(NamedTuple):
     def __call__(
         self,
         op: str,
-        work: Work,
+        work: Callable[[Outcome], Work],
         ours: Callable[[], Any],
         outcome: Callable[[Any], Outcome],
         labels_must_agree: bool = True,
-        **facts: Any,
+        **options: Any,
     ) -> None:
         """Raises if a rival disagrees; else `ours` and each rival's `op` are timed in turns.
 
-        outcome: what a result of `ours` means, worked out outside the time.
+        work: what an outcome took at least. outcome: what a result of `ours` means, worked out
+        outside the time.
         labels_must_agree: False after several steps, when one near tie has changed many labels.
+        options: of the rivals' `op`.
         """
         ours = _waiting(ours, self.case.device)
-        theirs = {r.name: getattr(r, op)(self.points, self.centroids) for r in rivals.present()}
+        theirs = {r.name: getattr(r, op)(self.points, self.centroids, **options) for r in ALL}
         found = outcome(ours())  # compiles
         agreements = {
             name: self._agreement(found, rival(), labels_must_agree)
@@ -83,25 +76,28 @@ class Duel(NamedTuple):
         }
         times = self._times(ours, theirs)
         data = self.benchmark.stats.stats.data
-        self.benchmark.extra_info |= dict(
-            **{"op": op, "case": self.case.name, **self.case.shape._asdict(), **facts},
-            **{"dtype": str(self.points.dtype), "flops": work.flops, "bytes": work.bytes},
-            **{"backend": self.case.backend, "device": self.case.device},
-            rivals={
-                name: agreements[name]
-                | {"times": times[name][: len(data)]}
-                | {"ratios": [t / o for t, o in zip(times[name], data, strict=False)]}
-                for name in theirs
-            },
-        )
+        self.benchmark.extra_info |= self.case._asdict() | self.case.shape._asdict()
+        self.benchmark.extra_info |= work(found)._asdict() | {"n_iter": found.n_iter, "op": op}
+        self.benchmark.extra_info["dtype"] = str(self.points.dtype)
+        self.benchmark.extra_info["rivals"] = {
+            rival.name: {
+                "version": rival.version,
+                "times": times[rival.name][
+                    : len(data)
+                ],  # pytest-benchmark may add an untimed round
+                "ratios": [t / o for t, o in zip(times[rival.name], data, strict=False)],
+            }
+            | agreements[rival.name]
+            for rival in ALL
+        }
 
     def _times(self, ours: Callable, theirs: dict[str, Callable]) -> dict[str, list[float]]:
         """Each rival's seconds per call, one for each of the rounds of ours."""
         first = {name: _seconds(f) for name, f in {"": ours, **theirs}.items()}
-        iterations = math.ceil(ROUND / min(first.values()))
+        iterations = math.ceil((ROUND / 10 if self.quick else ROUND) / min(first.values()))
         fewest, most = ROUNDS
         affordable = int(BUDGET / (iterations * sum(first.values())))
-        rounds = fewest if self.quick else max(fewest, min(most, affordable))
+        rounds = 3 if self.quick else max(fewest, min(most, affordable))
         times: dict[str, list[float]] = {name: [] for name in theirs}
 
         def rivals_turn() -> None:

@@ -6,20 +6,29 @@ Each method prepares all that can be prepared and returns a call to be timed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
 
 import numpy as np
+import sklearn
 from sklearn.cluster import KMeans, _kmeans
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
-from threadpoolctl import threadpool_limits
+from sklearn.utils.parallel import _get_threadpool_controller
 
-from benchmarks.duel import Outcome
+
+class Outcome(NamedTuple):
+    """What one run found. centroids: those that the labels mean. inertia: None if it does not say."""
+
+    labels: np.ndarray
+    centroids: np.ndarray
+    inertia: float | None = None
+    n_iter: int | None = None
 
 
 class ScikitLearn:
     """The Cython code behind `sklearn.cluster.KMeans`, with a thread on every core."""
 
     name = "scikit-learn"
+    version = sklearn.__version__
 
     @staticmethod
     def assign(points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
@@ -47,7 +56,7 @@ class ScikitLearn:
 
         def run() -> Outcome:
             # Its own loop is under the same limit: the parallel parts call a BLAS of one thread.
-            with threadpool_limits(1, user_api="blas"):
+            with _get_threadpool_controller().limit(limits=1, user_api="blas"):
                 _kmeans.lloyd_iter_chunked_dense(
                     points, weights, centroids, updated, in_clusters, labels, shift, threads
                 )
@@ -65,3 +74,6 @@ class ScikitLearn:
             return Outcome(model.labels_, model.cluster_centers_, model.inertia_, model.n_iter_)
 
         return run
+
+
+ALL = (ScikitLearn,)

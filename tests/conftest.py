@@ -1,15 +1,55 @@
 """Quiet TensorFlow, and one parameter over the backends: every op test runs on each of them."""
 
 import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# For `benchmarks`; last, so that an installed tfkm is found before the one of the source tree.
+sys.path.append(str(Path(__file__).parents[1]))
 
 import pytest
 
 import tfkm
+from tfkm.ops import xla
 
 
 @pytest.fixture(params=list(tfkm.backends()))
 def backend(request):
     """Each backend. One that cannot be used fails its tests, lest a broken build pass on fallback."""
     return request.param
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """A function that makes the xla backend cut everything small from then on."""
+    tuning = xla.Tuning(
+        chunk_bytes=2**10, chunk_rows=(8, 32), tile=7, block_flops=2**12, block_bytes=2**12,
+        block_rows=(16, 64), rescue_rows=3,
+    )  # fmt: skip
+
+    def cut(**changes):
+        monkeypatch.setitem(xla.TUNING, "CPU", tuning._replace(**changes))
+
+    return cut
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """python(code, *args, **env) runs it in a process of its own and returns what it printed."""
+
+    def run(code: str, *args: str, **env: str) -> str:
+        process = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), *args],
+            cwd=tmp_path_factory.getbasetemp(),  # not the source tree, see above
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    return run

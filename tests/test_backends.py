@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tfkm
-from tfkm.ops import backends, xla
+from tfkm.ops import backends, native, xla
 
 
 @pytest.fixture
@@ -20,6 +20,7 @@ def broken_xla(monkeypatch):
 
 def test_all_are_usable_here():
     assert {name: state.usable for name, state in tfkm.backends().items()} == {
+        "native": True,
         "xla": True,
         "reference": True,
     }
@@ -35,13 +36,16 @@ def test_a_named_one_never_falls_back(broken_xla):
         tfkm.assign([[0.0]], [[1.0]], backend="xla")
 
 
-def test_none_takes_the_next(broken_xla):
+def test_none_takes_the_next(broken_xla, monkeypatch):
+    monkeypatch.setattr(backends, "_NAMES", ("xla", "reference"))
     assert backends.select(None).__name__ == "tfkm.ops.reference"
     np.testing.assert_array_equal(tfkm.assign([[0.0]], [[1.0]]).labels, [0])
 
 
-def test_none_takes_the_fastest():
-    assert backends.select(None) is xla
+def test_none_takes_the_fastest(monkeypatch):
+    assert backends.select(None) is native
+    monkeypatch.setattr(backends.tf.config, "list_logical_devices", lambda kind: [kind])
+    assert backends.select(None) is xla  # which runs on the GPU
 
 
 def test_a_wrong_answer_makes_it_unusable(monkeypatch):

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "ops.reference": {"types", "exact", "ops.validate"},
     "ops.xla_kernels": {"types", "exact", "ops.validate"},
     "ops.xla": {"types", "exact", "ops.xla_kernels"},
+    "ops.native": {"types", "exact", "ops.xla"},
     "ops.backends": set(),
     "ops": {"types", "exact", "ops.backends", "ops.validate"},
     "points": {"ops", "ops.validate"},
@@ -24,14 +25,14 @@ MAY_IMPORT = {
               "update"},
     "estimators.kmeans": {"types", "ops", "ops.validate", "points", "lloyd"},
     "estimators": {"estimators.kmeans"},
-    "": {"types", "ops", "ops.backends", "lloyd", "estimators"},
+    "": {"types", "ops", "ops.backends", "lloyd", "estimators"},  # for a type checker; lazily
     "testing": {"types"},
     "datasets": set(),
     "files": set(),
     "cli": {"", "files"},
     "__main__": {"cli"},
     "examples": set(),
-    "examples.mnist": {"", "files", "datasets"},
+    "examples.mnist": {"", "cli", "files", "datasets"},
 }  # fmt: skip
 
 

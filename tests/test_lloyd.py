@@ -8,11 +8,8 @@ from sklearn.datasets import load_digits
 
 import tfkm
 from tfkm import points as points_module
-from tfkm.ops import xla
 from tfkm.testing import noise, two_far_groups, weighted
 from tfkm.types import Status
-
-from .test_xla import SMALL_TILES
 
 DIGITS = load_digits().data
 
@@ -32,38 +29,30 @@ def belongs_together(result: tfkm.Result, points, weights=None, backend=None) ->
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
-def test_repeats_to_the_bit_in_any_blocks_and_tiles(monkeypatch, backend, dtype):
+def test_repeats_to_the_bit_in_any_blocks_and_tiles(monkeypatch, small_tiles, backend, dtype):
     points = DIGITS.astype(dtype)
     expected = tfkm.kmeans(points, 10, random_state=0, backend=backend)
     assert same(expected, tfkm.kmeans(points, 10, random_state=0, backend=backend))
     belongs_together(expected, points, backend=backend)
     monkeypatch.setattr(points_module, "_COPY_BYTES", 9999)
-    monkeypatch.setitem(xla.TUNING, "CPU", SMALL_TILES._replace(block_rows=(256, 256)))
+    small_tiles(block_rows=(256, 256))
     assert same(expected, tfkm.kmeans(points, 10, random_state=0, backend=backend, copy=False))
 
 
-def test_threads_are_invisible():
+def test_threads_are_invisible(python):
     """One process with one thread, one with four."""
-    import subprocess
-    import sys
-
-    code = (
-        "import sys, hashlib, numpy as np, tensorflow as tf, tfkm\n"
-        "from sklearn.datasets import load_digits\n"
-        "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))\n"
-        "tf.config.threading.set_inter_op_parallelism_threads(int(sys.argv[1]))\n"
-        "x = np.tile(load_digits().data, (20, 1)).astype(np.float32)\n"
-        "r = tfkm.kmeans(x, 32, random_state=0, max_iter=5)\n"
-        "h = hashlib.sha256(r.centroids.numpy().tobytes() + r.labels.numpy().tobytes())\n"
-        "print(h.hexdigest(), r.inertia)\n"
-    )
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", code, threads], capture_output=True, text=True, check=True
-        ).stdout
-        for threads in ("1", "4")
-    }
-    assert len(outputs) == 1
+    code = """
+        import sys, hashlib, numpy as np, tensorflow as tf, tfkm
+        from sklearn.datasets import load_digits
+        tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+        tf.config.threading.set_inter_op_parallelism_threads(int(sys.argv[1]))
+        x = np.tile(load_digits().data, (20, 1)).astype(np.float32)
+        for backend in tfkm.backends():
+            r = tfkm.kmeans(x, 32, random_state=0, max_iter=3, backend=backend)
+            h = hashlib.sha256(r.centroids.numpy().tobytes() + r.labels.numpy().tobytes())
+            print(backend, h.hexdigest(), r.inertia)
+    """
+    assert python(code, "1") == python(code, "4") != ""
 
 
 def test_one_step_equals_scikit_learns(backend):

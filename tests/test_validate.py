@@ -122,5 +122,7 @@ def test_far_row_of_a_long_input_is_named(backend):
 
 
 def test_unknown_backend():
-    with pytest.raises(ValueError, match="backend: 'cuda'; allowed are None, 'xla', 'reference'"):
+    with pytest.raises(
+        ValueError, match="backend: 'cuda'; allowed are None, 'native', 'xla', 'ref"
+    ):
         tfkm.assign(X, C, backend="cuda")

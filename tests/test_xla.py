@@ -1,9 +1,5 @@
 """What only the xla backend promises: tiling is invisible, memory bounded, a new n recompiles nothing."""
 
-import subprocess
-import sys
-import textwrap
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,17 +9,12 @@ from tfkm import exact
 from tfkm.ops import xla, xla_kernels
 from tfkm.testing import CASES
 
-SMALL_TILES = xla.Tuning(
-    chunk_bytes=2**10, chunk_rows=(8, 32), tile=7, block_flops=2**12, block_bytes=2**12,
-    block_rows=(16, 64), rescue_rows=3,
-)  # fmt: skip
-
 
 @pytest.mark.parametrize("name", CASES)
-def test_tiling_is_invisible(monkeypatch, name):
+def test_tiling_is_invisible(small_tiles, name):
     case = CASES[name]()
     expected = tfkm.accumulate(*case, backend="xla")
-    monkeypatch.setitem(xla.TUNING, "CPU", SMALL_TILES)
+    small_tiles()
     got = tfkm.accumulate(*case, backend="xla")
     for a, b in zip(tf.nest.flatten(got), tf.nest.flatten(expected), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -99,7 +90,7 @@ def test_plan_keeps_its_bounds(k, d, device):
     assert -(-k // sizes.tile) * sizes.tile - k < -(-k // sizes.tile)  # hardly any padding
 
 
-def test_memory_does_not_grow_with_n_times_k():
+def test_memory_does_not_grow_with_n_times_k(python):
     """n·k = 2.2e9 passes 2³¹ and would be 8.8 GB of float32."""
     code = """
         import resource
@@ -111,10 +102,7 @@ def test_memory_does_not_grow_with_n_times_k():
         assert float(tf.reduce_sum(statistics.weights)) == 2_200_000
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     """
-    output = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
-    )
-    assert int(output.stdout) * 1024 < 500e6
+    assert int(python(code)) * 1024 < 500e6
 
 
 def test_float32_margin_covers_the_measured_error():
@@ -135,7 +123,7 @@ def test_float32_margin_covers_the_measured_error():
         assert margin.max() < 0.05 * true.max()  # and the bound is of use
 
 
-def test_grid_is_shared_by_parts_made_with_other_tilings(monkeypatch):
+def test_grid_is_shared_by_parts_made_with_other_tilings(small_tiles):
     case = CASES["weighted"]()
     points, centroids = tfkm.ops.validate.points_and_centroids(case.points, case.centroids)
     most = tfkm.ops.largest_magnitudes
@@ -143,7 +131,7 @@ def test_grid_is_shared_by_parts_made_with_other_tilings(monkeypatch):
     grid = exact.grid(1000, most(points), most(centroids), 1e3)
     _, one = tfkm.ops.partial(points, centroids, weights, grid, backend="xla")
     _, first = tfkm.ops.partial(points[:400], centroids, weights[:400], grid, backend="xla")
-    monkeypatch.setitem(xla.TUNING, "CPU", SMALL_TILES)
+    small_tiles()
     _, second = tfkm.ops.partial(points[400:], centroids, weights[400:], grid, backend="reference")
     for got, expected in zip((first + second).rounded(), one.rounded(), strict=True):
         np.testing.assert_array_equal(got, expected)

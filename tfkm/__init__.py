@@ -1,23 +1,56 @@
 """Exact k-means for TensorFlow, at the hardware's limit."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
 
-try:
-    import tensorflow  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        "tfkm needs TensorFlow, which comes as several distributions; install the one for this "
-        "machine: pip install 'tfkm[cpu]' (x86-64 without a GPU), 'tfkm[gpu]' (NVIDIA) or "
-        f"'tfkm[tensorflow]' (any other). ({error})"
-    ) from error
+if TYPE_CHECKING:
+    from tfkm.estimators import KMeans as KMeans
+    from tfkm.lloyd import kmeans as kmeans
+    from tfkm.ops import accumulate as accumulate
+    from tfkm.ops import assign as assign
+    from tfkm.ops.backends import backends as backends
+    from tfkm.types import Assignment as Assignment
+    from tfkm.types import Pass as Pass
+    from tfkm.types import Result as Result
+    from tfkm.types import Statistics as Statistics
+    from tfkm.types import Status as Status
 
-from tfkm.estimators import KMeans as KMeans
-from tfkm.lloyd import kmeans as kmeans
-from tfkm.ops import accumulate as accumulate
-from tfkm.ops import assign as assign
-from tfkm.ops.backends import backends as backends
-from tfkm.types import Assignment as Assignment
-from tfkm.types import Pass as Pass
-from tfkm.types import Result as Result
-from tfkm.types import Statistics as Statistics
-from tfkm.types import Status as Status
+# Where each public name lives. Imported on first use: TensorFlow takes seconds, and `tfkm --help`
+# and a wrong option should not.
+_HOMES = {
+    "KMeans": "tfkm.estimators",
+    "kmeans": "tfkm.lloyd",
+    "accumulate": "tfkm.ops",
+    "assign": "tfkm.ops",
+    "backends": "tfkm.ops.backends",
+    "Assignment": "tfkm.types",
+    "Pass": "tfkm.types",
+    "Result": "tfkm.types",
+    "Statistics": "tfkm.types",
+    "Status": "tfkm.types",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tfkm' has no attribute {name!r}")
+    try:
+        import tensorflow  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "tfkm needs TensorFlow, which comes as several distributions; install the one for this "
+            "machine: pip install 'tfkm[cpu]' (x86-64 without a GPU), 'tfkm[gpu]' (NVIDIA) or "
+            f"'tfkm[tensorflow]' (any other). ({error})"
+        ) from error
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -25,7 +25,7 @@ from tfkm import files
 if TYPE_CHECKING:
     from tfkm import Pass
 
-_BLOCK_BYTES = 2**26  # of points at a time in predict
+_BLOCK_BYTES = 2**24  # of points at a time in predict
 _FAILURES = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 
 _FILE = click.Path(path_type=Path)
@@ -75,7 +75,7 @@ def passes_bar() -> Iterator[Callable[[Pass], None]]:
     with tqdm(unit=" passes", disable=None, leave=False) as bar:
 
         def on_pass(done: Pass) -> None:
-            bar.set_description(f"start {done.start + 1}", refresh=False)
+            bar.set_description_str(f"start {done.start + 1}", refresh=False)
             bar.set_postfix_str(
                 f"inertia {done.inertia:.6g}, shift {done.shift:.3g}", refresh=False
             )

@@ -8,7 +8,6 @@ import socket
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +68,7 @@ def load(
     if download:
         _prepare(builder)
     shape = tuple(builder.info.features[feature].shape)
-    rows = _rows(builder, split or "all", [feature] if target is None else [feature, target])
+    rows = _rows(builder, split or "all")
     points = np.empty((len(rows), math.prod(shape)), builder.info.features[feature].np_dtype)
     labels = None if target is None else np.empty(len(rows), np.int64)
     for i, row in enumerate(rows.as_numpy_iterator()):
@@ -127,8 +126,8 @@ def _features(builder: Any) -> tuple[str, str | None]:
     chosen = [name for name in usable if name in keys[:1]] or usable
     if len(chosen) != 1:
         raise ValueError(
-            f"name: {builder.name!r} has {', '.join(features)}; it needs exactly one feature that is "
-            "an image or an array of numbers of known shape"
+            f"name: {builder.name!r} has {', '.join(sorted(features))}; it needs exactly one feature "
+            "that is an image or an array of numbers of known shape"
         )
     target = [name for name in classes if name in keys[1:]] or classes
     return chosen[0], target[0] if len(target) == 1 else None
@@ -147,19 +146,13 @@ def _is_numeric(feature: Any) -> bool:
     )
 
 
-def _rows(builder: Any, split: str, names: Iterable[str]) -> Any:
-    """A tf.data.Dataset of dicts with these features, in the same order each time."""
-    import tensorflow_datasets as tfds
-
+def _rows(builder: Any, split: str) -> Any:
+    """A tf.data.Dataset of dicts, in the same order each time."""
     try:
-        return builder.as_dataset(
-            split=split,
-            decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
-            shuffle_files=False,
-        )
+        return builder.as_dataset(split=split, shuffle_files=False)
     except AssertionError as error:  # what it raises where nothing is prepared
         raise FileNotFoundError(
-            f"{builder.name!r} is not prepared in {builder._data_dir_root}; download=True fetches it"
+            f"{builder.name!r} is not prepared in {builder.data_dir_root}; download=True fetches it"
         ) from error
 
 
@@ -167,7 +160,7 @@ def _prepare(builder: Any) -> None:
     """Downloads unless it is there; offline, tensorflow-datasets would retry for minutes."""
     if builder.info.splits:
         return
-    urls = list(builder.url_infos) or ["https://storage.googleapis.com"]
+    urls = list(builder.url_infos or ()) or ["https://storage.googleapis.com"]
     if not _answers(urls[0]):
         raise ConnectionError(
             f"{builder.name!r} has to be downloaded, and {urllib.parse.urlsplit(urls[0]).hostname} "

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 # Fastest first. To add one: a module of this package with `assign`, `accumulate`, `sq_distances` as
 # in `reference`, its name here, and its self-check in `_why_not`.
-_NAMES = ("xla", "reference")
+_NAMES = ("native", "xla", "reference")
 
 
 class State(NamedTuple):
@@ -22,6 +22,7 @@ class State(NamedTuple):
 
 
 _GOOD_FOR = {
+    "native": "compiled C++ for this processor; CPU",
     "xla": "compiled, in bounded memory; CPU and GPU",
     "reference": "the specification: float64, holds n×k; for tests and small data",
 }
@@ -32,7 +33,7 @@ def backends() -> dict[str, State]:
 
     >>> import tfkm
     >>> [name for name, state in tfkm.backends().items() if state.usable]
-    ['xla', 'reference']
+    ['native', 'xla', 'reference']
     """
     reasons = {name: _why_not(name) for name in _NAMES}
     return {name: State(not why, why or _GOOD_FOR[name]) for name, why in reasons.items()}
@@ -45,7 +46,9 @@ def select(name: str | None) -> ModuleType:
       ValueError: no backend has that name. RuntimeError: it has, and cannot be used here.
     """
     if name is None:
-        name = next(candidate for candidate in _NAMES if not _why_not(candidate))
+        # With a GPU, the backend that runs on it.
+        skipped = {"native"} if tf.config.list_logical_devices("GPU") else set()
+        name = next(c for c in _NAMES if c not in skipped and not _why_not(c))
     if name not in _NAMES:
         raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, _NAMES))}")
     if why := _why_not(name):

@@ -1,0 +1,123 @@
+"""Plots as SVG to be set into a page: they take the page's text colour, light or dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from math import log
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.rows import Row, Run, unique
+
+INK = "#010203"  # a colour that nothing else has: becomes the page's text colour
+COLOURS = ("#3b8bd9", "#e07b39", "#2fa36b", "#b565d9", "#c9a227", "#d9537f")  # fit for both themes
+MARKERS = "osD^vP"
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tfkm",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.18,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.markersize": 5,
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
+    ),
+    "grid.color": INK,
+}
+SIZE = 4.6, 3.7  # inches: little wider than a phone, so that text stays readable on one
+
+
+@matplotlib.rc_context(STYLE)
+def throughput(run: Run) -> tuple[str, str]:
+    """Title and picture: GFLOP/s of `assign` against n, each backend and rival a line."""
+    rows = run.select("assign", sweep=True)
+    figure, axes = _figure("points in a call, n", "GFLOP/s")
+    for i, who in enumerate(unique(row.who for row in rows)):
+        own = [row for row in rows if row.who == who]
+        axes.plot([r.n for r in own], [r.gflops for r in own], label=who, **_look(i))
+    first = [row for row in rows if row.who == rows[0].who]  # each has the rivals beside it
+    for rival, dashes in zip(run.rivals, ("--", ":", "-."), strict=False):
+        speeds = [row.flops / row.rivals[rival].seconds / 1e9 for row in first]
+        axes.plot([r.n for r in first], speeds, color=INK, ls=dashes, lw=1.2, label=rival)
+    axes.legend(loc="lower right")
+    return _svg(figure, "throughput", "assign by batch size: throughput")
+
+
+@matplotlib.rc_context(STYLE)
+def roofline(run: Run, device: str) -> tuple[str, str]:
+    """Title and picture: the named shapes of `assign` under the device's two limits."""
+    limit = run.about["limits"][device]
+    peak, bandwidth = limit["flops"] / 1e9, limit["bandwidth"] / 1e9
+    rows = [row for row in run.select("assign", sweep=False) if row.device == device]
+    figure, axes = _figure("operations per byte from or to memory", "GFLOP/s")
+    ridge = peak / bandwidth
+    intensities = [_intensity(row) for row in rows] + [ridge]
+    left, right = min(intensities) / 2, max(intensities) * 2
+    axes.plot([left, ridge, right], [left * bandwidth, peak, peak], color=INK, lw=1.2)
+    said = dict(fontsize=8, textcoords="offset points", ha="right")
+    axes.annotate(f"{peak:.0f} GFLOP/s", (right, peak), (0, 4), **said)
+    axes.annotate(
+        f"{bandwidth:.0f} GB/s", (left, left * bandwidth), (14, 2), **said | {"ha": "left"}
+    )
+    fastest: dict[str, Row] = {}
+    for i, who in enumerate(unique(row.who for row in rows)):
+        own = [row for row in rows if row.who == who]
+        speeds = [row.gflops for row in own]
+        axes.plot([_intensity(r) for r in own], speeds, ls="none", label=who, **_look(i))
+        for row in own:
+            fastest[row.name] = max(fastest.get(row.name, row), row, key=lambda r: r.gflops)
+    for row in fastest.values():
+        offset = (0, _label_offset(row, list(fastest.values())))
+        axes.annotate(row.name, (_intensity(row), row.gflops), offset, **said | {"ha": "center"})
+    axes.margins(y=0.15)
+    axes.legend(loc="lower right")
+    return _svg(
+        figure, f"roofline-{device.replace(':', '-')}", f"assign on {device} under its limits"
+    )
+
+
+def _label_offset(row: Row, rows: list[Row]) -> int:
+    """Above its point, but below where the limit's line is near or the next neighbour is higher."""
+    others = [other for other in rows if other is not row]
+    near = min(others, key=lambda r: abs(log(_intensity(r) / _intensity(row))), default=row)
+    if row.gflops < near.gflops:
+        return -13 if near.share < 0.55 else -22  # the neighbour's name is below it too
+    return 6 if row.share < 0.55 else -13
+
+
+def _look(i: int) -> dict[str, str]:
+    """Of the i-th backend, in every plot: told apart by shape too, not by colour alone."""
+    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+
+
+def _intensity(row: Row) -> float:
+    return row.flops / row.bytes
+
+
+def _figure(x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y, xscale="log", yscale="log")
+    return figure, axes
+
+
+def _svg(figure: Figure, name: str, title: str) -> tuple[str, str]:
+    """The title and an element of a page: no size of its own, ids that no other plot has."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    return title, svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

@@ -1,0 +1,130 @@
+"""What a recorded run says: the rows of the report, worked out from pytest-benchmark's JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Versus:
+    """A rival in the same rounds. ratio: its median time over ours, above 1 where ours is faster.
+
+    low, high: the quartiles of the ratios of the rounds, each of ours and the rival's next to it.
+    """
+
+    seconds: float
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """`faster` or `slower` where three quarters of the rounds say so, else `level`."""
+        if self.low > 1 and self.ratio > 1:
+            return "faster"
+        return "slower" if self.high < 1 and self.ratio < 1 else "level"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measured case. limit: the least seconds that the device's limits allow, and whose they are."""
+
+    op: str
+    name: str
+    sweep: bool
+    n: int
+    k: int
+    d: int
+    backend: str
+    device: str
+    seconds: float
+    flops: float
+    bytes: float
+    n_iter: int | None
+    limit: float
+    bound: str
+    rivals: dict[str, Versus]
+
+    @property
+    def gflops(self) -> float:
+        return self.flops / self.seconds / 1e9
+
+    @property
+    def gbs(self) -> float:
+        return self.bytes / self.seconds / 1e9
+
+    @property
+    def share(self) -> float:
+        """Of the limit: 1 is as fast as arithmetic and memory were measured to be."""
+        return self.limit / self.seconds
+
+    @property
+    def who(self) -> str:
+        return f"{self.backend} on {self.device}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole recorded run. about: what `conftest.pytest_benchmark_update_json` noted."""
+
+    rows: list[Row]
+    about: dict
+    processor: str
+    date: str
+
+    def select(self, op: str, sweep: bool) -> list[Row]:
+        return [row for row in self.rows if (row.op, row.sweep) == (op, sweep)]
+
+    @property
+    def not_measured(self) -> list[dict]:
+        """Cases without a time, those first whose answer was wrong."""
+        return sorted(self.about["not_measured"], key=lambda case: not case["failed"])
+
+    @property
+    def ops(self) -> list[str]:
+        return unique(row.op for row in self.rows)
+
+    @property
+    def rivals(self) -> list[str]:
+        return unique(name for row in self.rows for name in row.rivals)
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Each once, in the order of their first appearance."""
+    return list(dict.fromkeys(names))
+
+
+def load(path: Path) -> Run:
+    """Reads what `pytest benchmarks --benchmark-json=path` wrote."""
+    recorded = json.loads(path.read_text())
+    about = recorded["tfkm"]
+    rows = [_row(benchmark, about["limits"]) for benchmark in recorded["benchmarks"]]
+    processor = recorded["machine_info"]["cpu"].get("brand_raw", "an unnamed processor")
+    return Run(rows, about, processor, recorded["datetime"][:16].replace("T", " ") + " UTC")
+
+
+def _row(benchmark: dict, limits: dict[str, dict]) -> Row:
+    info, ours = benchmark["extra_info"], benchmark["stats"]["median"]
+    limit = limits[info["device"]]
+    arithmetic = info["flops"] / limit["flops"]
+    memory = info["bytes"] / limit["bandwidth"]
+    facts = ("op", "name", "sweep", "n", "k", "d", "backend", "device", "flops", "bytes", "n_iter")
+    return Row(
+        **{fact: info[fact] for fact in facts},
+        seconds=ours,
+        limit=max(arithmetic, memory),
+        bound="arithmetic" if arithmetic > memory else "memory",
+        rivals={name: _versus(rival, ours) for name, rival in info["rivals"].items()},
+    )
+
+
+def _versus(rival: dict, ours: float) -> Versus:
+    low, high = np.quantile(rival["ratios"], (0.25, 0.75))
+    seconds = median(rival["times"])
+    return Versus(seconds, seconds / ours, float(low), float(high))

@@ -1,0 +1,61 @@
+// The fused assignment: points and centroids in, labels, distances and exact sums out. Never an n×k.
+//
+// No TensorFlow here, no threads, no allocation that grows with n. n points, k centroids, d features.
+#pragma once
+
+#include <cstdint>
+
+namespace tfkm {
+
+enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
+
+// Handed in. Calls task(arg, index, worker) for index 0 … count − 1, in any order, each once;
+// worker < workers is not used by two calls at a time.
+struct ParallelFor {
+  void (*run)(void* pool, int64_t count, void (*task)(void* arg, int64_t index, int worker),
+              void* arg);
+  void* pool;
+  int workers;
+};
+
+// Two words of one exact sum (tfkm/exact.py).
+struct Words {
+  double* sums;     // (k, d)
+  double* weights;  // (k,)
+  double* inertia;  // ()
+};
+
+// Powers of two that all parts of one sum share (tfkm/exact.py).
+struct Grid {
+  const double* sums;  // (d,)
+  double weights, inertia, count;
+};
+
+struct Job {
+  int64_t n, k, d;
+  const void* points;  // (n, d) row-major, of `dtype`
+  Dtype dtype;
+  const void* centroids;  // (k, d) row-major, double if `wide`, else float: the type computed in
+  bool wide;
+  const double* weights;   // (n,) or null for ones
+  Grid grid;               // read only if high.sums is not null
+
+  int32_t* labels;       // out (n,)
+  double* sq_distances;  // out (n,); NaN for a row that is not finite or whose squared norm overflows
+  Words high, low;       // out, or high.sums null for no sums
+};
+
+// 0, or 1 if memory for the scratch (O(k·d) for each worker) could not be had.
+int accumulate(const Job& job, const ParallelFor& parallel_for);
+
+// The instruction set in use: "base", "avx2" or "avx512". TFKM_ISA in the environment forces one that
+// the processor has; it is read once.
+const char* instruction_set();
+
+// One function for each instruction set, in a file compiled for it.
+using Accumulate = int (*)(const Job&, const ParallelFor&);
+int accumulate_base(const Job& job, const ParallelFor& parallel_for);
+int accumulate_avx2(const Job& job, const ParallelFor& parallel_for);
+int accumulate_avx512(const Job& job, const ParallelFor& parallel_for);
+
+}  // namespace tfkm

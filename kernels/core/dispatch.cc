@@ -1,0 +1,48 @@
+// The only place that knows which instruction sets there are.
+#include <cstdlib>
+#include <cstring>
+
+#include "core.h"
+
+namespace tfkm {
+namespace {
+
+struct Level {
+  const char* name;
+  Accumulate accumulate;
+  bool usable;
+};
+
+const Level& level() {
+  static const Level chosen = [] {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                __builtin_cpu_supports("f16c");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    const Level levels[] = {{"avx512", accumulate_avx512, avx512},
+                            {"avx2", accumulate_avx2, avx2},
+                            {"base", accumulate_base, true}};
+#else
+    const Level levels[] = {{"base", accumulate_base, true}};
+#endif
+    const char* forced = std::getenv("TFKM_ISA");
+    for (const Level& l : levels)
+      if (l.usable && forced && std::strcmp(forced, l.name) == 0) return l;
+    for (const Level& l : levels)
+      if (l.usable) return l;
+    return levels[0];
+  }();
+  return chosen;
+}
+
+}  // namespace
+
+int accumulate(const Job& job, const ParallelFor& parallel_for) {
+  return job.n == 0 ? 0 : level().accumulate(job, parallel_for);
+}
+
+const char* instruction_set() { return level().name; }
+
+}  // namespace tfkm

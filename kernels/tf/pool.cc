@@ -1,0 +1,100 @@
+#include "pool.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace tfkm {
+namespace {
+
+struct Work {
+  void (*task)(void*, int64_t, int);
+  void* arg;
+  int64_t count;
+  std::atomic<int64_t> next{0};
+
+  void run(int worker) {
+    for (int64_t i; (i = next.fetch_add(1)) < count;) task(arg, i, worker);
+  }
+};
+
+class Pool {
+ public:
+  // False if the threads are busy with another call.
+  bool try_run(Work& work, int workers) {
+    std::unique_lock<std::mutex> only(busy_, std::try_to_lock);
+    if (!only.owns_lock()) return false;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      for (; threads_ < workers - 1; ++threads_)
+        std::thread([this, worker = threads_ + 1, seen = round_]() mutable {
+          serve(worker, seen);
+        }).detach();
+      work_ = &work;
+      helpers_ = workers - 1;
+      running_ = helpers_;
+      ++round_;
+    }
+    wake_.notify_all();
+    work.run(0);
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [this] { return running_ == 0; });
+    work_ = nullptr;
+    return true;
+  }
+
+ private:
+  [[noreturn]] void serve(int worker, uint64_t seen) {
+    for (;;) {
+      Work* work;
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        wake_.wait(lock, [&] { return round_ != seen; });
+        seen = round_;
+        if (worker > helpers_) continue;
+        work = work_;
+      }
+      work->run(worker);
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (--running_ == 0) done_.notify_one();
+    }
+  }
+
+  std::mutex busy_, mutex_;
+  std::condition_variable wake_, done_;
+  Work* work_ = nullptr;
+  int threads_ = 0, helpers_ = 0, running_ = 0;
+  uint64_t round_ = 0;
+};
+
+// Never destroyed: its threads outlive main. A forked child has none of them and gets a new pool.
+std::atomic<Pool*> instance{nullptr};
+
+Pool& the_pool() {
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { instance = new Pool; }); });
+  if (Pool* pool = instance) return *pool;
+  Pool* fresh = new Pool;
+  Pool* expected = nullptr;
+  if (instance.compare_exchange_strong(expected, fresh)) return *fresh;
+  delete fresh;
+  return *expected;
+}
+
+void run(void* workers, int64_t count, void (*task)(void*, int64_t, int), void* arg) {
+  int wanted = int(reinterpret_cast<intptr_t>(workers));
+  if (wanted > count) wanted = int(count);
+  Work work{task, arg, count};
+  if (wanted <= 1 || !the_pool().try_run(work, wanted)) work.run(0);
+}
+
+}  // namespace
+
+ParallelFor pool(int workers) {
+  return {run, reinterpret_cast<void*>(intptr_t(workers)), workers < 1 ? 1 : workers};
+}
+
+}  // namespace tfkm

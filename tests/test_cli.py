@@ -1,0 +1,216 @@
+"""The command line: what it writes, what it says, and how it exits."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import tfkm
+from tfkm import __main__, cli, files
+
+POINTS = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+POINTS[100:] += 20
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with x.npy in it."""
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", POINTS)
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """run("fit x.npy -k 2") -> exit code, stdout, stderr; through `main`, as the console script."""
+
+    def run(line):
+        monkeypatch.setattr(sys, "argv", ["tfkm", *line.split()])
+        with pytest.raises(SystemExit) as exited:
+            __main__.main()
+        out, err = capsys.readouterr()
+        return exited.value.code or 0, out, err
+
+    return run
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_fit_writes_the_result_of_kmeans(run, folder):
+    code, out, err = run("fit x.npy -k 2 --seed 3 --n-init 2 --tol 0 --init random")
+    assert (code, err) == (0, "")
+    model = files.read_model("x.tfkm.npz")
+    expected = tfkm.kmeans(POINTS, 2, random_state=3, n_init=2, tol=0, init="random")
+    np.testing.assert_array_equal(model.centroids, expected.centroids)
+    assert model[1:] == (expected.inertia, expected.n_iter, expected.status.name)
+    assert names(folder) == ["x.npy", "x.tfkm.npz"]
+    for words in ("200 × 3 float32 from x.npy", "from 100 to 100, median 100", "x.tfkm.npz"):
+        assert words in out
+    assert expected.status.value in out and f"{expected.inertia:.9g}" in out
+
+
+def test_max_iter_and_backend_arrive(run, folder):
+    code, out, _ = run("fit x.npy -k 9 --max-iter 1 --backend reference")
+    assert code == 0 and files.read_model("x.tfkm.npz").n_iter == 1
+    assert "backend   reference" in out and tfkm.Status.MAX_ITER.value in out
+
+
+def test_predict_writes_the_labels_of_assign(run, folder, monkeypatch):
+    monkeypatch.setattr(cli, "_BLOCK_BYTES", 7 * POINTS.itemsize * 3)  # 7 rows: 29 blocks
+    assert run("fit x.npy -k 5")[0] == 0
+    code, out, err = run("predict x.tfkm.npz x.npy")
+    labels = np.load("x.labels.npy")
+    assert (code, err) == (0, "") and "x.labels.npy" in out
+    assert labels.dtype == np.int32
+    expected = tfkm.assign(POINTS, files.read_model("x.tfkm.npz").centroids).labels
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_out_and_array_names(run, folder):
+    np.savez("two.npz", a=POINTS, b=POINTS + 1)
+    assert run("fit two.npz -k 2 --array b -o model")[0] == 0
+    assert run("predict model two.npz --array a -o labels")[0] == 0
+    assert names(folder) == ["labels", "model", "two.npz", "x.npy"]
+    np.testing.assert_allclose(
+        files.read_model("model").centroids.mean(axis=0), (POINTS + 1).mean(axis=0), rtol=1e-4
+    )
+
+
+def test_nothing_is_overwritten_unless_forced(run, folder):
+    (folder / "x.tfkm.npz").write_text("mine")
+    code, out, err = run("fit x.npy -k 2")
+    assert (code, out) == (1, "") and "--force" in err
+    assert (folder / "x.tfkm.npz").read_text() == "mine"
+    assert run("fit x.npy -k 2 --force")[0] == 0
+    (folder / "x.labels.npy").write_text("mine")
+    assert run("predict x.tfkm.npz x.npy")[0] == 1
+    assert run("predict x.tfkm.npz x.npy --force")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("fit nothing.npy -k 2", "nothing.npy: there is no such file"),
+        ("fit x.npy -k 201", "n_clusters: 201 is more than the 200 points"),
+        ("fit nan.npy -k 2", "points"),
+        ("fit x.npy -k 2 -o no/folder", "no folder"),
+        ("fit x.npy -k 2 --backend abacus", "'abacus'"),
+        ("fit x.npy -k 2 --tol nan", "tol: nan"),
+        ("predict x.npy x.npy", "x.npy: not a model"),
+        ("predict model wide.npy", "wide.npy: its points have 4 features; the model model is of 3"),
+        ("predict model nan.npy", "nan.npy"),
+        ("predict model x.npy --backend abacus", "'abacus'"),
+    ],
+)
+def test_failures_are_one_line_and_write_nothing(run, folder, line, words):
+    np.save("wide.npy", np.zeros((5, 4)))
+    np.save("nan.npy", np.where(POINTS > 21, np.nan, POINTS))
+    files.write_model(folder / "model", files.Model(POINTS[:2], 0.0, 1, "MAX_ITER"))
+    before = names(folder)
+    code, out, err = run(line)
+    assert (code, out) == (1, "")
+    assert err.startswith("tfkm: error: ") and words in err and err.count("\n") == 1
+    assert names(folder) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "fit x.npy",
+        "fit x.npy -k 0",
+        "fit -k 2",
+        "fit x.npy -k 2 --init best",
+        "predict x.npy",
+        "no",
+    ],
+)
+def test_wrong_usage_exits_2(run, folder, line):
+    code, _, err = run(line)
+    assert code == 2 and err.startswith("Usage: tfkm") and "Error" in err
+    assert names(folder) == ["x.npy"]
+
+
+def test_help_and_version(run):
+    code, out, _ = run("--help")
+    assert code == 0 and all(name in out for name in ("fit", "predict", "backends"))
+    assert run("--version") == (0, f"tfkm {tfkm.__version__}\n", "")
+
+
+def test_backends_lists_all(run):
+    code, out, _ = run("backends")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == list(tfkm.backends())
+
+
+def test_an_unusable_backend_is_listed_with_its_reason(run, monkeypatch):
+    state = type(tfkm.backends()["xla"])(False, "no such instruction")
+    monkeypatch.setattr(tfkm, "backends", lambda: {"fast": state})
+    assert run("backends")[1].split(maxsplit=2) == ["fast", "unusable", "no such instruction\n"]
+
+
+def test_interrupt_exits_130_and_leaves_nothing(run, folder, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tfkm, "kmeans", interrupted)
+    code, out, err = run("fit x.npy -k 2")
+    assert (code, out, err.strip()) == (130, "", "tfkm: interrupted")
+    assert names(folder) == ["x.npy"]
+
+
+def test_a_bug_keeps_its_traceback(run, folder, monkeypatch):
+    monkeypatch.setattr(tfkm, "kmeans", lambda *args, **kwargs: {}["bug"])
+    monkeypatch.setattr(sys, "argv", ["tfkm", "fit", "x.npy", "-k", "2"])
+    with pytest.raises(KeyError):
+        __main__.main()
+
+
+def test_the_bar_shows_passes_on_a_terminal_only(monkeypatch, capsys):
+    done = tfkm.Pass(1, 4, 123.5, 0.25, 0.1)
+    with cli.passes_bar() as on_pass:
+        on_pass(done)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with cli.passes_bar() as on_pass:
+        time.sleep(0.15)  # a bar is drawn anew after 0.1 s at the earliest
+        on_pass(done)
+        bar_text = capsys.readouterr().err
+    assert "start 2: " in bar_text and "inertia 123.5, shift 0.25" in bar_text
+
+
+def test_what_tensorflow_logs_while_importing_is_told_only_on_failure(capfd):
+    with cli._stderr_held_back():
+        os.write(2, b"noise\n")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError), cli._stderr_held_back():
+        os.write(2, b"the reason\n")
+        raise ImportError
+    assert capfd.readouterr().err == "the reason\n"
+
+
+def python_m_tfkm(*arguments, **options):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "tfkm", *map(str, arguments)]
+    return subprocess.run(
+        command, stderr=subprocess.PIPE, env=environment, text=True, timeout=120, **options
+    )
+
+
+def test_as_a_process_stderr_holds_nothing_of_tensorflow(tmp_path):
+    np.save(tmp_path / "x.npy", POINTS)
+    done = python_m_tfkm("fit", tmp_path / "x.npy", "-k", 2, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, "") and "inertia" in done.stdout
+
+
+def test_a_reader_that_went_away():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = python_m_tfkm("--help", stdout=writer)
+    os.close(writer)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr

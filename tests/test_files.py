@@ -1,0 +1,236 @@
+"""Readers: the same points out of every kind of file, and one sentence for every broken one."""
+
+import numpy as np
+import pytest
+
+from tfkm import files
+
+POINTS = np.array([[0.5, 1.0], [2.0, -3.0], [4.0, 5.25]])
+
+
+def write(path, points=POINTS, **options):
+    """The points in the format that the suffix says."""
+    if path.suffix == ".npy":
+        np.save(path, points)
+    elif path.suffix == ".npz":
+        np.savez(path, whatever=points)
+    else:
+        pandas = pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
+        frame = pandas.DataFrame(points, columns=[f"c{i}" for i in range(points.shape[1])])
+        getattr(frame, f"to_{path.suffix[1:]}")(path, index=False, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".parquet"])
+def test_every_format_gives_the_same_points(tmp_path, suffix):
+    points = files.read_points(write(tmp_path / f"x{suffix}"))
+    np.testing.assert_array_equal(points, POINTS)
+    assert points.dtype == np.float64 and points.flags.c_contiguous
+
+
+def test_npy_is_mapped_and_read_only(tmp_path):
+    points = files.read_points(write(tmp_path / "x.npy"))
+    assert isinstance(points, np.memmap) and not points.flags.writeable
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8"])
+def test_dtypes_that_stay(tmp_path, dtype):
+    assert files.read_points(write(tmp_path / "x.npy", np.ones((3, 2), dtype))).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "dtype, became",
+    [("bool", "float32"), ("int16", "float32"), ("int32", "float64"), (">f4", "float32")],
+)
+def test_dtypes_that_are_copied_keep_their_values(tmp_path, dtype, became):
+    values = np.array([[0, 1], [1, 0]]).astype(dtype)
+    points = files.read_points(write(tmp_path / "x.npy", values))
+    assert points.dtype == became and points.dtype.isnative
+    np.testing.assert_array_equal(points, values)
+
+
+def test_images_are_flattened(tmp_path):
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    points = files.read_points(write(tmp_path / "x.npy", images))
+    np.testing.assert_array_equal(points, images.reshape(2, 12))
+
+
+def test_which_array_of_an_npz(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, other=POINTS, images=2 * POINTS)
+    np.testing.assert_array_equal(files.read_points(path), 2 * POINTS)
+    np.testing.assert_array_equal(files.read_points(path, "other"), POINTS)
+    with pytest.raises(ValueError, match="no array 'third'.*other, images"):
+        files.read_points(path, "third")
+    np.savez(path, a=POINTS, b=POINTS)
+    with pytest.raises(ValueError, match="several arrays.*a, b"):
+        files.read_points(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2\n3,4\n",
+        "a,b\n1,2\n3,4\n",
+        '"a","b"\r\n1,2\r\n3,4\r\n',
+        "\ufeffa,b\n1,2\n3,4",
+        "1,2\n3,4",
+    ],
+)
+def test_csv_with_and_without_a_header(tmp_path, text):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "x.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    np.testing.assert_array_equal(files.read_points(path), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a,b\n1,x\n2,y\n", "column 'b' is string"),
+        ("a,b\n1,\n2,3\n", "column 'b' has 1 missing"),
+        ("1,2\n3\n", "Expected 2 columns"),
+        ("", "cannot be read as .csv"),
+        ("a,b\n", "x.csv"),
+    ],
+)
+def test_broken_csv(tmp_path, text, message):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as raised:
+        files.read_points(path)
+    assert "x.csv" in str(raised.value)
+
+
+def test_parquet_columns_of_different_dtypes(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "x.parquet"
+    frame = pandas.DataFrame({"a": np.array([1, 2], np.int64), "b": np.array([0.5, 1], np.float32)})
+    frame.to_parquet(path)
+    points = files.read_points(path)
+    np.testing.assert_array_equal(points, [[1, 0.5], [2, 1]])
+    assert points.dtype == np.float64
+    frame.assign(c=["x", "y"]).to_parquet(path)
+    with pytest.raises(ValueError, match="x.parquet.*column 'c'"):
+        files.read_points(path)
+
+
+def test_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    path = tmp_path / "x.csv"
+    path.write_text("1,2\n")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"pip install 'tfkm\[files\]'"):
+        files.read_points(path)
+
+
+@pytest.mark.parametrize(
+    "array, message",
+    [
+        (np.zeros(5), r"shape \(5,\).*reshape\(-1, 1\)"),
+        (np.zeros(()), r"shape \(\)"),
+        (np.zeros((0, 3)), "empty"),
+        (np.zeros((3, 0)), "empty"),
+        (np.zeros((2, 2), complex), "complex128"),
+        (np.array([["a", "b"]]), "<U1"),
+        (np.array([[1, None]], object), "Python objects"),
+    ],
+    ids=str,
+)
+def test_arrays_that_are_no_points(tmp_path, array, message):
+    path = tmp_path / "x.npy"
+    np.save(path, array, allow_pickle=True)
+    with pytest.raises(ValueError, match=message) as raised:
+        files.read_points(path)
+    assert "x.npy" in str(raised.value)
+
+
+def test_a_pickle_in_an_npz_is_not_loaded(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, x=np.array([[1, None]], object))
+    with pytest.raises(ValueError, match="x.npz.*allow_pickle=False"):
+        files.read_points(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
+@pytest.mark.parametrize("kept", [0, 40, 150])
+def test_truncated_files(tmp_path, suffix, kept):
+    path = write(tmp_path / f"x{suffix}")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=f"x{suffix}: cannot be read as {suffix}"):
+        files.read_points(path)
+
+
+def test_paths_that_are_no_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing.npy"):
+        files.read_points(tmp_path / "nothing.npy")
+    with pytest.raises(ValueError, match="regular"):
+        files.read_points(tmp_path)
+    (tmp_path / "x.txt").touch()
+    with pytest.raises(ValueError, match=r"'\.txt'.*\.npy, \.npz, \.csv, \.parquet"):
+        files.read_points(tmp_path / "x.txt")
+    with pytest.raises(ValueError, match="named arrays"):
+        files.read_points(write(tmp_path / "x.npy"), "a")
+
+
+def test_labels(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, labels=np.array([3, 1]), shares=np.array([0.5]), images=POINTS)
+    assert files.read_labels(path).tolist() == [3, 1]
+    with pytest.raises(ValueError, match="'shares'"):
+        files.read_labels(path, "shares")
+    with pytest.raises(ValueError, match="'images'"):
+        files.read_labels(path, "images")
+
+
+MODEL = files.Model(POINTS, 1.5, 7, "LABELS_UNCHANGED")
+
+
+def test_a_model_comes_back(tmp_path):
+    files.write_model(tmp_path / "m", MODEL)
+    again = files.read_model(tmp_path / "m")
+    np.testing.assert_array_equal(again.centroids, POINTS)
+    assert again[1:] == MODEL[1:]
+
+
+def test_an_existing_file_stays_unless_forced(tmp_path):
+    path = tmp_path / "m"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="--force"):
+        files.write_model(path, MODEL)
+    assert path.read_text() == "mine"
+    files.write_model(path, MODEL, force=True)
+    assert files.read_model(path).n_iter == 7
+
+
+def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "m"
+    path.write_text("mine")
+    with pytest.raises(RuntimeError), files.replacing(path, force=True) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["m"] and path.read_text() == "mine"
+
+
+def test_targets_that_cannot_be_written(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        files.check_target(tmp_path / "no" / "m")
+    with pytest.raises(FileExistsError, match="regular"):
+        files.check_target(tmp_path, force=True)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    path = tmp_path / "m.npz"
+    np.savez(path, points=POINTS)
+    with pytest.raises(ValueError, match="m.npz: not a model"):
+        files.read_model(path)
+    with pytest.raises(ValueError, match="x.npy: not a model"):
+        files.read_model(write(tmp_path / "x.npy"))
+    np.savez(path, format="tfkm k-means model, version 99", **MODEL._asdict())
+    with pytest.raises(ValueError, match="version 99"):
+        files.read_model(path)
+    files.write_model(path, MODEL._replace(centroids=np.zeros(3)), force=True)
+    with pytest.raises(ValueError, match=r"shape \(3,\)"):
+        files.read_model(path)

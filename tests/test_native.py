@@ -1,0 +1,135 @@
+"""What only the native backend promises: instruction sets and threads are invisible, forks work."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfkm
+from tfkm.ops import native
+
+DIGESTS = """
+    import hashlib, json, sys
+    import numpy as np, tensorflow as tf, tfkm
+    from tfkm.ops import native
+    from tfkm.testing import CASES
+
+    tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+    digests = {}
+    for name, case in CASES.items():
+        result = tf.nest.flatten(tfkm.accumulate(*case(), backend="native"))
+        bits = b"".join(np.asarray(part).tobytes() for part in result)
+        digests[name] = hashlib.sha256(bits).hexdigest()
+    print(json.dumps([native.instruction_set(), digests]))
+"""
+
+
+@pytest.fixture(scope="module")
+def expected(python):
+    """With the best instruction set and two threads."""
+    return json.loads(python(DIGESTS, "2"))[1]
+
+
+LEVELS = ["base", "avx2", "avx512"]
+
+
+@pytest.mark.parametrize("isa, threads", [("base", 1), ("avx2", 2), ("avx512", 7), ("avx512", 4)])
+def test_instruction_sets_and_threads_are_invisible(python, expected, isa, threads):
+    if LEVELS.index(isa) > LEVELS.index(native.instruction_set()):
+        pytest.skip(f"this processor has no {isa}")
+    used, got = json.loads(python(DIGESTS, str(threads), TFKM_ISA=isa))
+    assert used == isa
+    assert got == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_threads_of_its_own(python):
+    """The parent's threads do not exist in the child, which would wait for them for ever."""
+    code = """
+        import os, sys
+        import numpy as np, tensorflow as tf, tfkm
+        from tfkm.ops import native
+        points = tf.random.stateless_uniform((50_000, 8), [0, 0])
+        assign = native._ops().tfkm_assign  # TensorFlow's own ops may hang in a forked child
+        expected = assign(points, points[:50]).labels.numpy()
+        centroids = points[:50]
+        child = os.fork()
+        if child == 0:
+            labels = assign(points, centroids).labels.numpy()
+            os._exit(0 if np.array_equal(labels, expected) else 1)
+        _, status = os.waitpid(child, 0)
+        sys.exit(os.waitstatus_to_exitcode(status))
+    """
+    python(code)
+
+
+def test_import_starts_no_thread(python):
+    code = """
+        import os
+        import tensorflow
+        before = len(os.listdir("/proc/self/task"))
+        import tfkm
+        from tfkm.ops import native
+        native._ops()
+        assert len(os.listdir("/proc/self/task")) == before
+    """
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("this system has no /proc")
+    python(code)
+
+
+def test_calls_side_by_side():
+    """Parallel calls of tf.data share the threads or run alone; all give the same."""
+    rng = np.random.default_rng(0)
+    points, centroids = rng.random((40_000, 8), np.float32), rng.random((64, 8), np.float32)
+    batches = tf.data.Dataset.from_tensor_slices(points).batch(1000)
+    mapped = batches.map(
+        lambda x: tfkm.assign(x, centroids, backend="native").labels, num_parallel_calls=4
+    )
+    expected = tfkm.assign(points, centroids, backend="native").labels
+    for _ in range(5):
+        np.testing.assert_array_equal(np.concatenate(list(mapped)), expected)
+
+
+def test_shapes_are_inferred():
+    function = tf.function(lambda x, c: tfkm.accumulate(x, c, backend="native"))
+    (labels, distances), statistics = function.get_concrete_function(
+        tf.TensorSpec([None, 3]), tf.TensorSpec([5, 3])
+    ).structured_outputs
+    assert labels.shape.as_list() == distances.shape.as_list() == [None]
+    assert [s.shape.as_list() for s in statistics] == [[5, 3], [5], []]
+
+
+@pytest.mark.parametrize(
+    "points, centroids, message",
+    [
+        (np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32), "as many features"),
+        (np.zeros((2, 3), np.float32), np.zeros((0, 3), np.float32), "at least one row"),
+        (np.zeros((2, 3), np.float64), np.zeros((2, 3), np.float32), "float64 for float64"),
+    ],
+)
+def test_the_op_itself_checks_its_input(points, centroids, message):
+    """What the waist has checked before; a graph loaded from elsewhere has not passed it."""
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        native._ops().tfkm_assign(points, centroids)
+
+
+def test_without_the_library_it_says_so(monkeypatch):
+    from tfkm.ops import backends
+
+    monkeypatch.setattr(native.importlib.util, "find_spec", lambda name: None)
+    native._ops.cache_clear()
+    backends._why_not.cache_clear()
+    try:
+        assert "were not built; install from source with a C++17" in tfkm.backends()["native"].why
+        assert backends.select(None).__name__ == "tfkm.ops.xla"
+        with pytest.raises(
+            RuntimeError, match="'native' cannot be used here: .*C\\+\\+17 compiler"
+        ):
+            tfkm.assign([[0.0]], [[1.0]], backend="native")
+    finally:
+        monkeypatch.undo()
+        native._ops.cache_clear()
+        backends._why_not.cache_clear()
