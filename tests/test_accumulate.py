@@ -84,6 +84,22 @@ def test_counters_pass_the_limit_of_float32(backend):
     assert float(inertia) == 5_242_880
 
 
+@pytest.mark.parametrize("backend", ["native", "xla"])
+def test_memory_does_not_grow_with_n_times_k(python, backend):
+    """n·k = 2.2e9 passes 2³¹ and would be 8.8 GB of float32."""
+    code = """
+        import resource, sys
+        import numpy as np, tensorflow as tf, tfkm
+        points = np.random.default_rng(0).random((2_200_000, 1), np.float32)
+        tfkm.accumulate(points[:70_000], points[:1000], backend=sys.argv[1])
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        (labels, _), statistics = tfkm.accumulate(points, points[:1000], backend=sys.argv[1])
+        assert float(tf.reduce_sum(statistics.weights)) == 2_200_000
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    assert int(python(code, backend)) * 1024 < 500e6
+
+
 def test_integer_weights_equal_repeated_points(backend):
     case = noise(400, 5, 3)
     times = np.random.default_rng(0).integers(0, 4, 400)

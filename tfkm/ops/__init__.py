@@ -11,7 +11,12 @@ from tfkm import exact
 from tfkm.ops import backends, validate
 from tfkm.types import Assignment, ExactStatistics, Statistics
 
+# Called from a user's tf.function, AutoGraph would rewrite what has no Python loop to rewrite, and
+# warn of what it cannot read.
+_as_it_is = tf.autograph.experimental.do_not_convert
 
+
+@_as_it_is
 def assign(points, centroids, *, backend: str | None = None) -> Assignment:
     """The nearest centroid of each point.
 
@@ -42,6 +47,7 @@ def assign(points, centroids, *, backend: str | None = None) -> Assignment:
     return Assignment(labels, validate.distances(points, distances))
 
 
+@_as_it_is
 def accumulate(
     points, centroids, weights=None, *, backend: str | None = None
 ) -> tuple[Assignment, Statistics]:
@@ -75,6 +81,7 @@ def accumulate(
     return assignment, statistics.rounded()
 
 
+@_as_it_is
 def partial(
     points, centroids, weights, grid: exact.Grid, *, backend: str | None = None
 ) -> tuple[Assignment, ExactStatistics]:
@@ -88,6 +95,7 @@ def partial(
     return Assignment(labels, validate.distances(points, distances)), statistics
 
 
+@_as_it_is
 def sq_distances(points, centroids, *, backend: str | None = None) -> tf.Tensor:
     """(n, k) squared distances in the direct form, float64 if either argument is, else float32."""
     points, centroids = validate.points_and_centroids(points, centroids)

@@ -8,10 +8,14 @@ from types import ModuleType
 from typing import NamedTuple
 
 import tensorflow as tf
+from tensorflow.python.framework import ops as tf_ops
+from tensorflow.python.ops import control_flow_util
 
-# Fastest first. To add one: a module of this package with `assign`, `accumulate`, `sq_distances` as
-# in `reference`, its name here, and its self-check in `_why_not`.
+# Fastest first on a CPU. To add one: a module of this package with `assign`, `accumulate` and
+# `sq_distances` as in `reference`, its name here, and what it is good for below.
 _NAMES = ("native", "xla", "reference")
+_ON_GPU = ("xla",)
+_IN_XLA = ("reference",)
 
 
 class State(NamedTuple):
@@ -35,7 +39,7 @@ def backends() -> dict[str, State]:
     >>> [name for name, state in tfkm.backends().items() if state.usable]
     ['native', 'xla', 'reference']
     """
-    reasons = {name: _why_not(name) for name in _NAMES}
+    reasons = {name: _why_not(name) for name in _fastest_first()}
     return {name: State(not why, why or _GOOD_FOR[name]) for name, why in reasons.items()}
 
 
@@ -46,14 +50,31 @@ def select(name: str | None) -> ModuleType:
       ValueError: no backend has that name. RuntimeError: it has, and cannot be used here.
     """
     if name is None:
-        # With a GPU, the backend that runs on it.
-        skipped = {"native"} if tf.config.list_logical_devices("GPU") else set()
-        name = next(c for c in _NAMES if c not in skipped and not _why_not(c))
+        name = next(n for n in _fastest_first() if not (_why_not(n) or _why_not_in_xla(n)))
     if name not in _NAMES:
         raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, _NAMES))}")
-    if why := _why_not(name):
+    if why := _why_not(name) or _why_not_in_xla(name):
         raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
     return importlib.import_module(f"tfkm.ops.{name}")
+
+
+def _fastest_first() -> list[str]:
+    """The names; with a GPU, those first that run on it."""
+    with_gpu = bool(tf.config.list_logical_devices("GPU"))
+    return sorted(_NAMES, key=lambda name: with_gpu and name not in _ON_GPU)
+
+
+def _why_not_in_xla(name: str) -> str:
+    """Why a backend is unusable in the graph being built; empty if it is not so.
+
+    Inside a function compiled by XLA there are neither other ops' kernels nor sizes that vary, on
+    which the loop over blocks of `xla` rests. A graph traced elsewhere and called from such a
+    function cannot be told apart here; TensorFlow then says that the op is unsupported.
+    """
+    compiled = control_flow_util.GraphOrParentsInXlaContext(tf_ops.get_default_graph())
+    if not compiled or name in _IN_XLA:
+        return ""
+    return "inside tf.function(jit_compile=True) only 'reference' works, and None takes it"
 
 
 @functools.cache
@@ -69,7 +90,7 @@ def _why_not(name: str) -> str:
 
 
 def _try(backend: ModuleType) -> None:
-    """Runs a tiny assignment, in whatever context the caller is."""
+    """Runs a tiny assignment, eagerly, in whatever context the caller is."""
     with tf.init_scope():
         points = tf.constant([[0.0], [1.0], [5.0]])
         labels = backend.assign(points, tf.constant([[0.0], [4.0]])).labels.numpy().tolist()
