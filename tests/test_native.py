@@ -116,10 +116,18 @@ def test_the_op_itself_checks_its_input(points, centroids, message):
         native._ops().tfkm_assign(points, centroids)
 
 
+def test_the_source_tree_does_not_hide_the_library(monkeypatch):
+    """`python -m …` in the folder of the source tree takes the package from there."""
+    expected = native._library_path()
+    monkeypatch.setattr(native.importlib.util, "find_spec", lambda name: None)
+    assert native._library_path() == expected
+
+
 def test_without_the_library_it_says_so(monkeypatch):
     from tfkm.ops import backends
 
     monkeypatch.setattr(native.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(native, "_installed_files", lambda: [])
     native._ops.cache_clear()
     backends._why_not.cache_clear()
     try:

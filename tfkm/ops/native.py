@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.metadata
 import importlib.util
 
 import tensorflow as tf
@@ -58,11 +59,22 @@ def _ops():
 
 
 def _library_path() -> str:
-    # Found by the import system, so that an editable install rebuilds it, and never imported.
+    # By the import system, which an editable install teaches where it is; it is never imported.
     spec = importlib.util.find_spec("tfkm._kernels")
-    if spec is None or spec.origin is None:
-        raise RuntimeError(
-            "the native kernels were not built; install from source with a C++17 compiler: "
-            "pip install --force-reinstall --no-deps --no-binary tfkm tfkm"
-        )
-    return spec.origin
+    if spec is not None and spec.origin is not None:
+        return spec.origin
+    # In its own folder the source tree, which has none, hides the installed package.
+    for file in _installed_files():
+        if file.name == "_kernels.so":
+            return str(file.locate())
+    raise RuntimeError(
+        "the native kernels were not built; install from source with a C++17 compiler: "
+        "pip install --force-reinstall --no-deps --no-binary tfkm tfkm"
+    )
+
+
+def _installed_files() -> list[importlib.metadata.PackagePath]:
+    try:
+        return importlib.metadata.files("tfkm") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
