@@ -69,7 +69,7 @@ def _library_path() -> str:
             return str(file.locate())
     raise RuntimeError(
         "the native kernels were not built; install from source with a C++17 compiler: "
-        "pip install --force-reinstall --no-deps --no-binary tfkm tfkm"
+        "pip install --force-reinstall --no-deps . (in its folder)"
     )
 
 
