@@ -24,6 +24,7 @@ template <class T>
 struct Frame {
   int64_t k, d, tiles;
   double* exact;  // (k, d)
+  double* sums;   // (d,)
   T* offset;      // (d,) the mean
   T* factors;     // (tiles, d, kRows): −2(c − offset)
   T* sq_norms;    // (tiles, kRows): ‖c − offset‖², infinite where there is no centroid
@@ -31,18 +32,17 @@ struct Frame {
 
   Frame(const Job& job, Arena& arena) : k(job.k), d(job.d), tiles((job.k + kRows - 1) / kRows) {
     exact = arena.take<double>(k * d);
+    sums = arena.take<double>(d);
     offset = arena.take<T>(d);
     factors = arena.take<T>(tiles * d * kRows);
     sq_norms = arena.take<T>(tiles * kRows);
   }
 
   void pack(const T* centroids) {
-    for (int64_t i = 0; i < k * d; ++i) exact[i] = double(centroids[i]);
-    for (int64_t j = 0; j < d; ++j) {
-      double sum = 0;
-      for (int64_t i = 0; i < k; ++i) sum += exact[i * d + j] / double(k);
-      offset[j] = T(sum);
-    }
+    for (int64_t j = 0; j < d; ++j) sums[j] = 0;
+    for (int64_t i = 0; i < k; ++i)
+      for (int64_t j = 0; j < d; ++j) sums[j] += exact[i * d + j] = double(centroids[i * d + j]);
+    for (int64_t j = 0; j < d; ++j) offset[j] = T(sums[j] / double(k));
     double largest = 0;
     for (int64_t i = 0; i < tiles * kRows; ++i) {
       T* column = factors + i / kRows * d * kRows + i % kRows;

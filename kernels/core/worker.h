@@ -92,7 +92,8 @@ class Worker {
     }
   }
 
-  // kLanes rows and features at a time, turned in registers: scalar stores took three times as long.
+  // kLanes rows and features at a time, turned in registers: with scalar stores a whole assignment at
+  // (65536, 10, 784) took twice as long, as measured beside scikit-learn's.
   void pack_square(const S* x, int64_t rows, int64_t first, T* out) const {
     int64_t d = job_.d, features = d - first < kLanes ? d - first : kLanes;
     Vector v[kLanes];

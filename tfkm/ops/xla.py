@@ -110,7 +110,7 @@ def _program(name: str, points: tf.Tensor, centroids: tf.Tensor):
 def _block_for(n: int | None, sizes: Plan) -> int:
     """At least four blocks, for the threads, out of a few sizes: seldom a new program for a new n.
 
-    Nor are a few points padded to a large block: (1, 784) would take 3 ms for zeros alone.
+    Nor are a few points padded to a large block.
     """
     if n is None:
         return sizes.block
@@ -133,7 +133,7 @@ def _build(name: str, dtype: tf.DType, compute: tf.DType, k: int, d: int, sizes:
     grid = exact.Grid(*(tf.TensorSpec(shape, tf.float64) for shape in ([d], [], [], [])))
     weights = tf.TensorSpec([None], tf.float64)
     # Plain signatures: TensorFlow binds arguments to *args or partials only by a failing first try,
-    # for whose message it prints all of them (2 ms a call).
+    # for whose message it prints all of them (1 ms a call).
     functions = {
         "assign": (lambda x, c: _fold(sizes, x, c)[0], ()),
         "accumulate unweighted": (lambda x, c, g: _fold(sizes, x, c, g), (grid,)),

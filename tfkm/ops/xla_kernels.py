@@ -57,7 +57,7 @@ class Frame(NamedTuple):
 
 @tf.function(jit_compile=True, autograph=False)
 def frame(centroids: tf.Tensor, plan: Plan) -> Frame:
-    """The frame of centroids (k, d), in their dtype. Once per call: per block it cost 4 ms."""
+    """The frame of centroids (k, d), in their dtype. Made once per call, not per block."""
     k, d = centroids.shape
     exactly = tf.cast(centroids, tf.float64)
     offset = tf.cast(tf.reduce_mean(exactly, axis=0), centroids.dtype)
