@@ -33,7 +33,8 @@ struct Grid {
 
 struct Job {
   int64_t n, k, d;
-  const void* points;  // (n, d) row-major, of `dtype`
+  const void* points;  // (n, d) of `dtype`, aligned to its size; a row begins `stride` values after the last
+  int64_t stride;
   Dtype dtype;
   const void* centroids;  // (k, d) row-major, double if `wide`, else float: the type computed in
   bool wide;

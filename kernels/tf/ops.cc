@@ -123,7 +123,7 @@ void compute(void* opaque, TF_OpKernelContext* context) {
   call.check(TF_Dim(centroids, 1) == job.d, "centroids: need as many features as points have");
   call.check(job.k <= INT32_MAX, "centroids: more rows than an int32 label can name");
   if (!call.ok()) return;
-  job.points = TF_TensorData(points), job.dtype = dtype_of(points);
+  job.points = TF_TensorData(points), job.stride = job.d, job.dtype = dtype_of(points);
   job.centroids = TF_TensorData(centroids), job.wide = TF_TensorType(centroids) == TF_DOUBLE;
   call.check(job.wide || job.dtype != tfkm::Dtype::kFloat64, "centroids: need float64 for float64 points");
   job.labels = call.output<int32_t>(kLabels, TF_INT32, {job.n});
