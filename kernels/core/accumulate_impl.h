@@ -1,10 +1,8 @@
 // The fused kernel, once for all instruction sets: included by accumulate_<isa>.cc.
 //
-// Lanes are points: a block of two vectors of points, transposed, against kRows centroids, whose
-// values are broadcast. The least and second least stay in registers over a tile; −2 and ‖c‖² are folded
-// into the packed centroids and the start of the accumulators. Points whose two least are nearer
-// than the rounding (docs/design.md) are decided by the direct form in double. So labels and distances
-// have the same bits for every instruction set, and the sums for every order of addition.
+// A screen in the type computed in gives the least and the second least value of each point. Points whose two
+// least are nearer than the rounding (docs/design.md) are decided by the direct form in double. So labels
+// and distances have the same bits for every instruction set and form, and the sums for every order of addition.
 #pragma once
 
 #include <cstdlib>
@@ -17,47 +15,56 @@ namespace {
 
 using tfkm::ParallelFor;
 
+// Runs task(first, last, worker) over parts of 0 … count − 1, `step` or fewer at a time.
+template <class Task>
+void in_parts(const ParallelFor& parallel_for, int64_t count, int64_t step, const Task& task) {
+  struct Context {
+    const Task& task;
+    int64_t count, step;
+  } context{task, count, step};
+  parallel_for.run(
+      parallel_for.pool, (count + step - 1) / step,
+      [](void* arg, int64_t part, int worker) {
+        const auto& c = *static_cast<const Context*>(arg);
+        int64_t first = part * c.step, last = first + c.step;
+        c.task(first, last < c.count ? last : c.count, worker);
+      },
+      &context);
+}
+
 template <class S, class T>
 int run(const Job& job, const ParallelFor& parallel_for) {
   using W = Worker<S, T>;
-  int64_t rows = W::group_rows(job.d), groups = (job.n + rows - 1) / rows;
-  int workers = int(parallel_for.workers < groups ? parallel_for.workers : groups);
-  int64_t words = job.high.sums ? job.d + 2 : 0;
-
   Arena arena;
+  int workers = parallel_for.workers;
+  int64_t rows, parts;
   {  // the same constructors as below, only to measure
     Frame<T> frame(job, arena);
-    Steps* steps = arena.take<Steps>(words);
-    for (int w = 0; w < workers; ++w) W(job, frame, steps, arena);
+    W worker(job, frame, arena);
+    rows = worker.group_rows();
+    // Enough parts to share them evenly, and long enough for one to fetch ahead.
+    int64_t groups = (job.n + rows - 1) / rows, long_enough = groups / (16 * workers);
+    rows *= long_enough < 1 ? 1 : long_enough > 16 ? 16 : long_enough;
+    parts = (job.n + rows - 1) / rows;
+    if (parts < workers) workers = int(parts);
+    for (int w = 1; w < workers; ++w) W(job, frame, arena);
   }
   if (!arena.allocate()) return 1;
 
   Frame<T> frame(job, arena);
-  frame.pack(static_cast<const T*>(job.centroids));
-  Steps* steps = arena.take<Steps>(words);
-  for (int64_t j = 0; j < words; ++j) {
-    const tfkm::Grid& grid = job.grid;
-    steps[j] = Steps(j < job.d ? grid.sums[j] : j == job.d ? grid.weights : grid.inertia, grid.count);
-  }
+  frame.pack(static_cast<const T*>(job.centroids), parallel_for);
   char* memory = static_cast<char*>(std::malloc(workers * sizeof(W) + 1));
   if (!memory) return 1;
   W* all = reinterpret_cast<W*>(memory);
-  for (int w = 0; w < workers; ++w) (new (all + w) W(job, frame, steps, arena))->clear();
+  for (int w = 0; w < workers; ++w) new (all + w) W(job, frame, arena);
 
-  struct Context {
-    W* all;
-    int64_t n, rows;
-  } context{all, job.n, rows};
-  parallel_for.run(
-      parallel_for.pool, groups,
-      [](void* arg, int64_t group, int worker) {
-        auto& c = *static_cast<Context*>(arg);
-        int64_t begin = group * c.rows;
-        c.all[worker].rows(begin, begin + c.rows < c.n ? c.rows : c.n - begin);
-      },
-      &context);
+  in_parts(parallel_for, job.n, rows,
+           [&](int64_t first, int64_t last, int worker) { all[worker].rows(first, last); });
   if (job.high.sums)
-    for (int w = 0; w < workers; ++w) all[w].merge();
+    in_parts(parallel_for, job.k, 1 + (1 << 16) / job.d, [&](int64_t first, int64_t last, int) {
+      for (int w = 0; w < workers; ++w)
+        if (all[w].sums().started()) all[w].sums().merge(first, last);
+    });
   std::free(memory);
   return 0;
 }

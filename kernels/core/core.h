@@ -42,7 +42,7 @@ struct Job {
   Grid grid;               // read only if high.sums is not null
 
   int32_t* labels;       // out (n,)
-  double* sq_distances;  // out (n,); NaN for a row that is not finite or whose squared norm overflows
+  void* sq_distances;    // out (n,) of the type computed in; NaN where not finite or the squared norm overflows
   Words high, low;       // out, or high.sums null for no sums
 };
 

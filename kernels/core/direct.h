@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
+
+#include "simd.h"
 
 namespace {
 
@@ -17,22 +20,90 @@ struct Bfloat16 {
 };
 using Float16 = _Float16;
 
-// Σ(x − c)² in double, in eight lanes and a fixed tree: the same bits for every instruction set.
-template <class S>
-inline double sq_distance(const S* x, const double* c, int64_t d) {
-  double lanes[8] = {};
-  int64_t j = 0;
-  for (; j + 8 <= d; j += 8)
-    for (int l = 0; l < 8; ++l) {
-      double difference = double(x[j + l]) - c[j + l];
-      lanes[l] += difference * difference;
-    }
-  for (int l = 0; j + l < d; ++l) {
-    double difference = double(x[j + l]) - c[j + l];
-    lanes[l] += difference * difference;
+template <class S, int count>
+struct Several {
+  typedef S Vector __attribute__((vector_size(count * sizeof(S))));
+};
+
+// GCC 12 converts to a vector twice as long in halves, which it then puts together.
+template <class V, class Single>
+inline V converted(Single x) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<V, Eight>) return (V)_mm512_cvtps_pd((__m256)x);
+#endif
+  return __builtin_convertvector(x, V);
+}
+
+// As many values as the vector V of floats or doubles has lanes.
+template <class V, class S>
+inline V widened(const S* x) {
+  constexpr int kLanes = kLanesOf<V>;
+  using Single = typename Several<float, kLanes>::Vector;
+  using Words = typename Several<uint32_t, kLanes>::Vector;
+  if constexpr (std::is_same_v<S, double>) {
+    return load<V>(x);
+  } else if constexpr (std::is_same_v<S, float>) {
+    return converted<V>(load<Single>(x));
+  } else if constexpr (std::is_integral_v<S>) {
+    using Integers = typename Several<int32_t, kLanes>::Vector;
+    auto wide = __builtin_convertvector(load<typename Several<S, kLanes>::Vector>(x), Integers);
+    return converted<V>(__builtin_convertvector(wide, Single));
+  } else if constexpr (std::is_same_v<S, Bfloat16>) {
+    auto wide = __builtin_convertvector(load<typename Several<uint16_t, kLanes>::Vector>(x), Words);
+    return converted<V>((Single)(wide << 16));
+  } else {
+    Single wide;
+    for (int l = 0; l < kLanes; ++l) wide[l] = float(x[l]);
+    return converted<V>(wide);
   }
+}
+
+// The first `count` of them, 0 for the rest, which is not read.
+template <class V, class S>
+inline V widened(const S* x, int64_t count) {
+  if (count >= kLanesOf<V>) return widened<V>(x);
+#if defined(__AVX512VL__)
+  if constexpr (std::is_same_v<S, float> && kLanesOf<V> == 8)
+    return converted<V>((Several<float, 8>::Vector)_mm256_maskz_loadu_ps(__mmask8((1 << count) - 1), x));
+  if constexpr (std::is_same_v<S, float> && kLanesOf<V> == 16)
+    return (V)_mm512_maskz_loadu_ps(__mmask16((1 << count) - 1), x);
+#endif
+  S some[kLanesOf<V>] = {};
+  for (int64_t l = 0; l < count; ++l) some[l] = x[l];
+  return widened<V>(some);
+}
+
+// Two halves as one vector.
+template <class Half>
+inline auto joined(Half low, Half high) {
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+inline double total(Eight lanes) {
   return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
          ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+// Σ(x − c)² in double, in 32 lanes and a fixed tree; 8 would wait for each addition. c is padded with zeros
+// to whole eights.
+template <class S, class T>
+inline __attribute__((always_inline)) double sq_distance(const S* x, const T* c, int64_t d) {
+  Eight sums[4] = {};
+  auto add = [&](Eight& sum, int64_t j, Eight point) {
+    Eight difference = point - widened<Eight>(c + j);
+    sum += difference * difference;
+  };
+  int64_t j = 0;
+  for (; j + 32 <= d; j += 32)
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) add(sums[q], j + 8 * q, widened<Eight>(x + j + 8 * q));
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; ++q, j += 8)
+    if (j + 8 <= d)
+      add(sums[q], j, widened<Eight>(x + j));
+    else if (j < d)
+      add(sums[q], j, widened<Eight>(x + j, d - j));
+  return total((sums[0] + sums[2]) + (sums[1] + sums[3]));
 }
 
 }  // namespace

@@ -38,6 +38,12 @@ struct Simd<double> {
 using Floats = Simd<float>::Vector;
 using Doubles = Simd<double>::Vector;
 
+// Eight doubles are one vector, two or four: the same lanes, so the same bits, for every instruction set.
+typedef double Eight __attribute__((vector_size(64)));
+
+template <class V>
+constexpr int kLanesOf = sizeof(V) / sizeof(V{}[0]);
+
 // GCC 12 makes compare-and-blend of the generic minimum, and with -ffp-contract=off no fused product.
 #if defined(__AVX512F__)
 inline Floats fma(Floats a, Floats b, Floats c) { return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
@@ -62,14 +68,60 @@ template <class V>
 inline V most(V a, V b) { return a > b ? a : b; }
 #endif
 
+// The last bits of a value exchanged for a tag: mask keeps, tag is below it.
+#if defined(__AVX512F__)
+inline Floats tagged(Floats v, Simd<float>::Index mask, Simd<float>::Index tag) {
+  return (Floats)_mm512_ternarylogic_epi32((__m512i)v, (__m512i)mask, (__m512i)tag, 0xEA);
+}
+inline Doubles tagged(Doubles v, Simd<double>::Index mask, Simd<double>::Index tag) {
+  return (Doubles)_mm512_ternarylogic_epi64((__m512i)v, (__m512i)mask, (__m512i)tag, 0xEA);
+}
+#else
+template <class V, class I>
+inline V tagged(V v, I mask, I tag) { return (V)(((I)v & mask) | tag); }
+#endif
+
 template <class V, class T>
-inline V load(const T* p) {  // p need not be aligned
+inline V load(const T* p) {  // p need not be aligned; V may be a number
   V v;
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
 
+// One value in every lane, loaded by one instruction; GCC 12 adds a scalar 0 first for `Vector{} + *p`.
+#if defined(__AVX512F__)
+inline Floats splat(const float* p) { return (Floats)_mm512_set1_ps(*p); }
+inline Doubles splat(const double* p) { return (Doubles)_mm512_set1_pd(*p); }
+inline Simd<float>::Index splat(const int32_t* p) { return (Simd<float>::Index)_mm512_set1_epi32(*p); }
+inline Simd<double>::Index splat(const int64_t* p) { return (Simd<double>::Index)_mm512_set1_epi64(*p); }
+#else
+inline Floats splat(const float* p) { return *p - Floats{}; }
+inline Doubles splat(const double* p) { return *p - Doubles{}; }
+inline Simd<float>::Index splat(const int32_t* p) { return Simd<float>::Index{} + *p; }
+inline Simd<double>::Index splat(const int64_t* p) { return Simd<double>::Index{} + *p; }
+#endif
+
 template <class V, class T>
 inline void store(T* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
+
+// Transposes a square of vectors by exchanging blocks of kHalf × kHalf, then of half that (Eklundh 1972).
+// With fewer vectors than lanes, so many squares beside each other.
+template <class T, int count, int kHalf = count / 2>
+inline void turn(typename Simd<T>::Vector (&v)[count]) {
+  constexpr int kLanes = kVectorBytes / sizeof(T);
+  typename Simd<T>::Index upper, lower;
+  for (int l = 0; l < kLanes; ++l) {
+    upper[l] = l & kHalf ? kLanes + l - kHalf : l;
+    lower[l] = l & kHalf ? kLanes + l : l + kHalf;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < count; ++i)
+    if (!(i & kHalf)) {
+      auto a = v[i], b = v[i + kHalf];
+      v[i] = __builtin_shuffle(a, b, upper);
+      v[i + kHalf] = __builtin_shuffle(a, b, lower);
+    }
+  if constexpr (kHalf > 1) turn<T, count, kHalf / 2>(v);
+}
 
 }  // namespace

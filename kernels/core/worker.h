@@ -1,234 +1,130 @@
-// One thread's part: groups of rows from packing to sums.
+// One thread's part: groups of points from packing to sums.
 #pragma once
 
 #include <cmath>
-#include <cstring>
 
-#include "arena.h"
-#include "direct.h"
+#include "blocks.h"
+#include "dots.h"
 #include "exact.h"
-#include "frame.h"
-#include "simd.h"
+#include "panels.h"
+#include "registers.h"
 
 namespace {
 
-// Packed points that stay in the second-level cache while the centroids pass, so many at a time.
-// Measured over 256, 512, 768 KB × 32, 96, 256 KB: within 5 % but at (10000, 10000, 768), 296, 334, 342 GFLOP/s.
-constexpr int64_t kPointBytes = 512 << 10, kCentroidBytes = 32 << 10;
-constexpr int64_t kMostRows = 4096;
-
 template <class S, class T>
 class Worker {
-  using Vector = typename Simd<T>::Vector;
-  using Index = typename Simd<T>::Index;
-  using Lane = typename Simd<T>::Lane;
-  static constexpr int kLanes = kVectorBytes / sizeof(T);
-  static constexpr int kBlock = kLanes * kVectors;
+  static constexpr int kLanes = Group<T>::kLanes;
   // Four times that of tfkm/ops/validate.py, since this is around the offset.
-  static constexpr double kLargestSqNorm = sizeof(T) == 4 ? double(FLT_MAX) / 4 : 0x1p902;
+  static constexpr T kLargestSqNorm = sizeof(T) == 4 ? T(FLT_MAX / 4) : T(0x1p902);
 
  public:
-  static int64_t group_rows(int64_t d) {
-    int64_t rows = kPointBytes / (d * int64_t(sizeof(T))) / kBlock * kBlock;
-    return rows < kBlock ? kBlock : rows > kMostRows ? kMostRows : rows;
+  Worker(const Job& job, const Frame<T>& frame, Arena& arena)
+      : job_(job), frame_(frame), group_(group_rows(job, frame), packed_values(job, frame), arena),
+        lanes_(frame.rule.form >= Form::kPanels ? group_.rows + Group<T>::kBlock : 0, arena), sums_(job, arena) {
+    sure_ = arena.take<typename Simd<T>::Lane>(group_.rows);
+    distances_ = arena.take<double>(group_.rows);
   }
 
-  Worker(const Job& job, const Frame<T>& frame, const Steps* steps, Arena& arena)
-      : job_(job), frame_(frame), steps_(steps) {
-    int64_t rows = group_rows(job.d);
-    packed_ = arena.take<T>(rows * job.d);
-    sq_norms_ = arena.take<T>(rows);
-    best_ = arena.take<T>(rows);
-    second_ = arena.take<T>(rows);
-    labels_ = arena.take<Lane>(rows);
-    if (job.high.sums) {
-      high_ = arena.take<double>(job.k * (job.d + 1) + 1);
-      low_ = arena.take<double>(job.k * (job.d + 1) + 1);
-    }
-  }
+  int64_t group_rows() const { return group_.rows; }
+  const Sums& sums() const { return sums_; }
 
-  void clear() {
-    if (!high_) return;
-    std::memset(high_, 0, (job_.k * (job_.d + 1) + 1) * sizeof(double));
-    std::memset(low_, 0, (job_.k * (job_.d + 1) + 1) * sizeof(double));
-  }
-
-  void rows(int64_t begin, int64_t count) {
-    const S* x = static_cast<const S*>(job_.points) + begin * job_.stride;
-    pack(x, count);
-    screen(round_up(count, kBlock));
-    for (int64_t i = 0; i < count; ++i) finish(x + i * job_.stride, begin + i, i);
-  }
-
-  void merge() const {
-    for (int word = 0; word < 2; ++word) {
-      const double* mine = word ? low_ : high_;
-      const tfkm::Words& all = word ? job_.low : job_.high;
-      int64_t k = job_.k, d = job_.d;
-      for (int64_t i = 0; i < k; ++i) {
-        for (int64_t j = 0; j < d; ++j) all.sums[i * d + j] += mine[i * (d + 1) + j];
-        all.weights[i] += mine[i * (d + 1) + d];
-      }
-      *all.inertia += mine[k * (d + 1)];
+  void rows(int64_t begin, int64_t end) {
+    if (job_.high.sums && !sums_.started()) sums_.start();
+    for (int64_t row = begin; row < end; row += group_.rows) {
+      int64_t count = end - row < group_.rows ? end - row : group_.rows;
+      const S* x = static_cast<const S*>(job_.points) + row * job_.stride;
+      screen(x, count);
+      finish(x, row, count);
     }
   }
 
  private:
-  // (count, d) rows -> blocks of (d, kBlock), around the offset, and ‖x‖². Missing rows are zero.
-  void pack(const S* x, int64_t count) {
-    int64_t d = job_.d;
-    for (int64_t block = 0; block < count; block += kBlock) {
-      T* out = packed_ + block * d;
-      for (int p = 0; p < kBlock; p += kLanes)
-        for (int64_t j = 0; j < d; j += kLanes)
-          pack_square(x + (block + p) * job_.stride + j, count - block - p, j, out + j * kBlock + p);
-      Vector sums[kVectors] = {};
-      for (int64_t j = 0; j < d; ++j)
-        for (int m = 0; m < kVectors; ++m) {
-          Vector v = load<Vector>(out + j * kBlock + m * kLanes);
-          sums[m] = fma(v, v, sums[m]);
-        }
-      for (int m = 0; m < kVectors; ++m) store(sq_norms_ + block + m * kLanes, sums[m]);
+  static int64_t group_rows(const Job& job, const Frame<T>& frame) {
+    int64_t rows = frame.rule.point_bytes / (job.d * int64_t(sizeof(T)));
+    if (rows > kMostRows) rows = kMostRows;
+    if (rows > job.n) rows = job.n;
+    return round_up(rows < 1 ? 1 : rows, frame.rule.form == Form::kPanels ? kBatch : Group<T>::kBlock);
+  }
+  static int64_t packed_values(const Job& job, const Frame<T>& frame) {
+    int64_t rows = group_rows(job, frame);
+    return frame.rule.form == Form::kPanels ? rows / kBatch * batch_values(job.d) : rows * job.d;
+  }
+
+  void screen(const S* x, int64_t count) {
+    switch (frame_.rule.form) {
+      case Form::kRegisters:
+        pack_blocks(x, job_.stride, count, frame_, group_);
+        return screen_registers(frame_, group_, count);
+      case Form::kBlocks:
+        pack_blocks(x, job_.stride, count, frame_, group_);
+        return screen_blocks(frame_, group_, count);
+      case Form::kPanels:
+        for (int64_t row = 0; row < count; row += kBatch)
+          pack_batch(x + row * job_.stride, job_.stride, count - row, frame_, batch(row), group_.sq_norms + row);
+        clear_lanes(lanes_, count);
+        for (int64_t t = 0; t < frame_.tiles; ++t)
+          for (int64_t row = 0; row < count; row += kBatch)
+            screen_panel<T, kBatch>(frame_, t, batch(row), row, lanes_);
+        return join_lanes(lanes_, count, group_);
+      case Form::kDots:
+        screen_dots<S, T>(x, job_.stride, count, frame_, lanes_, group_);
+        return join_lanes(lanes_, count, group_);
     }
   }
 
-  // kLanes rows and features at a time, turned in registers: with scalar stores a whole assignment at
-  // (65536, 10, 784) took twice as long, as measured beside scikit-learn's.
-  void pack_square(const S* x, int64_t rows, int64_t first, T* out) const {
-    int64_t d = job_.d, stride = job_.stride, features = d - first < kLanes ? d - first : kLanes;
-    Vector v[kLanes];
-#pragma GCC unroll 16
-    for (int p = 0; p < kLanes; ++p) {
-      T row[kLanes] = {};
-      if (p < rows) {
-        if (features == kLanes)
-          for (int j = 0; j < kLanes; ++j) row[j] = T(T(x[p * stride + j]) - frame_.offset[first + j]);
-        else
-          for (int j = 0; j < features; ++j) row[j] = T(T(x[p * stride + j]) - frame_.offset[first + j]);
-      }
-      v[p] = load<Vector>(row);
+  T* batch(int64_t row) const { return group_.packed + row / kBatch * batch_values(job_.d); }
+
+  void finish(const S* x, int64_t row, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      T sq_norm = group_.sq_norms[i], best = group_.best[i], second = group_.second[i];
+      sure_[i] = (second - best > frame_.margin(sq_norm, best, second)) & (sq_norm <= kLargestSqNorm);
     }
-    turn<kLanes / 2>(v);
-    for (int j = 0; j < features; ++j) store(out + j * kBlock, v[j]);
+    if (!job_.high.sums)
+      each<false, false>(x, row, count);
+    else if (job_.weights)
+      each<true, true>(x, row, count);
+    else
+      each<true, false>(x, row, count);
   }
 
-  // Transposes a square of vectors by exchanging blocks of kHalf × kHalf, then of half that (Eklundh 1972).
-  template <int kHalf>
-  static void turn(Vector (&v)[kLanes]) {
-    Index upper, lower;
-    for (int l = 0; l < kLanes; ++l) {
-      upper[l] = l & kHalf ? kLanes + l - kHalf : l;
-      lower[l] = l & kHalf ? kLanes + l : l + kHalf;
+  template <bool with_sums, bool weighted>
+  void each(const S* x, int64_t row, int64_t count) {
+    int32_t* labels = job_.labels + row;
+    T* distances = static_cast<T*>(job_.sq_distances) + row;
+    for (int64_t i = 0; i < count; ++i, x += job_.stride) {
+      int64_t label = group_.labels[i];
+      if (frame_.rule.form == Form::kDots)
+        for (int64_t j = job_.d / 2; j < job_.d; j += 64 / sizeof(S)) __builtin_prefetch(x + group_.rows * job_.stride + j);
+      double distance = __builtin_expect(sure_[i], 1)
+                            ? sq_distance(x, frame_.rows + label * frame_.padded_d, job_.d)
+                            : unsure(x, group_.sq_norms[i], &label);
+      distances[i] = T(distance);
+      labels[i] = int32_t(label);
+      if (!with_sums) continue;
+      distances_[i] = distance;
+      sums_.template add<weighted>(x, label, weighted ? job_.weights[row + i] : 1.0);
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i)
-      if (!(i & kHalf)) {
-        Vector a = v[i], b = v[i + kHalf];
-        v[i] = __builtin_shuffle(a, b, upper);
-        v[i + kHalf] = __builtin_shuffle(a, b, lower);
-      }
-    if constexpr (kHalf > 1) turn<kHalf / 2>(v);
+    if (with_sums) sums_.add_inertia(distances_, weighted ? job_.weights + row : nullptr, count);
   }
 
-  // The least and second least value and the first index of the least, for `count` packed rows.
-  void screen(int64_t count) {
-    for (int64_t i = 0; i < count; ++i) best_[i] = second_[i] = T(INFINITY), labels_[i] = 0;
-    int64_t d = job_.d;
-    int64_t step = kCentroidBytes / (d * kRows * int64_t(sizeof(T)));
-    if (step < 1) step = 1;
-    for (int64_t first = 0; first < frame_.tiles; first += step) {
-      int64_t last = first + step < frame_.tiles ? first + step : frame_.tiles;
-      for (int64_t block = 0; block < count; block += kBlock) tiles(block, first, last);
-    }
-  }
-
-  void tiles(int64_t block, int64_t first, int64_t last) {
-    int64_t d = job_.d;
-    const T* x = packed_ + block * d;
-    Vector best[kVectors], second[kVectors];
-    Index label[kVectors];
-    for (int m = 0; m < kVectors; ++m) {
-      best[m] = load<Vector>(best_ + block + m * kLanes);
-      second[m] = load<Vector>(second_ + block + m * kLanes);
-      label[m] = load<Index>(labels_ + block + m * kLanes);
-    }
-    for (int64_t t = first; t < last; ++t) {
-      const T* c = frame_.factors + t * d * kRows;
-      const T* start = frame_.sq_norms + t * kRows;
-      Vector sums[kRows][kVectors];
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-        for (int m = 0; m < kVectors; ++m) sums[r][m] = Vector{} + start[r];
-      for (int64_t j = 0; j < d; ++j) {
-        Vector v[kVectors];
-#pragma GCC unroll 4
-        for (int m = 0; m < kVectors; ++m) v[m] = load<Vector>(x + j * kBlock + m * kLanes);
-#pragma GCC unroll 16
-        for (int r = 0; r < kRows; ++r) {
-          Vector factor = Vector{} + c[j * kRows + r];
-#pragma GCC unroll 4
-          for (int m = 0; m < kVectors; ++m) sums[r][m] = fma(factor, v[m], sums[r][m]);
-        }
-      }
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-        for (int m = 0; m < kVectors; ++m) {
-          Vector value = sums[r][m];
-          second[m] = least(second[m], most(value, best[m]));
-          label[m] = value < best[m] ? Index{} + Lane(t * kRows + r) : label[m];
-          best[m] = least(value, best[m]);
-        }
-    }
-    for (int m = 0; m < kVectors; ++m) {
-      store(best_ + block + m * kLanes, best[m]);
-      store(second_ + block + m * kLanes, second[m]);
-      store(labels_ + block + m * kLanes, label[m]);
-    }
-  }
-
-  void finish(const S* x, int64_t row, int64_t i) {
-    int64_t d = job_.d, label = labels_[i];
-    double sq_norm = double(sq_norms_[i]), distance;
-    if (!(sq_norm <= kLargestSqNorm)) {
-      label = 0;
-      distance = NAN;
-    } else if (double(second_[i]) - double(best_[i]) > frame_.margin(sq_norm)) {
-      distance = sq_distance(x, frame_.exact + label * d, d);
-    } else {
-      distance = directly(x, &label);
-    }
-    job_.labels[row] = int32_t(label);
-    job_.sq_distances[row] = distance;
-    if (high_) add(x, label, distance, job_.weights ? job_.weights[row] : 1.0);
-  }
-
-  double directly(const S* x, int64_t* label) const {
-    double least = INFINITY;
+  double unsure(const S* x, T sq_norm, int64_t* label) const {
     *label = 0;
+    if (!(sq_norm <= kLargestSqNorm)) return NAN;
+    double least = INFINITY;
     for (int64_t c = 0; c < job_.k; ++c) {
-      double distance = sq_distance(x, frame_.exact + c * job_.d, job_.d);
+      double distance = sq_distance(x, frame_.rows + c * frame_.padded_d, job_.d);
       if (distance < least) least = distance, *label = c;
     }
     return least;
   }
 
-  void add(const S* x, int64_t label, double distance, double weight) {
-    int64_t d = job_.d, k = job_.k;
-    double* high = high_ + label * (d + 1);
-    double* low = low_ + label * (d + 1);
-    for (int64_t j = 0; j < d; ++j) steps_[j].add(weight * double(x[j]), high + j, low + j);
-    steps_[d].add(weight, high + d, low + d);
-    steps_[d + 1].add(weight * distance, high_ + k * (d + 1), low_ + k * (d + 1));
-  }
-
   const Job& job_;
   const Frame<T>& frame_;
-  const Steps* steps_;  // (d + 2,): of the features, the weight, the inertia
-  T *packed_, *sq_norms_, *best_, *second_;
-  Lane* labels_;
-  double *high_ = nullptr, *low_ = nullptr;  // (k, d + 1) sums and weights, then the inertia
+  Group<T> group_;
+  Lanes<T> lanes_;
+  Sums sums_;
+  typename Simd<T>::Lane* sure_;  // (rows,) whether the screen decided
+  double* distances_;             // (rows,)
 };
 
 }  // namespace

@@ -127,7 +127,8 @@ void compute(void* opaque, TF_OpKernelContext* context) {
   job.centroids = TF_TensorData(centroids), job.wide = TF_TensorType(centroids) == TF_DOUBLE;
   call.check(job.wide || job.dtype != tfkm::Dtype::kFloat64, "centroids: need float64 for float64 points");
   job.labels = call.output<int32_t>(kLabels, TF_INT32, {job.n});
-  job.sq_distances = call.output<double>(kSqDistances, TF_DOUBLE, {job.n});
+  job.sq_distances = job.wide ? static_cast<void*>(call.output<double>(kSqDistances, TF_DOUBLE, {job.n}))
+                              : static_cast<void*>(call.output<float>(kSqDistances, TF_FLOAT, {job.n}));
   if (kernel.with_sums) read_sums(call, job);
   if (!call.ok()) return;
   int64_t threads = kernel.threads > 0 ? kernel.threads : std::thread::hardware_concurrency();
@@ -177,7 +178,7 @@ void register_op(const char* name, TF_Status* status) {
   TF_OpDefinitionBuilderAddInput(op, "points: S");
   TF_OpDefinitionBuilderAddInput(op, "centroids: T");
   TF_OpDefinitionBuilderAddOutput(op, "labels: int32");
-  TF_OpDefinitionBuilderAddOutput(op, "sq_distances: double");
+  TF_OpDefinitionBuilderAddOutput(op, "sq_distances: T");
   if (with_sums) {
     for (const char* input : {"weights: double", "grid_sums: double", "grid: double"})
       TF_OpDefinitionBuilderAddInput(op, input);

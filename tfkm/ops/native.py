@@ -18,7 +18,7 @@ def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     """As `reference.assign`."""
     with tf.device("CPU"):
         labels, distances = _ops().tfkm_assign(points, centroids, threads=_threads())
-    return Assignment(labels, tf.cast(distances, centroids.dtype))
+    return Assignment(labels, distances)
 
 
 def accumulate(
@@ -32,7 +32,7 @@ def accumulate(
             points, centroids, weights, grid.sums, tf.stack(grid[1:]), threads=_threads()
         )
     statistics = ExactStatistics(Statistics(*words[:3]), Statistics(*words[3:]))
-    return Assignment(labels, tf.cast(distances, centroids.dtype)), statistics
+    return Assignment(labels, distances), statistics
 
 
 def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,80 @@
+// Lanes are features: as many products in one pass over a point as there are centroids, at most one for each
+// lane. For few centroids, where reading the points is the limit: they are read once, as they lie, and ahead.
+#pragma once
+
+#include "lanes.h"
+
+namespace {
+
+// How far ahead of its use a point is fetched. TODO sweep
+constexpr int64_t kAheadBytes = 16384;
+
+template <class S, class T, int centroids, int rows>
+void screen_rows(const S* x, int64_t stride, const Frame<T>& frame, int64_t row, Lanes<T>& lanes, Group<T>& group) {
+  using Vector = typename Simd<T>::Vector;
+  using Lane = typename Simd<T>::Lane;
+  constexpr int kLanes = Group<T>::kLanes;
+  int64_t d = frame.d;
+  Vector sums[rows][centroids], squares[rows];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+    squares[r] = Vector{};
+#pragma GCC unroll 16
+    for (int c = 0; c < centroids; ++c) sums[r][c] = Vector{};
+  }
+  const T* factors = frame.factors;
+  auto step = [&](int64_t j, auto values) __attribute__((always_inline)) {
+    Vector offset = load<Vector>(frame.offset + j), v[rows];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      const S* here = x + r * stride + j;
+      if (2 * j < d) __builtin_prefetch(here + group.rows * stride);
+      v[r] = values(here) - offset;
+      squares[r] = fma(v[r], v[r], squares[r]);
+    }
+#pragma GCC unroll 16
+    for (int c = 0; c < centroids; ++c) {
+      Vector factor = load<Vector>(factors + c * kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; ++r) sums[r][c] = fma(factor, v[r], sums[r][c]);
+    }
+    factors += centroids * kLanes;
+  };
+  int64_t j = 0;
+  for (; j + kLanes <= d; j += kLanes) step(j, [](const S* p) { return widened<Vector>(p); });
+  if (j < d) step(j, [&](const S* p) { return widened<Vector>(p, d - j); });
+  Vector start = load<Vector>(frame.sq_norms);
+  for (int r = 0; r < rows; ++r) {
+    Vector v[kLanes] = {};
+#pragma GCC unroll 16
+    for (int c = 0; c < centroids; ++c) v[c] = sums[r][c];
+    turn<T>(v);
+    int64_t at = (row + r) * kLanes;
+    T square = 0;
+    for (int l = 0; l < kLanes; ++l) {
+      square += squares[r][l];
+      lanes.labels[at + l] = Lane(l);
+      lanes.second[at + l] = T(INFINITY);
+    }
+    Vector value = start;
+#pragma GCC unroll 16
+    for (int l = 0; l < kLanes; ++l) value += v[l];
+    store(lanes.best + at, value);
+    group.sq_norms[row + r] = square;
+  }
+}
+
+// As many points at a time as the registers hold.
+template <class S, class T, int centroids = kVectorBytes / sizeof(T)>
+void screen_dots(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, Lanes<T>& lanes, Group<T>& group) {
+  constexpr int most = (kBatch * 2 - 2) / (centroids + 1), rows = most < 1 ? 1 : most > 4 ? 4 : most;
+  if constexpr (centroids > 2)
+    if (frame.tile < centroids)
+      return screen_dots<S, T, centroids - 2>(x, stride, count, frame, lanes, group);
+  int64_t row = 0;
+  for (; row + rows <= count; row += rows)
+    screen_rows<S, T, centroids, rows>(x + row * stride, stride, frame, row, lanes, group);
+  for (; row < count; ++row) screen_rows<S, T, centroids, 1>(x + row * stride, stride, frame, row, lanes, group);
+}
+
+}  // namespace
