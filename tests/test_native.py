@@ -32,14 +32,27 @@ def expected(python):
     return json.loads(python(DIGESTS, "2"))[1]
 
 
-LEVELS = ["base", "avx2", "avx512"]
+LEVELS = ["base", "avx2", "avx512", "avx512bf16"]
 
 
-@pytest.mark.parametrize("isa, threads", [("base", 1), ("avx2", 2), ("avx512", 7), ("avx512", 4)])
-def test_instruction_sets_and_threads_are_invisible(python, expected, isa, threads):
+@pytest.mark.parametrize(
+    "isa, threads, form",
+    [
+        ("base", 1, ""),
+        ("avx2", 2, ""),
+        ("avx2", 2, "panels"),
+        ("avx512", 7, ""),
+        ("avx512", 4, "blocks"),
+        ("avx512", 4, "panels"),
+        ("avx512bf16", 4, ""),
+        ("avx512bf16", 2, "bfloat16"),
+    ],
+)
+def test_instruction_sets_threads_and_forms_are_invisible(python, expected, isa, threads, form):
+    """Each case by each kernel, wherever it could be chosen."""
     if LEVELS.index(isa) > LEVELS.index(native.instruction_set()):
         pytest.skip(f"this processor has no {isa}")
-    used, got = json.loads(python(DIGESTS, str(threads), TFKM_ISA=isa))
+    used, got = json.loads(python(DIGESTS, str(threads), TFKM_ISA=isa, TFKM_FORM=form))
     assert used == isa
     assert got == expected
 

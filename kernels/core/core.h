@@ -49,7 +49,7 @@ struct Job {
 // 0, or 1 if memory for the scratch (O(k·d) for each worker) could not be had.
 int accumulate(const Job& job, const ParallelFor& parallel_for);
 
-// The instruction set in use: "base", "avx2" or "avx512". TFKM_ISA in the environment forces one that
+// The instruction set in use: "base", "avx2", "avx512" or "avx512bf16". TFKM_ISA in the environment forces one that
 // the processor has; it is read once.
 const char* instruction_set();
 
@@ -58,5 +58,6 @@ using Accumulate = int (*)(const Job&, const ParallelFor&);
 int accumulate_base(const Job& job, const ParallelFor& parallel_for);
 int accumulate_avx2(const Job& job, const ParallelFor& parallel_for);
 int accumulate_avx512(const Job& job, const ParallelFor& parallel_for);
+int accumulate_avx512bf16(const Job& job, const ParallelFor& parallel_for);
 
 }  // namespace tfkm

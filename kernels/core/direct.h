@@ -20,6 +20,14 @@ struct Bfloat16 {
 };
 using Float16 = _Float16;
 
+// Half to even; what is subnormal counts as 0, as in the processor's products.
+inline Bfloat16 nearest(float x) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7f800000) == 0) return {0};
+  return {uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+}
+
 template <class S, int count>
 struct Several {
   typedef S Vector __attribute__((vector_size(count * sizeof(S))));

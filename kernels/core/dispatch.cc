@@ -21,7 +21,9 @@ const Level& level() {
                 __builtin_cpu_supports("f16c");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    const Level levels[] = {{"avx512", accumulate_avx512, avx512},
+    bool avx512bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+    const Level levels[] = {{"avx512bf16", accumulate_avx512bf16, avx512bf16},
+                            {"avx512", accumulate_avx512, avx512},
                             {"avx2", accumulate_avx2, avx2},
                             {"base", accumulate_base, true}};
 #else

@@ -6,6 +6,7 @@
 
 #include "arena.h"
 #include "core.h"
+#include "direct.h"
 #include "simd.h"
 #include "tuning.h"
 
@@ -31,14 +32,20 @@ struct Frame {
   T* offset;               // (d,) the mean of some centroids, padded with zeros
   T* factors;              // (tiles, d, tile): −2(c − offset); for dots (d / lanes, tile, lanes)
   T* sq_norms;             // (tiles, tile): ‖c − offset‖², infinite where there is no centroid
+  int64_t pairs;           // of features
+  int32_t* halves;         // for bfloat16: factors in eights (tiles · tile / 8, pairs, 8)
+  T* residuals;            // (tiles, tile): what rounding to bfloat16 took, ‖ ‖²
 
   Frame(const Job& job, Arena& arena)
-      : rule(rule_for(job.d, job.k, kLanes)), k(job.k), d(job.d), padded_d(round_up(d, 8)), tile(width()),
-        tiles((k + tile - 1) / tile) {
+      : rule(rule_for<T>(job.d, job.k, kLanes)), k(job.k), d(job.d), padded_d(round_up(d, 8)), tile(width()),
+        tiles((k + tile - 1) / tile), pairs((d + 1) / 2) {
     rows = arena.take<T>(k * padded_d);
-    offset = arena.take<T>(round_up(d, 16));
+    offset = arena.take<T>(round_up(d, 32));
     factors = arena.take<T>(tiles * round_up(d, kLanes) * tile);
     sq_norms = arena.take<T>(round_up(tiles * tile, kLanes));
+    int64_t halved = rule.form == Form::kBfloat16 ? tiles * tile : 0;
+    halves = arena.take<int32_t>(halved * pairs);
+    residuals = arena.take<T>(halved);
   }
 
   void pack(const T* centroids, const tfkm::ParallelFor& parallel_for) {
@@ -54,12 +61,18 @@ struct Frame {
           auto& c = *static_cast<Context*>(arg);
           int64_t last = (part + 1) * c.step;
           if (last > c.frame->tiles) last = c.frame->tiles;
-          for (int64_t t = part * c.step; t < last; ++t) c.frame->pack_tile(c.centroids, t);
+          for (int64_t t = part * c.step; t < last; ++t) {
+            c.frame->pack_tile(c.centroids, t);
+            if (c.frame->rule.form == Form::kBfloat16) c.frame->halve_tile(t);
+          }
         },
         &context);
-    T largest = 0;
+    T largest = 0, residual = 0;
     for (int64_t i = 0; i < k; ++i) largest = sq_norms[i] > largest ? sq_norms[i] : largest;
+    for (int64_t i = 0; i < k && rule.form == Form::kBfloat16; ++i)
+      residual = residuals[i] > residual ? residuals[i] : residual;
     set_margin(std::sqrt(double(largest)) * (1 + 0x1p-20));
+    residual_ = T(std::sqrt(double(residual)) * (1 + 0x1p-20));
   }
 
   // As xla_kernels._margin, and what the tags took from the values: a gap above this is not rounding.
@@ -67,6 +80,12 @@ struct Frame {
     T norm = std::sqrt(sq_norm), reach = norm + largest_norm_;
     return per_product_ * (2 * norm + largest_norm_) + per_square_ * (reach * reach) +
            per_value_ * (std::fabs(best) + std::fabs(second)) + least_margin_;
+  }
+
+  // docs/design.md, bfloat16: twice the error of a value, and twice the above for the accumulation's and its own.
+  T pair_margin(T sq_norm, T residual) const {
+    T norm = std::sqrt(sq_norm), lost = std::sqrt(residual) + T(0x1p-22) * norm;
+    return T(1.05) * 4 * (norm * residual_ + lost * (largest_norm_ + residual_)) + 2 * margin(sq_norm, 0, 0);
   }
 
  private:
@@ -84,7 +103,7 @@ struct Frame {
   // Any offset is right; the mean of up to 256 centroids is near enough to all of them.
   void centre(const T* centroids) {
     int64_t step = 1 + k / 256, count = (k + step - 1) / step;
-    for (int64_t j = 0; j < round_up(d, 16); ++j) offset[j] = 0;
+    for (int64_t j = 0; j < round_up(d, 32); ++j) offset[j] = 0;
     for (int64_t i = 0; i < k; i += step)
       for (int64_t j = 0; j < d; ++j) offset[j] += centroids[i * d + j] / T(count);
   }
@@ -109,6 +128,25 @@ struct Frame {
     }
   }
 
+  void halve_tile(int64_t t) {
+    for (int64_t r = 0; r < tile; ++r) {
+      int64_t i = t * tile + r;
+      double residual = 0;
+      for (int64_t q = 0; q < pairs; ++q) {
+        uint32_t both = 0;
+        for (int64_t j = 2 * q; j < 2 * q + 2 && j < d; ++j) {
+          float factor = factors[(t * d + j) * tile + r];
+          Bfloat16 half = nearest(factor);
+          double lost = 0.5 * (double(factor) - double(half));
+          residual += lost * lost;
+          both |= uint32_t(half.bits) << (j % 2 * 16);
+        }
+        halves[(i / 8 * pairs + q) * 8 + i % 8] = int32_t(both);
+      }
+      residuals[i] = T(residual);
+    }
+  }
+
   void set_margin(double largest_norm) {
     auto growth = [&](double unit) { return (d + 8) * unit / (1 - (d + 8) * unit); };
     double unit = sizeof(T) == 4 ? 0x1p-24 : 0x1p-53, mine = growth(unit), slack = 1.05 + 4 * mine;
@@ -119,7 +157,7 @@ struct Frame {
     least_margin_ = 8 * (d + 8) * (sizeof(T) == 4 ? FLT_MIN : DBL_MIN);
   }
 
-  T largest_norm_, per_product_, per_square_, per_value_, least_margin_;
+  T largest_norm_, per_product_, per_square_, per_value_, least_margin_, residual_ = 0;
 };
 
 }  // namespace

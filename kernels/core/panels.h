@@ -11,31 +11,26 @@ constexpr int kPiece = 256, kPieceStride = kPiece + 16;
 
 constexpr int64_t batch_values(int64_t d) { return (d + kPiece - 1) / kPiece * kBatch * kPieceStride; }
 
-// The points of one batch, around the offset; returns nothing of rows beyond `count`, which are zero.
+// One point, around the offset, into its place in a batch; ‖x‖².
 template <class S, class T>
-void pack_batch(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, T* out, T* sq_norms) {
+T pack_row(const S* x, const Frame<T>& frame, T* out) {
   using Vector = typename Simd<T>::Vector;
   constexpr int kLanes = kVectorBytes / sizeof(T);
-  for (int r = 0; r < kBatch; ++r) {
-    Vector sums[2] = {};
-    for (int64_t j = 0; j < frame.d; j += kLanes) {
-      T* to = out + (j / kPiece * kBatch + r) * kPieceStride + j % kPiece;
-      Vector v = {};
-      if (r < count)
-        v = widened<Vector>(x + r * stride + j, frame.d - j) - widened<Vector>(frame.offset + j, frame.d - j);
-      Vector& sum = sums[j / kLanes % 2];
-      sum = fma(v, v, sum);
-      store(to, v);
+  Vector sums = {};
+  for (int64_t piece = 0; piece < frame.d; piece += kPiece, out += kBatch * kPieceStride)
+    for (int64_t j = piece; j < frame.d && j < piece + kPiece; j += kLanes) {
+      Vector v = widened<Vector>(x + j, frame.d - j) - load<Vector>(frame.offset + j);
+      sums = fma(v, v, sums);
+      store(out + j - piece, v);
     }
-    T sum = 0;
-    for (int l = 0; l < kLanes; ++l) sum += sums[0][l] + sums[1][l];
-    sq_norms[r] = sum;
-  }
+  T sum = 0;
+  for (int l = 0; l < kLanes; ++l) sum += sums[l];
+  return sum;
 }
 
-// A packed batch against panel t, beginning with row `row`.
+// A packed batch of `rows` points, which are the group's `at`, against panel t.
 template <class T, int rows>
-void screen_panel(const Frame<T>& frame, int64_t t, const T* x, int64_t row, const Lanes<T>& lanes) {
+void screen_panel(const Frame<T>& frame, int64_t t, const T* x, const int* at, const Lanes<T>& lanes) {
   using Vector = typename Simd<T>::Vector;
   using Index = typename Simd<T>::Index;
   using Lane = typename Simd<T>::Lane;
@@ -63,9 +58,9 @@ void screen_panel(const Frame<T>& frame, int64_t t, const T* x, int64_t row, con
   for (int l = 0; l < kLanes; ++l) index[l] = Lane(t * kWidth + l);
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
-    int64_t at = (row + r) * kLanes;
-    Vector best = load<Vector>(lanes.best + at), second = load<Vector>(lanes.second + at);
-    Index label = load<Index>(lanes.labels + at);
+    int64_t here = int64_t(at[r]) * kLanes;
+    Vector best = load<Vector>(lanes.best + here), second = load<Vector>(lanes.second + here);
+    Index label = load<Index>(lanes.labels + here);
 #pragma GCC unroll 2
     for (int m = 0; m < kVectors; ++m) {
       Vector value = sums[r][m];
@@ -73,10 +68,24 @@ void screen_panel(const Frame<T>& frame, int64_t t, const T* x, int64_t row, con
       label = value < best ? index + Lane(m * kLanes) : label;
       best = least(value, best);
     }
-    store(lanes.best + at, best);
-    store(lanes.second + at, second);
-    store(lanes.labels + at, label);
+    store(lanes.best + here, best);
+    store(lanes.second + here, second);
+    store(lanes.labels + here, label);
   }
+}
+
+template <class S, class T>
+void screen_panels(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, const Lanes<T>& lanes,
+                   Group<T>& group) {
+  int64_t values = batch_values(frame.d);
+  for (int64_t i = 0; i < count; ++i)
+    group.sq_norms[i] = pack_row(x + i * stride, frame, group.packed + i / kBatch * values + i % kBatch * kPieceStride);
+  for (int64_t t = 0; t < frame.tiles; ++t)
+    for (int64_t row = 0; row < count; row += kBatch) {
+      int at[kBatch];
+      for (int r = 0; r < kBatch; ++r) at[r] = int(row) + r;
+      screen_panel<T, kBatch>(frame, t, group.packed + row / kBatch * values, at, lanes);
+    }
 }
 
 }  // namespace

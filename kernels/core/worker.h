@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "bfloat16.h"
 #include "blocks.h"
 #include "dots.h"
 #include "exact.h"
@@ -20,7 +21,11 @@ class Worker {
  public:
   Worker(const Job& job, const Frame<T>& frame, Arena& arena)
       : job_(job), frame_(frame), group_(group_rows(job, frame), packed_values(job, frame), arena),
-        lanes_(frame.rule.form >= Form::kPanels ? group_.rows + Group<T>::kBlock : 0, arena), sums_(job, arena) {
+        lanes_(frame.rule.form >= Form::kPanels ? group_.rows + Group<T>::kBlock : 0, arena), sums_(job, arena)
+#if defined(__AVX512BF16__)
+        , pairs_(frame, group_.rows, arena)
+#endif
+  {
     sure_ = arena.take<typename Simd<T>::Lane>(group_.rows);
     distances_ = arena.take<double>(group_.rows);
   }
@@ -40,14 +45,18 @@ class Worker {
 
  private:
   static int64_t group_rows(const Job& job, const Frame<T>& frame) {
-    int64_t rows = frame.rule.point_bytes / (job.d * int64_t(sizeof(T)));
+    bool halved = frame.rule.form == Form::kBfloat16;
+    int64_t row_bytes = halved ? 4 * (frame.pairs + frame.tiles) : job.d * int64_t(sizeof(T));
+    int64_t rows = frame.rule.point_bytes / row_bytes;
     if (rows > kMostRows) rows = kMostRows;
     if (rows > job.n) rows = job.n;
-    return round_up(rows < 1 ? 1 : rows, frame.rule.form == Form::kPanels ? kBatch : Group<T>::kBlock);
+    int step = frame.rule.form == Form::kPanels ? kBatch : halved ? kPairBlock : Group<T>::kBlock;
+    return round_up(rows < 1 ? 1 : rows, step);
   }
   static int64_t packed_values(const Job& job, const Frame<T>& frame) {
     int64_t rows = group_rows(job, frame);
-    return frame.rule.form == Form::kPanels ? rows / kBatch * batch_values(job.d) : rows * job.d;
+    bool batches = frame.rule.form == Form::kPanels || frame.rule.form == Form::kBfloat16;
+    return batches ? round_up(rows, kBatch) / kBatch * batch_values(job.d) : rows * job.d;
   }
 
   void screen(const S* x, int64_t count) {
@@ -59,12 +68,9 @@ class Worker {
         pack_blocks(x, job_.stride, count, frame_, group_);
         return screen_blocks(frame_, group_, count);
       case Form::kPanels:
-        for (int64_t row = 0; row < count; row += kBatch)
-          pack_batch(x + row * job_.stride, job_.stride, count - row, frame_, batch(row), group_.sq_norms + row);
+      case Form::kBfloat16:
         clear_lanes(lanes_, count);
-        for (int64_t t = 0; t < frame_.tiles; ++t)
-          for (int64_t row = 0; row < count; row += kBatch)
-            screen_panel<T, kBatch>(frame_, t, batch(row), row, lanes_);
+        if (!screen_halved(x, count)) screen_panels(x, job_.stride, count, frame_, lanes_, group_);
         return join_lanes(lanes_, count, group_);
       case Form::kDots:
         screen_dots<S, T>(x, job_.stride, count, frame_, lanes_, group_);
@@ -72,7 +78,21 @@ class Worker {
     }
   }
 
-  T* batch(int64_t row) const { return group_.packed + row / kBatch * batch_values(job_.d); }
+  // Whether that was the way to go for these rows, as far as the rows before tell.
+  bool screen_halved([[maybe_unused]] const S* x, [[maybe_unused]] int64_t count) {
+#if defined(__AVX512BF16__)
+    if constexpr (sizeof(T) == 4) {
+      if (frame_.rule.form != Form::kBfloat16 || again_ > kWorthwhile * double(seen_ * frame_.tiles)) return false;
+      pack_pairs(x, job_.stride, count, frame_, group_, pairs_);
+      screen_pairs(frame_, pairs_, count);
+      bound_tiles(frame_, group_, pairs_, count);
+      again_ += look_again(x, job_.stride, count, frame_, pairs_, lanes_);
+      seen_ += count;
+      return true;
+    }
+#endif
+    return false;
+  }
 
   void finish(const S* x, int64_t row, int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
@@ -125,6 +145,10 @@ class Worker {
   Sums sums_;
   typename Simd<T>::Lane* sure_;  // (rows,) whether the screen decided
   double* distances_;             // (rows,)
+#if defined(__AVX512BF16__)
+  Pairs pairs_;
+  int64_t seen_ = 0, again_ = 0;
+#endif
 };
 
 }  // namespace

@@ -41,7 +41,7 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
 
 
 def instruction_set() -> str:
-    """The one in use: "base", "avx2" or "avx512"; the environment's TFKM_ISA can force a lower one."""
+    """The one in use: "base", "avx2", "avx512" or "avx512bf16"; TFKM_ISA in the environment forces one."""
     function = ctypes.CDLL(_library_path()).tfkm_instruction_set
     function.restype = ctypes.c_char_p
     return function().decode()
