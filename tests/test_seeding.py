@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfkm import points as points_module
-from tfkm import seeding
+from tfkm import ops, seeding
 from tfkm.points import Points
 from tfkm.testing import duplicates, noise
 
@@ -71,7 +71,7 @@ def test_kmeans_plusplus_draws_by_squared_distance():
         rng = np.random.RandomState(state)
         potential = seeding._Potential(Points(points), None, "xla")
         potential.add(0)
-        counts[potential.draw(rng, 1)[0]] += 1
+        counts[potential.draw(rng.uniform(size=1))[0]] += 1
     assert counts[0] == 0
     assert abs(counts[2] / 4000 - 0.9) < 4 * np.sqrt(0.9 * 0.1 / 4000)
 
@@ -95,8 +95,30 @@ def test_a_long_tail_is_not_lost():
     potential = seeding._Potential(Points(points), None, None)
     potential.add(1)
     np.testing.assert_allclose(potential.total, 1e6 + 1.0, rtol=1e-7)
-    drawn = potential.draw(np.random.RandomState(0), 3)
+    drawn = potential.draw(np.random.RandomState(0).uniform(size=3))
     assert set(drawn) == {0}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int8", "uint8"])
+@pytest.mark.parametrize(
+    "n, k, d, weighted", [(700, 40, 3, False), (300, 299, 20, True), (65, 9, 1, True)]
+)
+def test_native_chooses_as_the_blocks_do(dtype, n, k, d, weighted):
+    """On whole numbers, of which every distance and sum is exact in both forms."""
+    rng = np.random.default_rng(n)
+    points = tf.cast(rng.integers(0, 12, (n, d)), dtype).numpy()
+    weights = rng.integers(0, 3, n).astype(float) if weighted else None
+    first, uniforms = int(np.argmax(weights)) if weighted else 5, rng.random((k - 1, 6))
+    for given in (points, np.repeat(points, 2, axis=0)[::2]):  # the second with rows apart
+        chosen = ops.kmeans_plusplus(given, weights, first, uniforms, backend="native")
+        expected = seeding._in_blocks(Points(given), weights, first, uniforms, "reference")
+        np.testing.assert_array_equal(chosen, expected)
+
+
+def test_native_leaves_what_it_cannot_read():
+    points = np.asfortranarray(noise(50, 1, 4).points)
+    assert ops.kmeans_plusplus(points, None, 0, np.zeros((3, 2)), backend="native") is None
+    assert seed(points, 4, backend="native").shape == (4, 4)
 
 
 def test_array_is_taken_as_it_is():

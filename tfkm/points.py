@@ -56,6 +56,12 @@ class Points:
         self.n, self.d = (int(size) for size in source.shape)
         self.compute = tf.float64 if self.dtype == tf.float64 else tf.float32
 
+    @property
+    def array(self) -> np.ndarray:
+        """(n, d), in place; for a tensor on a GPU a copy."""
+        source = self._source
+        return source.numpy() if isinstance(source, tf.Tensor) else source
+
     def __iter__(self) -> Iterator[Block]:
         return self.blocks(self.n)
 

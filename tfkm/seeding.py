@@ -66,19 +66,30 @@ def _kmeans_plusplus(points: Points, k: int, rng, weights, backend) -> np.ndarra
     Each round draws 2 + ⌊ln k⌋ candidates with probability weight · D², D the distance to the nearest
     centroid so far, and keeps the one that lowers the sum of those (the potential) most.
 
-    The potential is summed in integers of 2⁻⁵² of itself, so no tail is lost in 1e8 points and the
+    The potential is summed in integers of a small step, so no tail is lost in 1e8 points and the
     choice does not depend on the blocks.
     """
-    trials = 2 + int(np.log(k))
-    chosen = np.empty(k, np.int64)
-    chosen[0] = rng.choice(points.n, p=_shares(weights))
+    first = rng.choice(points.n, p=_shares(weights))
+    uniforms = rng.uniform(size=(k - 1, 2 + int(np.log(k))))
+    chosen = ops.kmeans_plusplus(points.array, weights, first, uniforms, backend=backend)
+    if chosen is None:
+        chosen = _in_blocks(points, weights, first, uniforms, backend)
+    # From there on every point coincides with a chosen one.
+    rest = np.flatnonzero(chosen < 0)
+    chosen[rest] = rng.choice(points.n, size=len(rest), p=_shares(weights))
+    return chosen
+
+
+def _in_blocks(points: Points, weights, first: int, uniforms: np.ndarray, backend) -> np.ndarray:
+    """As `ops.kmeans_plusplus`, by the backend's `sq_distances`."""
+    chosen = np.full(len(uniforms) + 1, -1, np.int64)
+    chosen[0] = first
     potential = _Potential(points, weights, backend)
-    potential.add(chosen[0])
-    for i in range(1, k):
-        if potential.total == 0:  # every point coincides with a centroid
-            chosen[i:] = rng.choice(points.n, size=k - i, p=_shares(weights))
+    potential.add(first)
+    for i, shares in enumerate(uniforms, 1):
+        if potential.total == 0:
             break
-        candidates = potential.draw(rng, trials)
+        candidates = potential.draw(shares)
         chosen[i] = candidates[np.argmin(potential.with_each(candidates))]
         potential.add(chosen[i])
     return chosen
@@ -106,12 +117,12 @@ class _Potential:
         self._totals = np.array([self._rounded(costs).sum() for costs in self._costs()])
         self.total = float(self._totals.sum())
 
-    def draw(self, rng: np.random.RandomState, count: int) -> np.ndarray:
-        """`count` indices with probability in proportion to their share of the total."""
+    def draw(self, shares: np.ndarray) -> np.ndarray:
+        """For each share in [0, 1) the index at which the running sum passes share · total."""
         ends = np.cumsum(self._totals)
-        targets = rng.uniform(size=count) * self.total
+        targets = shares * self.total
         blocks = np.minimum(np.searchsorted(ends, targets, side="right"), len(ends) - 1)
-        chosen = np.empty(count, np.int64)
+        chosen = np.empty(len(shares), np.int64)
         for block in np.unique(blocks):
             here, start = blocks == block, block * _BLOCK
             costs = self._rounded(self._cost(start))

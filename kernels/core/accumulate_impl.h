@@ -9,37 +9,20 @@
 #include <new>
 
 #include "core.h"
+#include "parts.h"
 #include "worker.h"
 
 namespace {
 
-using tfkm::ParallelFor;
-
-// Runs task(first, last, worker) over parts of 0 … count − 1, `step` or fewer at a time.
-template <class Task>
-void in_parts(const ParallelFor& parallel_for, int64_t count, int64_t step, const Task& task) {
-  struct Context {
-    const Task& task;
-    int64_t count, step;
-  } context{task, count, step};
-  parallel_for.run(
-      parallel_for.pool, (count + step - 1) / step,
-      [](void* arg, int64_t part, int worker) {
-        const auto& c = *static_cast<const Context*>(arg);
-        int64_t first = part * c.step, last = first + c.step;
-        c.task(first, last < c.count ? last : c.count, worker);
-      },
-      &context);
-}
-
 template <class S, class T>
 int run(const Job& job, const ParallelFor& parallel_for) {
   using W = Worker<S, T>;
+  Rule rule = rule_for<T>(job.d, job.k, kVectorBytes / sizeof(T));
   Arena arena;
   int workers = parallel_for.workers;
   int64_t rows, parts;
   {  // the same constructors as below, only to measure
-    Frame<T> frame(job, arena);
+    Frame<T> frame(job, rule, arena);
     W worker(job, frame, arena);
     rows = worker.group_rows();
     // Enough parts to share them evenly, and long enough for one to fetch ahead.
@@ -51,7 +34,7 @@ int run(const Job& job, const ParallelFor& parallel_for) {
   }
   if (!arena.allocate()) return 1;
 
-  Frame<T> frame(job, arena);
+  Frame<T> frame(job, rule, arena);
   frame.pack(static_cast<const T*>(job.centroids), parallel_for);
   char* memory = static_cast<char*>(std::malloc(workers * sizeof(W) + 1));
   if (!memory) return 1;
@@ -70,21 +53,8 @@ int run(const Job& job, const ParallelFor& parallel_for) {
 }
 
 int accumulate_here(const Job& job, const ParallelFor& parallel_for) {
-  using tfkm::Dtype;
-  switch (job.dtype) {
-    case Dtype::kFloat64: return run<double, double>(job, parallel_for);
-    case Dtype::kFloat32:
-      return job.wide ? run<float, double>(job, parallel_for) : run<float, float>(job, parallel_for);
-    case Dtype::kFloat16:
-      return job.wide ? run<Float16, double>(job, parallel_for) : run<Float16, float>(job, parallel_for);
-    case Dtype::kBfloat16:
-      return job.wide ? run<Bfloat16, double>(job, parallel_for) : run<Bfloat16, float>(job, parallel_for);
-    case Dtype::kInt8:
-      return job.wide ? run<int8_t, double>(job, parallel_for) : run<int8_t, float>(job, parallel_for);
-    case Dtype::kUint8:
-      return job.wide ? run<uint8_t, double>(job, parallel_for) : run<uint8_t, float>(job, parallel_for);
-  }
-  return 1;
+  return with_types(job.dtype, job.wide,
+                    [&](auto s, auto t) { return run<decltype(s), decltype(t)>(job, parallel_for); });
 }
 
 }  // namespace

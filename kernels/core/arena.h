@@ -11,7 +11,12 @@ constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / st
 // One piece of memory, cut into aligned arrays; each constructor of a scratch is run twice, first to measure.
 class Arena {
  public:
-  ~Arena() { std::free(base_); }
+  Arena() = default;
+  explicit Arena(char* memory) : base_(memory), owned_(false) {}  // of which there is enough
+  Arena(const Arena&) = delete;
+  ~Arena() {
+    if (owned_) std::free(base_);
+  }
   template <class T>
   T* take(int64_t count) {
     T* here = base_ ? reinterpret_cast<T*>(base_ + used_) : nullptr;
@@ -26,8 +31,12 @@ class Arena {
     return true;
   }
 
+
+  int64_t used() const { return used_; }
+
  private:
   char* base_ = nullptr;
+  bool owned_ = true;
   int64_t used_ = 0;
 };
 

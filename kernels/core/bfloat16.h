@@ -32,15 +32,6 @@ struct Pairs {
   }
 };
 
-// (rows,) sums over each row's lanes.
-inline Floats sums_of_rows(Floats (&v)[16]) {
-  turn<float>(v);
-#pragma GCC unroll 4
-  for (int step = 8; step > 0; step /= 2)
-    for (int l = 0; l < step; ++l) v[l] += v[l + step];
-  return v[0];
-}
-
 // (count, d) rows -> blocks of (pairs, kPairBlock), around the offset; ‖x‖² and what rounding took from it.
 template <class S>
 void pack_pairs(const S* x, int64_t stride, int64_t count, const Frame<float>& frame, Group<float>& group, Pairs& pairs) {
@@ -67,8 +58,8 @@ void pack_pairs(const S* x, int64_t stride, int64_t count, const Frame<float>& f
       turn<float>(v);
       for (int64_t l = 0; l < 16 && j / 2 + l < frame.pairs; ++l) store(out + (j / 2 + l) * kPairBlock, v[l]);
     }
-    store(group.sq_norms + first, sums_of_rows(squares));
-    store(pairs.residuals + first, sums_of_rows(residuals));
+    store(group.sq_norms + first, sum_each<float>(squares));
+    store(pairs.residuals + first, sum_each<float>(residuals));
   }
 }
 

@@ -49,15 +49,35 @@ struct Job {
 // 0, or 1 if memory for the scratch (O(k·d) for each worker) could not be had.
 int accumulate(const Job& job, const ParallelFor& parallel_for);
 
+// Greedy k-means++ (seed.h).
+constexpr int kMostTrials = 64;
+struct Seeding {
+  int64_t n, k, d;
+  const void* points;  // as in Job
+  int64_t stride;
+  Dtype dtype;
+  bool wide;              // compute in double
+  const double* weights;  // (n,) or null for ones
+  int64_t first;          // the first point
+  int trials;             // candidates in a round, kMostTrials at most
+  const double* uniforms;  // (k − 1, trials) in [0, 1)
+  int64_t* chosen;         // out (k,) indices of points; −1 from where on every point coincides with a chosen one
+};
+
+// As accumulate; scratch is O(n) numbers.
+int seed(const Seeding& seeding, const ParallelFor& parallel_for);
+
 // The instruction set in use: "base", "avx2", "avx512" or "avx512bf16". TFKM_ISA in the environment forces one that
 // the processor has; it is read once.
 const char* instruction_set();
 
-// One function for each instruction set, in a file compiled for it.
-using Accumulate = int (*)(const Job&, const ParallelFor&);
+// One of each for each instruction set, in a file compiled for it.
 int accumulate_base(const Job& job, const ParallelFor& parallel_for);
 int accumulate_avx2(const Job& job, const ParallelFor& parallel_for);
 int accumulate_avx512(const Job& job, const ParallelFor& parallel_for);
 int accumulate_avx512bf16(const Job& job, const ParallelFor& parallel_for);
+int seed_base(const Seeding& seeding, const ParallelFor& parallel_for);
+int seed_avx2(const Seeding& seeding, const ParallelFor& parallel_for);
+int seed_avx512(const Seeding& seeding, const ParallelFor& parallel_for);
 
 }  // namespace tfkm

@@ -9,7 +9,8 @@ namespace {
 
 struct Level {
   const char* name;
-  Accumulate accumulate;
+  int (*accumulate)(const Job&, const ParallelFor&);
+  int (*seed)(const Seeding&, const ParallelFor&);
   bool usable;
 };
 
@@ -22,12 +23,12 @@ const Level& level() {
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     bool avx512bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-    const Level levels[] = {{"avx512bf16", accumulate_avx512bf16, avx512bf16},
-                            {"avx512", accumulate_avx512, avx512},
-                            {"avx2", accumulate_avx2, avx2},
-                            {"base", accumulate_base, true}};
+    const Level levels[] = {{"avx512bf16", accumulate_avx512bf16, seed_avx512, avx512bf16},
+                            {"avx512", accumulate_avx512, seed_avx512, avx512},
+                            {"avx2", accumulate_avx2, seed_avx2, avx2},
+                            {"base", accumulate_base, seed_base, true}};
 #else
-    const Level levels[] = {{"base", accumulate_base, true}};
+    const Level levels[] = {{"base", accumulate_base, seed_base, true}};
 #endif
     const char* forced = std::getenv("TFKM_ISA");
     for (const Level& l : levels)
@@ -44,6 +45,8 @@ const Level& level() {
 int accumulate(const Job& job, const ParallelFor& parallel_for) {
   return job.n == 0 ? 0 : level().accumulate(job, parallel_for);
 }
+
+int seed(const Seeding& seeding, const ParallelFor& parallel_for) { return level().seed(seeding, parallel_for); }
 
 const char* instruction_set() { return level().name; }
 

@@ -6,13 +6,11 @@
 
 namespace {
 
-// How far ahead of its use a point is fetched. TODO sweep
-constexpr int64_t kAheadBytes = 16384;
-
+// Meanwhile the first `fetched` features of the points a group later are fetched.
 template <class S, class T, int centroids, int rows>
-void screen_rows(const S* x, int64_t stride, const Frame<T>& frame, int64_t row, Lanes<T>& lanes, Group<T>& group) {
+void screen_rows(const S* x, int64_t stride, const Frame<T>& frame, int64_t fetched, int64_t row,
+                 Lanes<T>& lanes, Group<T>& group) {
   using Vector = typename Simd<T>::Vector;
-  using Lane = typename Simd<T>::Lane;
   constexpr int kLanes = Group<T>::kLanes;
   int64_t d = frame.d;
   Vector sums[rows][centroids], squares[rows];
@@ -28,7 +26,7 @@ void screen_rows(const S* x, int64_t stride, const Frame<T>& frame, int64_t row,
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
       const S* here = x + r * stride + j;
-      if (2 * j < d) __builtin_prefetch(here + group.rows * stride);
+      if (j < fetched) __builtin_prefetch(here + group.rows * stride);
       v[r] = values(here) - offset;
       squares[r] = fma(v[r], v[r], squares[r]);
     }
@@ -43,38 +41,35 @@ void screen_rows(const S* x, int64_t stride, const Frame<T>& frame, int64_t row,
   int64_t j = 0;
   for (; j + kLanes <= d; j += kLanes) step(j, [](const S* p) { return widened<Vector>(p); });
   if (j < d) step(j, [&](const S* p) { return widened<Vector>(p, d - j); });
-  Vector start = load<Vector>(frame.sq_norms);
+#pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
     Vector v[kLanes] = {};
 #pragma GCC unroll 16
     for (int c = 0; c < centroids; ++c) v[c] = sums[r][c];
-    turn<T>(v);
-    int64_t at = (row + r) * kLanes;
+    if constexpr (centroids < kLanes) v[centroids] = squares[r];  // its sum comes along
+    Vector value = sum_each<T>(v);
     T square = 0;
-    for (int l = 0; l < kLanes; ++l) {
-      square += squares[r][l];
-      lanes.labels[at + l] = Lane(l);
-      lanes.second[at + l] = T(INFINITY);
-    }
-    Vector value = start;
-#pragma GCC unroll 16
-    for (int l = 0; l < kLanes; ++l) value += v[l];
-    store(lanes.best + at, value);
+    if constexpr (centroids < kLanes)
+      square = value[centroids];
+    else
+      for (int l = 0; l < kLanes; ++l) square += squares[r][l];
     group.sq_norms[row + r] = square;
+    store(lanes.best + (row + r) * kLanes, value + load<Vector>(frame.sq_norms));
   }
 }
 
-// As many points at a time as the registers hold.
+// (count, d) rows -> each lane's value in lanes.best, and ‖x‖². As many points at a time as registers hold.
 template <class S, class T, int centroids = kVectorBytes / sizeof(T)>
-void screen_dots(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, Lanes<T>& lanes, Group<T>& group) {
+void screen_dots(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, int64_t fetched, Lanes<T>& lanes,
+                 Group<T>& group) {
   constexpr int most = (kBatch * 2 - 2) / (centroids + 1), rows = most < 1 ? 1 : most > 4 ? 4 : most;
   if constexpr (centroids > 2)
     if (frame.tile < centroids)
-      return screen_dots<S, T, centroids - 2>(x, stride, count, frame, lanes, group);
+      return screen_dots<S, T, centroids - 2>(x, stride, count, frame, fetched, lanes, group);
   int64_t row = 0;
   for (; row + rows <= count; row += rows)
-    screen_rows<S, T, centroids, rows>(x + row * stride, stride, frame, row, lanes, group);
-  for (; row < count; ++row) screen_rows<S, T, centroids, 1>(x + row * stride, stride, frame, row, lanes, group);
+    screen_rows<S, T, centroids, rows>(x + row * stride, stride, frame, fetched, row, lanes, group);
+  for (; row < count; ++row) screen_rows<S, T, centroids, 1>(x + row * stride, stride, frame, fetched, row, lanes, group);
 }
 
 }  // namespace

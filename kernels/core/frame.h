@@ -36,8 +36,8 @@ struct Frame {
   int32_t* halves;         // for bfloat16: factors in eights (tiles · tile / 8, pairs, 8)
   T* residuals;            // (tiles, tile): what rounding to bfloat16 took, ‖ ‖²
 
-  Frame(const Job& job, Arena& arena)
-      : rule(rule_for<T>(job.d, job.k, kLanes)), k(job.k), d(job.d), padded_d(round_up(d, 8)), tile(width()),
+  Frame(const Job& job, const Rule& chosen, Arena& arena)
+      : rule(chosen), k(job.k), d(job.d), padded_d(round_up(d, 8)), tile(width()),
         tiles((k + tile - 1) / tile), pairs((d + 1) / 2) {
     rows = arena.take<T>(k * padded_d);
     offset = arena.take<T>(round_up(d, 32));
@@ -81,6 +81,9 @@ struct Frame {
     return per_product_ * (2 * norm + largest_norm_) + per_square_ * (reach * reach) +
            per_value_ * (std::fabs(best) + std::fabs(second)) + least_margin_;
   }
+
+  // The same for ‖x‖² − 2x·c + ‖c‖², where the first has been rounded too.
+  T square_margin(T sq_norm) const { return margin(sq_norm, 0, 0) + per_sq_norm_ * sq_norm; }
 
   // docs/design.md, bfloat16: twice the error of a value, and twice the above for the accumulation's and its own.
   T pair_margin(T sq_norm, T residual) const {
@@ -152,12 +155,13 @@ struct Frame {
     double unit = sizeof(T) == 4 ? 0x1p-24 : 0x1p-53, mine = growth(unit), slack = 1.05 + 4 * mine;
     largest_norm_ = T(largest_norm);
     per_product_ = T(slack * 2 * mine * largest_norm);
+    per_sq_norm_ = T(slack * 2 * mine);
     per_square_ = T(slack * 4 * growth(0x1p-53));
     per_value_ = rule.form == Form::kRegisters ? T(slack * 2 * kTags * unit) : T(0);
     least_margin_ = 8 * (d + 8) * (sizeof(T) == 4 ? FLT_MIN : DBL_MIN);
   }
 
-  T largest_norm_, per_product_, per_square_, per_value_, least_margin_, residual_ = 0;
+  T largest_norm_, per_product_, per_sq_norm_, per_square_, per_value_, least_margin_, residual_ = 0;
 };
 
 }  // namespace

@@ -24,6 +24,16 @@ void clear_lanes(const Lanes<T>& lanes, int64_t count) {
     lanes.best[i] = lanes.second[i] = T(INFINITY), lanes.labels[i] = 0;
 }
 
+// For as many centroids as lanes at most, one for each.
+template <class T>
+void number_lanes(const Lanes<T>& lanes, int64_t count) {
+  for (int64_t i = 0; i < count; ++i)
+    for (int l = 0; l < Group<T>::kLanes; ++l) {
+      lanes.second[i * Group<T>::kLanes + l] = T(INFINITY);
+      lanes.labels[i * Group<T>::kLanes + l] = l;
+    }
+}
+
 // From each lane's least to each row's, kLanes rows at a time.
 template <class T>
 void join_some(const Lanes<T>& lanes, int64_t row, Group<T>& group) {

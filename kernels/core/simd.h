@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace {
@@ -59,6 +62,13 @@ inline Floats least(Floats a, Floats b) { return (Floats)_mm256_min_ps((__m256)a
 inline Doubles least(Doubles a, Doubles b) { return (Doubles)_mm256_min_pd((__m256d)a, (__m256d)b); }
 inline Floats most(Floats a, Floats b) { return (Floats)_mm256_max_ps((__m256)a, (__m256)b); }
 inline Doubles most(Doubles a, Doubles b) { return (Doubles)_mm256_max_pd((__m256d)a, (__m256d)b); }
+#elif defined(__aarch64__)
+inline Floats fma(Floats a, Floats b, Floats c) { return (Floats)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+inline Doubles fma(Doubles a, Doubles b, Doubles c) { return (Doubles)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
+inline Floats least(Floats a, Floats b) { return (Floats)vminq_f32((float32x4_t)a, (float32x4_t)b); }
+inline Doubles least(Doubles a, Doubles b) { return (Doubles)vminq_f64((float64x2_t)a, (float64x2_t)b); }
+inline Floats most(Floats a, Floats b) { return (Floats)vmaxq_f32((float32x4_t)a, (float32x4_t)b); }
+inline Doubles most(Doubles a, Doubles b) { return (Doubles)vmaxq_f64((float64x2_t)a, (float64x2_t)b); }
 #else
 template <class V>
 inline V fma(V a, V b, V c) { return a * b + c; }
@@ -104,24 +114,66 @@ inline Simd<double>::Index splat(const int64_t* p) { return Simd<double>::Index{
 template <class V, class T>
 inline void store(T* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
 
+// A bit for each lane whose value is not at least `bound`: NaN is below.
+#if defined(__AVX512F__)
+inline unsigned lanes_below(Floats v, float bound) {
+  return _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(bound), _CMP_NGE_UQ);
+}
+inline unsigned lanes_below(Doubles v, double bound) {
+  return _mm512_cmp_pd_mask((__m512d)v, _mm512_set1_pd(bound), _CMP_NGE_UQ);
+}
+#else
+template <class V, class T>
+inline unsigned lanes_below(V v, T bound) {
+  unsigned bits = 0;
+  for (int l = 0; l < kLanesOf<V>; ++l) bits |= unsigned(!(v[l] >= bound)) << l;
+  return bits;
+}
+#endif
+
+// Lanes of a and b: blocks of kHalf lanes of each in turn, those at even places, or those at odd ones.
+template <int kHalf, class V, int... l>
+inline V even_blocks(V a, V b, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(a, b, (l & kHalf ? int(sizeof...(l)) + l - kHalf : l)...);
+}
+template <int kHalf, class V, int... l>
+inline V odd_blocks(V a, V b, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(a, b, (l & kHalf ? int(sizeof...(l)) + l : l + kHalf)...);
+}
+// Those of a at even places and of b at odd ones, or the others, where the first would be.
+template <int kHalf, class V, int... l>
+inline V kept_blocks(V a, V b, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(a, b, (l & kHalf ? int(sizeof...(l)) + l : l)...);
+}
+template <int kHalf, class V, int... l>
+inline V other_blocks(V a, V b, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(a, b, (l & kHalf ? int(sizeof...(l)) + l - kHalf : l + kHalf)...);
+}
+
 // Transposes a square of vectors by exchanging blocks of kHalf × kHalf, then of half that (Eklundh 1972).
 // With fewer vectors than lanes, so many squares beside each other.
 template <class T, int count, int kHalf = count / 2>
 inline void turn(typename Simd<T>::Vector (&v)[count]) {
-  constexpr int kLanes = kVectorBytes / sizeof(T);
-  typename Simd<T>::Index upper, lower;
-  for (int l = 0; l < kLanes; ++l) {
-    upper[l] = l & kHalf ? kLanes + l - kHalf : l;
-    lower[l] = l & kHalf ? kLanes + l : l + kHalf;
-  }
+  constexpr auto lanes = std::make_integer_sequence<int, kVectorBytes / sizeof(T)>();
 #pragma GCC unroll 16
   for (int i = 0; i < count; ++i)
     if (!(i & kHalf)) {
       auto a = v[i], b = v[i + kHalf];
-      v[i] = __builtin_shuffle(a, b, upper);
-      v[i + kHalf] = __builtin_shuffle(a, b, lower);
+      v[i] = even_blocks<kHalf>(a, b, lanes);
+      v[i + kHalf] = odd_blocks<kHalf>(a, b, lanes);
     }
   if constexpr (kHalf > 1) turn<T, count, kHalf / 2>(v);
+}
+
+// Lane i of the result is the sum over v[i]: as turn, and what has met is added at once.
+template <class T, int kHalf = kVectorBytes / sizeof(T) / 2>
+inline typename Simd<T>::Vector sum_each(typename Simd<T>::Vector (&v)[kVectorBytes / sizeof(T)]) {
+  constexpr auto lanes = std::make_integer_sequence<int, kVectorBytes / sizeof(T)>();
+#pragma GCC unroll 16
+  for (int i = 0; i < kHalf; ++i)
+    v[i] = kept_blocks<kHalf>(v[i], v[i + kHalf], lanes) + other_blocks<kHalf>(v[i], v[i + kHalf], lanes);
+  if constexpr (kHalf > 1) return sum_each<T, kHalf / 2>(v);
+  return v[0];
 }
 
 }  // namespace

@@ -23,9 +23,10 @@ struct Rule {
 
 constexpr int64_t kAny = INT64_MAX;
 constexpr int64_t kMostInRegisters = 8;
+constexpr Rule kDotsRule = {1, kAny, 1, 16, Form::kDots, 64 << 10};
 constexpr Rule kRules[] = {
     {1, kMostInRegisters, 1, kAny, Form::kRegisters, 16 << 10},
-    {1, kAny, 1, 16, Form::kDots, 64 << 10},
+    kDotsRule,
     {48, kAny, 128, kAny, Form::kBfloat16, 512 << 10},
     {1, 512, 1, kAny, Form::kBlocks, 512 << 10},
     {1, kAny, 1, kAny, Form::kPanels, 512 << 10},

@@ -73,7 +73,8 @@ class Worker {
         if (!screen_halved(x, count)) screen_panels(x, job_.stride, count, frame_, lanes_, group_);
         return join_lanes(lanes_, count, group_);
       case Form::kDots:
-        screen_dots<S, T>(x, job_.stride, count, frame_, lanes_, group_);
+        number_lanes(lanes_, count);
+        screen_dots<S, T>(x, job_.stride, count, frame_, job_.d / 2, lanes_, group_);
         return join_lanes(lanes_, count, group_);
     }
   }

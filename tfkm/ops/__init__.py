@@ -5,6 +5,7 @@ Nothing above this layer knows how a distance is computed; nothing below it know
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
@@ -103,6 +104,20 @@ def sq_distances(points, centroids, *, backend: str | None = None) -> tf.Tensor:
     # A bad point is at a bad distance from every centroid, so the first one tells.
     with tf.control_dependencies([validate.distances(points, distances[:, 0])]):
         return tf.identity(distances)
+
+
+def kmeans_plusplus(
+    points, weights, first: int, uniforms, *, backend: str | None = None
+) -> np.ndarray | None:
+    """Greedy k-means++ as a whole, or None where the backend has only its parts.
+
+    Args, taken as checked: points (n, d) NumPy array; weights (n,) or None; first: the first index;
+      uniforms (k − 1, trials) in [0, 1), which choose the candidates of each round.
+
+    Returns: (k,) int64 indices; −1 from where on every point coincides with a chosen one.
+    """
+    function = getattr(backends.select(backend), "kmeans_plusplus", None)
+    return None if function is None else function(points, weights, first, uniforms)
 
 
 def largest_magnitudes(points: tf.Tensor) -> tf.Tensor:

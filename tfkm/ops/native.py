@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import importlib.util
 
+import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
@@ -40,9 +41,58 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
     return xla.sq_distances(points, centroids)
 
 
+class _Seeding(ctypes.Structure):
+    """`tfkm::Seeding` of kernels/core/core.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("n", "k", "d")),
+        ("points", ctypes.c_void_p),
+        ("stride", ctypes.c_int64),
+        ("dtype", ctypes.c_int32),
+        ("wide", ctypes.c_bool),
+        ("weights", ctypes.c_void_p),
+        ("first", ctypes.c_int64),
+        ("trials", ctypes.c_int),
+        ("uniforms", ctypes.c_void_p),
+        ("chosen", ctypes.c_void_p),
+    ]
+
+
+# In the order of `tfkm::Dtype`.
+_DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.uint8)
+
+
+def kmeans_plusplus(
+    points: np.ndarray, weights: np.ndarray | None, first: int, uniforms: np.ndarray
+) -> np.ndarray | None:
+    """(k,) indices by greedy k-means++, from `first` and (k − 1, trials) uniform numbers.
+
+    −1 from where on every point coincides with one that was chosen. None if the points lie in a way that
+    the kernel cannot read.
+    """
+    n, d = points.shape
+    size, (row, column) = points.itemsize, points.strides
+    if column != size or row % size or row < 0 or points.ctypes.data % size:
+        return None
+    k, trials = len(uniforms) + 1, uniforms.shape[1]
+    chosen = np.empty(k, np.int64)
+    uniforms = np.ascontiguousarray(uniforms, np.float64)
+    if weights is not None:
+        weights = np.ascontiguousarray(weights, np.float64)
+    seeding = _Seeding(
+        n=n, k=k, d=d, points=points.ctypes.data, stride=row // size,
+        dtype=_DTYPES.index(tf.as_dtype(points.dtype)), wide=points.dtype == np.float64,
+        weights=None if weights is None else weights.ctypes.data, first=first, trials=trials,
+        uniforms=uniforms.ctypes.data, chosen=chosen.ctypes.data,
+    )  # fmt: skip
+    if _library().tfkm_seed(ctypes.byref(seeding), _threads()):
+        raise MemoryError(f"points: no memory for k-means++ of {n} points")
+    return chosen
+
+
 def instruction_set() -> str:
     """The one in use: "base", "avx2", "avx512" or "avx512bf16"; TFKM_ISA in the environment forces one."""
-    function = ctypes.CDLL(_library_path()).tfkm_instruction_set
+    function = _library().tfkm_instruction_set
     function.restype = ctypes.c_char_p
     return function().decode()
 
@@ -50,6 +100,12 @@ def instruction_set() -> str:
 def _threads() -> int:
     """TensorFlow's intra-op setting; 0 lets the kernel take one for each processor."""
     return tf.config.threading.get_intra_op_parallelism_threads()
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """For what is called on NumPy's arrays; ctypes lets other Python threads run meanwhile."""
+    return ctypes.CDLL(_library_path())
 
 
 @functools.cache
