@@ -114,4 +114,26 @@ inline __attribute__((always_inline)) double sq_distance(const S* x, const T* c,
   return total((sums[0] + sums[2]) + (sums[1] + sums[3]));
 }
 
+// The same in the type of the centroids, in any order; not for results.
+template <class S, class T>
+inline T narrow_sq_distance(const S* x, const T* c, int64_t d) {
+  using Vector = typename Simd<T>::Vector;
+  constexpr int kLanes = kLanesOf<Vector>;
+  Vector sums[2] = {};
+  int64_t j = 0;
+  auto add = [&](Vector& sum, Vector point, Vector centroid) {
+    Vector difference = point - centroid;
+    sum = fma(difference, difference, sum);
+  };
+  for (; j + 2 * kLanes <= d; j += 2 * kLanes) {
+    add(sums[0], widened<Vector>(x + j), load<Vector>(c + j));
+    add(sums[1], widened<Vector>(x + j + kLanes), load<Vector>(c + j + kLanes));
+  }
+  for (; j < d; j += kLanes) add(sums[0], widened<Vector>(x + j, d - j), widened<Vector>(c + j, d - j));
+  sums[0] += sums[1];
+  T sum = 0;
+  for (int l = 0; l < kLanes; ++l) sum += sums[0][l];
+  return sum;
+}
+
 }  // namespace

@@ -34,6 +34,7 @@ struct Frame {
   T* sq_norms;             // (tiles, tile): ‖c − offset‖², infinite where there is no centroid
   int64_t pairs;           // of features
   int32_t* halves;         // for bfloat16: factors in eights (tiles · tile / 8, pairs, 8)
+  T least_share;           // of narrow_sq_distance that the true one is at least, with room for rounding
   T* residuals;            // (tiles, tile): what rounding to bfloat16 took, ‖ ‖²
 
   Frame(const Job& job, const Rule& chosen, Arena& arena)
@@ -74,6 +75,8 @@ struct Frame {
     set_margin(std::sqrt(double(largest)) * (1 + 0x1p-20));
     residual_ = T(std::sqrt(double(residual)) * (1 + 0x1p-20));
   }
+
+  const T* row(int64_t i) const { return rows + i * padded_d; }
 
   // As xla_kernels._margin, and what the tags took from the values: a gap above this is not rounding.
   T margin(T sq_norm, T best, T second) const {
@@ -153,6 +156,7 @@ struct Frame {
   void set_margin(double largest_norm) {
     auto growth = [&](double unit) { return (d + 8) * unit / (1 - (d + 8) * unit); };
     double unit = sizeof(T) == 4 ? 0x1p-24 : 0x1p-53, mine = growth(unit), slack = 1.05 + 4 * mine;
+    least_share = T(1 - slack * 4 * mine);
     largest_norm_ = T(largest_norm);
     per_product_ = T(slack * 2 * mine * largest_norm);
     per_sq_norm_ = T(slack * 2 * mine);

@@ -28,7 +28,7 @@ constexpr Rule kRules[] = {
     {1, kMostInRegisters, 1, kAny, Form::kRegisters, 16 << 10},
     kDotsRule,
     {48, kAny, 128, kAny, Form::kBfloat16, 512 << 10},
-    {1, 512, 1, kAny, Form::kBlocks, 512 << 10},
+    {1, 96, 1, kAny, Form::kBlocks, 512 << 10},
     {1, kAny, 1, kAny, Form::kPanels, 512 << 10},
 };
 

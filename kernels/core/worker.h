@@ -117,8 +117,8 @@ class Worker {
       if (frame_.rule.form == Form::kDots)
         for (int64_t j = job_.d / 2; j < job_.d; j += 64 / sizeof(S)) __builtin_prefetch(x + group_.rows * job_.stride + j);
       double distance = __builtin_expect(sure_[i], 1)
-                            ? sq_distance(x, frame_.rows + label * frame_.padded_d, job_.d)
-                            : unsure(x, group_.sq_norms[i], &label);
+                            ? sq_distance(x, frame_.row(label), job_.d)
+                            : unsure(x, i, &label);
       distances[i] = T(distance);
       labels[i] = int32_t(label);
       if (!with_sums) continue;
@@ -128,15 +128,33 @@ class Worker {
     if (with_sums) sums_.add_inertia(distances_, weighted ? job_.weights + row : nullptr, count);
   }
 
-  double unsure(const S* x, T sq_norm, int64_t* label) const {
-    *label = 0;
-    if (!(sq_norm <= kLargestSqNorm)) return NAN;
-    double least = INFINITY;
-    for (int64_t c = 0; c < job_.k; ++c) {
-      double distance = sq_distance(x, frame_.rows + c * frame_.padded_d, job_.d);
-      if (distance < least) least = distance, *label = c;
+  // The nearest centroid by the direct form, of those that row i's screen could not tell apart.
+  double unsure(const S* x, int64_t i, int64_t* label) const {
+    if (!(group_.sq_norms[i] <= kLargestSqNorm)) return *label = 0, NAN;
+    double least = sq_distance(x, frame_.row(*label), job_.d);
+    if (frame_.rule.form < Form::kPanels) {
+      nearest_among(x, 0, 1, label, &least);
+      return least;
     }
+    // Each lane knows its own least and second least; where both are near, all of its centroids are tried.
+    T best = group_.best[i], bound = best + frame_.margin(group_.sq_norms[i], best, best);
+    for (int64_t l = 0, at = i * kLanes; l < kLanes; ++l, ++at)
+      if (!(lanes_.second[at] > bound))
+        nearest_among(x, l, kLanes, label, &least);
+      else if (!(lanes_.best[at] > bound))
+        nearest_of(x, lanes_.labels[at], label, &least);
     return least;
+  }
+
+  void nearest_among(const S* x, int64_t first, int64_t step, int64_t* label, double* least) const {
+    for (int64_t c = first; c < job_.k; c += step)
+      // Rounded in T this is off by a share of itself, unlike the screen's value: few are left.
+      if (!(T(frame_.least_share) * narrow_sq_distance(x, frame_.row(c), job_.d) > T(*least))) nearest_of(x, c, label, least);
+  }
+
+  void nearest_of(const S* x, int64_t c, int64_t* label, double* least) const {
+    double distance = sq_distance(x, frame_.row(c), job_.d);
+    if (distance < *least || (distance == *least && c < *label)) *least = distance, *label = c;
   }
 
   const Job& job_;
