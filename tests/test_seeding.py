@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfkm import points as points_module
 from tfkm import ops, seeding
+from tfkm import points as points_module
 from tfkm.points import Points
 from tfkm.testing import duplicates, noise
 

@@ -23,12 +23,13 @@ struct Rule {
 
 constexpr int64_t kAny = INT64_MAX;
 constexpr int64_t kMostInRegisters = 8;
-constexpr Rule kDotsRule = {1, kAny, 1, 16, Form::kDots, 64 << 10};
+constexpr Rule kDotsRule = {32, kAny, 1, 16, Form::kDots, 64 << 10};
 constexpr Rule kRules[] = {
+    {1, kAny, 2048, kAny, Form::kBfloat16, 512 << 10},
     {1, kMostInRegisters, 1, kAny, Form::kRegisters, 16 << 10},
     kDotsRule,
-    {48, kAny, 128, kAny, Form::kBfloat16, 512 << 10},
-    {1, 96, 1, kAny, Form::kBlocks, 512 << 10},
+    {16, kAny, 256, kAny, Form::kBfloat16, 512 << 10},
+    {1, 95, 1, kAny, Form::kBlocks, 512 << 10},
     {1, kAny, 1, kAny, Form::kPanels, 512 << 10},
 };
 
