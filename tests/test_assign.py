@@ -93,23 +93,6 @@ def test_in_a_function_with_unknown_n(backend):
         np.testing.assert_array_equal(labels(points, centroids), expected)
 
 
-def test_in_a_compiled_function():
-    """Only the reference can be compiled into another program so far, and None takes it."""
-    points, centroids, _ = noise(1000, 4, 5)
-    expected = tfkm.accumulate(points, centroids, backend="reference")
-
-    def compiled(backend):
-        call = lambda x: tfkm.accumulate(x, centroids, backend=backend)  # noqa: E731
-        return tf.function(call, jit_compile=True)(points)
-
-    for got in (compiled(None), compiled("reference")):
-        np.testing.assert_array_equal(got[0].labels, expected[0].labels)
-        np.testing.assert_allclose(got[1].sums, expected[1].sums, rtol=1e-12)
-    for backend in ("native", "xla"):
-        with pytest.raises(RuntimeError, match=f"'{backend}' cannot be used here: inside tf.func"):
-            compiled(backend)
-
-
 def test_autograph_leaves_it_alone(backend, caplog):
     points, centroids, _ = noise(9, 2, 3)
 

@@ -81,6 +81,17 @@ def test_a_forked_child_has_threads_of_its_own(python):
     python(code)
 
 
+def test_the_instruction_set_may_be_asked_for_first(python):
+    """TensorFlow finds no ops in a library that something else has opened before it."""
+    code = """
+        import tfkm
+        from tfkm.ops import native
+        native.instruction_set()
+        assert tfkm.backends()["native"].usable
+    """
+    python(code)
+
+
 def test_import_starts_no_thread(python):
     code = """
         import os

@@ -36,7 +36,8 @@ def assign(points, centroids, *, backend: str | None = None) -> Assignment:
     Raises:
       ValueError, TypeError: an argument is not as above, has a value that is not finite, or a
         squared norm that overflows. In a graph, values are judged when it runs:
-        `tf.errors.InvalidArgumentError`.
+        `tf.errors.InvalidArgumentError`. In one that XLA compiles nothing can raise: there a bad
+        point's distance is NaN; all are, if centroids are bad; and so are then all statistics.
       RuntimeError: the named backend cannot be used here.
 
     >>> import tfkm
@@ -45,7 +46,7 @@ def assign(points, centroids, *, backend: str | None = None) -> Assignment:
     """
     points, centroids = validate.points_and_centroids(points, centroids)
     labels, distances = backends.select(backend).assign(points, centroids)
-    return Assignment(labels, validate.distances(points, distances))
+    return Assignment(labels, validate.distances(points, centroids, distances))
 
 
 @_as_it_is
@@ -93,7 +94,8 @@ def partial(
     (labels, distances), statistics = backends.select(backend).accumulate(
         points, centroids, weights, grid
     )
-    return Assignment(labels, validate.distances(points, distances)), statistics
+    distances = validate.distances(points, centroids, distances)
+    return Assignment(labels, distances), validate.statistics(statistics, distances, weights)
 
 
 @_as_it_is
@@ -102,7 +104,7 @@ def sq_distances(points, centroids, *, backend: str | None = None) -> tf.Tensor:
     points, centroids = validate.points_and_centroids(points, centroids)
     distances = backends.select(backend).sq_distances(points, centroids)
     # A bad point is at a bad distance from every centroid, so the first one tells.
-    with tf.control_dependencies([validate.distances(points, distances[:, 0])]):
+    with tf.control_dependencies([validate.distances(points, centroids, distances[:, 0])]):
         return tf.identity(distances)
 
 

@@ -8,14 +8,13 @@ from types import ModuleType
 from typing import NamedTuple
 
 import tensorflow as tf
-from tensorflow.python.framework import ops as tf_ops
-from tensorflow.python.ops import control_flow_util
+
+from tfkm.ops import validate
 
 # Fastest first on a CPU. To add one: a module of this package with `assign`, `accumulate` and
 # `sq_distances` as in `reference`, its name here, and what it is good for below.
 _NAMES = ("native", "xla", "reference")
 _ON_GPU = ("xla",)
-_IN_XLA = ("reference",)
 
 
 class State(NamedTuple):
@@ -39,8 +38,13 @@ def backends() -> dict[str, State]:
     >>> [name for name, state in tfkm.backends().items() if state.usable]
     ['native', 'xla', 'reference']
     """
-    reasons = {name: _why_not(name) for name in _fastest_first()}
-    return {name: State(not why, why or _GOOD_FOR[name]) for name, why in reasons.items()}
+    return {name: _state(name) for name in _fastest_first()}
+
+
+def _state(name: str) -> State:
+    if why := _why_not(name):
+        return State(False, why)
+    return State(True, "; ".join(filter(None, [_GOOD_FOR[name], _why_not_in_xla(name)])))
 
 
 def select(name: str | None) -> ModuleType:
@@ -50,12 +54,17 @@ def select(name: str | None) -> ModuleType:
       ValueError: no backend has that name. RuntimeError: it has, and cannot be used here.
     """
     if name is None:
-        name = next(n for n in _fastest_first() if not (_why_not(n) or _why_not_in_xla(n)))
+        name = next(n for n in _fastest_first() if not _why_not_here(n))
     if name not in _NAMES:
         raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, _NAMES))}")
-    if why := _why_not(name) or _why_not_in_xla(name):
+    if why := _why_not_here(name):
         raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
     return importlib.import_module(f"tfkm.ops.{name}")
+
+
+def _why_not_here(name: str) -> str:
+    """Why a backend is unusable in the graph being built, or eagerly; empty if it is usable."""
+    return _why_not(name) or (_why_not_in_xla(name) if validate.inside_xla() else "")
 
 
 def _fastest_first() -> list[str]:
@@ -65,16 +74,10 @@ def _fastest_first() -> list[str]:
 
 
 def _why_not_in_xla(name: str) -> str:
-    """Why a backend is unusable in the graph being built; empty if it is not so.
-
-    Inside a function compiled by XLA there are neither other ops' kernels nor sizes that vary, on
-    which the loop over blocks of `xla` rests. A graph traced elsewhere and called from such a
-    function cannot be told apart here; TensorFlow then says that the op is unsupported.
-    """
-    compiled = control_flow_util.GraphOrParentsInXlaContext(tf_ops.get_default_graph())
-    if not compiled or name in _IN_XLA:
-        return ""
-    return "inside tf.function(jit_compile=True) only 'reference' works, and None takes it"
+    """Why a usable backend is not so in a program that XLA compiles; empty if it is."""
+    module = importlib.import_module(f"tfkm.ops.{name}")
+    why = module.why_not_in_xla() if hasattr(module, "why_not_in_xla") else ""
+    return why and f"not inside tf.function(jit_compile=True): {why}"
 
 
 @functools.cache

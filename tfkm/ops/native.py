@@ -11,14 +11,18 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import xla
+from tfkm.ops import validate, xla, xla_call
 from tfkm.types import Assignment, ExactStatistics, Statistics
 
 
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     """As `reference.assign`."""
-    with tf.device("CPU"):
-        labels, distances = _ops().tfkm_assign(points, centroids, threads=_threads())
+    if validate.inside_xla():
+        results = _per_point(points, centroids)
+        labels, distances = xla_call.call("tfkm_assign", [points, centroids], results)
+    else:
+        with tf.device("CPU"):
+            labels, distances = _ops().tfkm_assign(points, centroids, threads=_threads())
     return Assignment(labels, distances)
 
 
@@ -28,10 +32,15 @@ def accumulate(
     """As `reference.accumulate`."""
     if weights is None:
         weights = tf.zeros([0], tf.float64)
-    with tf.device("CPU"):
-        labels, distances, *words = _ops().tfkm_accumulate(
-            points, centroids, weights, grid.sums, tf.stack(grid[1:]), threads=_threads()
-        )
+    arguments = [points, centroids, weights, grid.sums, tf.stack(grid[1:])]
+    if validate.inside_xla():
+        k, d = centroids.shape
+        word = [xla_call.Value(tf.float64, shape) for shape in ([k, d], [k], [])]
+        results = _per_point(points, centroids) + word + word
+        labels, distances, *words = xla_call.call("tfkm_accumulate", arguments, results)
+    else:
+        with tf.device("CPU"):
+            labels, distances, *words = _ops().tfkm_accumulate(*arguments, threads=_threads())
     statistics = ExactStatistics(Statistics(*words[:3]), Statistics(*words[3:]))
     return Assignment(labels, distances), statistics
 
@@ -90,6 +99,16 @@ def kmeans_plusplus(
     return chosen
 
 
+def why_not_in_xla() -> str:
+    """Why the kernels cannot be called in a program that XLA compiles; empty if they can."""
+    return xla_call.why_not(_library())
+
+
+def _per_point(points: tf.Tensor, centroids: tf.Tensor) -> list[xla_call.Value]:
+    """Labels and distances."""
+    return [xla_call.Value(dtype, [points.shape[0]]) for dtype in (tf.int32, centroids.dtype)]
+
+
 def instruction_set() -> str:
     """The one in use: "base", "avx2", "avx512" or "avx512bf16"; TFKM_ISA in the environment forces one."""
     function = _library().tfkm_instruction_set
@@ -103,15 +122,16 @@ def _threads() -> int:
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
-    """For what is called on NumPy's arrays; ctypes lets other Python threads run meanwhile."""
-    return ctypes.CDLL(_library_path())
-
-
-@functools.cache
 def _ops():
     """The library's ops. A second copy under another path would make both unusable, so: once."""
     return tf.load_op_library(_library_path())
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """For what is not an op; ctypes lets other Python threads run meanwhile."""
+    _ops()  # first: TensorFlow finds no new ops in a library that is already open
+    return ctypes.CDLL(_library_path())
 
 
 def _library_path() -> str:

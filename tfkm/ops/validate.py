@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import ops as tf_ops
+from tensorflow.python.ops import control_flow_util
 
 # Computed in float64 if float64, else in float32; none is first copied whole to another dtype.
 POINT_DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.uint8)
@@ -49,8 +51,7 @@ def weights_of(points: tf.Tensor, weights) -> tf.Tensor:
     tensor = tf.cast(tensor, tf.float64)
     if not tf.executing_eagerly():
         fine = tf.reduce_all((tensor >= 0) & tf.math.is_finite(tensor))
-        with tf.control_dependencies([tf.debugging.Assert(fine, ["weights: not finite and ≥ 0"])]):
-            return tf.identity(tensor)
+        return _if(fine, tensor, "weights: not finite and ≥ 0")
     check_weights(tensor.numpy())
     return tensor
 
@@ -72,13 +73,40 @@ def finite_rows(name: str, rows: tf.Tensor, compute: tf.DType, offset: int = 0) 
     norms = tf.reduce_sum(tf.square(tf.cast(rows, tf.float64)), axis=1)
     fine = tf.reduce_all(norms <= largest_sq_norm(compute))
     if not tf.executing_eagerly():
-        with tf.control_dependencies([tf.debugging.Assert(fine, [f"{name}: {NOT_FINITE}"])]):
-            return tf.identity(rows)
+        return _if(fine, rows, f"{name}: {NOT_FINITE}")
     if not fine:
         raise ValueError(
             _first_bad_row(name, np.asarray(tf.cast(rows, tf.float64)), compute, offset)
         )
     return rows
+
+
+def statistics(statistics, distances: tf.Tensor, weights: tf.Tensor | None):
+    """As they are; where nothing can raise, all NaN if a distance or weight is not finite."""
+    if not inside_xla():
+        return statistics
+    fine = tf.reduce_all(tf.math.is_finite(distances))
+    if weights is not None:
+        fine &= tf.reduce_all(tf.math.is_finite(weights))
+    return tf.nest.map_structure(lambda part: _if(fine, part, ""), statistics)
+
+
+def inside_xla() -> bool:
+    """Whether the graph being built is one that XLA compiles whole.
+
+    A graph traced elsewhere and called from such a one cannot be told apart here.
+    """
+    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(
+        tf_ops.get_default_graph()
+    )
+
+
+def _if(fine: tf.Tensor, tensor: tf.Tensor, message: str) -> tf.Tensor:
+    """`tensor`, if `fine` when the graph runs. XLA leaves assertions out: there, NaN if not."""
+    if inside_xla():
+        return tf.where(fine, tensor, tf.constant(np.nan, tensor.dtype))
+    with tf.control_dependencies([tf.debugging.Assert(fine, [message])]):
+        return tf.identity(tensor)
 
 
 NOT_FINITE = "a value is NaN or infinite, or a squared norm overflows; all must be finite"
@@ -89,12 +117,13 @@ def largest_sq_norm(compute: tf.DType) -> float:
     return compute.max / 16 if compute == tf.float32 else 2.0**900
 
 
-def distances(points: tf.Tensor, sq_distances: tf.Tensor) -> tf.Tensor:
+def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) -> tf.Tensor:
     """sq_distances, if no row of points was marked as bad by a NaN there (see `reference`)."""
+    if inside_xla():  # the marks remain; of bad centroids nothing else does
+        return _if(tf.math.is_finite(centroids[0, 0]), sq_distances, "")
     fine = tf.reduce_all(tf.math.is_finite(sq_distances))
     if not tf.executing_eagerly():
-        with tf.control_dependencies([tf.debugging.Assert(fine, [f"points: {NOT_FINITE}"])]):
-            return tf.identity(sq_distances)
+        return _if(fine, sq_distances, f"points: {NOT_FINITE}")
     if not fine:
         row = int(np.flatnonzero(~np.isfinite(sq_distances.numpy()))[0])
         values = np.asarray(tf.cast(points[row : row + 1], tf.float64))

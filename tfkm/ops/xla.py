@@ -30,6 +30,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfkm import exact
+from tfkm.ops import validate, xla_inside
 from tfkm.ops import xla_kernels as kernels
 from tfkm.ops.xla_kernels import Plan
 from tfkm.types import Assignment, ExactStatistics
@@ -78,6 +79,8 @@ def _power_of_two_within(x: int, least: int, most: int) -> int:
 
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     """As `reference.assign`."""
+    if validate.inside_xla():
+        return xla_inside.fold(_sizes(points, centroids), points, centroids)[0]
     return _program("assign", points, centroids)(points, centroids)
 
 
@@ -85,6 +88,8 @@ def accumulate(
     points: tf.Tensor, centroids: tf.Tensor, weights: tf.Tensor | None, grid: exact.Grid
 ) -> tuple[Assignment, ExactStatistics]:
     """As `reference.accumulate`."""
+    if validate.inside_xla():
+        return xla_inside.fold(_sizes(points, centroids), points, centroids, grid, weights)
     if weights is None:
         return _program("accumulate unweighted", points, centroids)(points, centroids, grid)
     return _program("accumulate", points, centroids)(points, centroids, grid, weights)
@@ -92,6 +97,8 @@ def accumulate(
 
 def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
     """As `reference.sq_distances`: the direct form, so that equal points are at distance 0."""
+    if validate.inside_xla():
+        return xla_inside.sq_distances(points, centroids)
     return _program("sq_distances", points, centroids)(points, centroids)
 
 
@@ -100,11 +107,15 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
 
 def _program(name: str, points: tf.Tensor, centroids: tf.Tensor):
     """The concrete function for these dtypes and sizes; any number of points."""
+    k, d = centroids.shape
+    return _build(name, points.dtype, centroids.dtype, k, d, _sizes(points, centroids))
+
+
+def _sizes(points: tf.Tensor, centroids: tf.Tensor) -> Plan:
     tuning = TUNING["GPU" if _on_gpu(points) else "CPU"]
     k, d = centroids.shape
     sizes = plan(k, d, centroids.dtype.size, tuning)
-    sizes = sizes._replace(block=_block_for(points.shape[0], sizes))
-    return _build(name, points.dtype, centroids.dtype, k, d, sizes)
+    return sizes._replace(block=_block_for(points.shape[0], sizes))
 
 
 def _block_for(n: int | None, sizes: Plan) -> int:
