@@ -62,7 +62,8 @@ void screen_rows(const S* x, int64_t stride, const Frame<T>& frame, int64_t fetc
 template <class S, class T, int centroids = kVectorBytes / sizeof(T)>
 void screen_dots(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, int64_t fetched, Lanes<T>& lanes,
                  Group<T>& group) {
-  constexpr int most = (kBatch * 2 - 2) / (centroids + 1), rows = most < 1 ? 1 : most > 4 ? 4 : most;
+  constexpr int registers = kBatch == 14 ? 32 : 16, most = (registers - 1) / (centroids + 2);
+  constexpr int rows = most < 1 ? 1 : most > 4 ? 4 : most;
   if constexpr (centroids > 2)
     if (frame.tile < centroids)
       return screen_dots<S, T, centroids - 2>(x, stride, count, frame, fetched, lanes, group);
