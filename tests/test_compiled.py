@@ -95,6 +95,15 @@ def test_small_tiles(small_tiles):
         assert_same(compiled(call)(case.points, twice), call(case.points, twice), exactly=False)
 
 
+def test_a_compiled_function_traced_before(backend):
+    """Its graph is that of a compiled one, wherever it is called from."""
+    points, centroids, _ = noise(500, 7, 12)
+    inner = compiled(lambda x, c: tfkm.assign(x, c, backend=backend).labels)
+    expected = inner(points, centroids)
+    got = compiled(lambda x, c: inner(x, c))(points, centroids)
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_none_takes_the_native_call():
     function = compiled(lambda x: tfkm.assign(x, x[:2]).labels)
     assert "tfkm_assign" in function.experimental_get_compiler_ir(tf.ones([9, 3]))()

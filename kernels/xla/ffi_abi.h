@@ -1,4 +1,4 @@
-// The part of XLA's FFI C interface that is used, declared here, as kernels/tf/abi.h does with TensorFlow's.
+// The part of XLA's FFI C interface that is used, declared here, as kernels/tf/abi.h has TensorFlow's.
 // Names and layouts as in xla/ffi/api/c_api.h, version 0.1, that of TensorFlow 2.20. A newer XLA takes
 // what was made for an older version (seen: 0.2 in TensorFlow 2.21, 0.4 in 2.22rc0); an older one refuses.
 #pragma once

@@ -46,7 +46,8 @@ bool read(const XLA_FFI_CallFrame& frame, tfkm::Job* job) {
   auto out = [&](int i) -> const XLA_FFI_Buffer& { return *frame.rets.buffers[i]; };
   const XLA_FFI_Buffer &points = in(kPoints), &centroids = in(kCentroids);
   if (points.rank != 2 || centroids.rank != 2) return false;
-  int64_t n = job->n = points.dims[0], d = job->d = job->stride = points.dims[1], k = job->k = centroids.dims[0];
+  int64_t n = points.dims[0], d = points.dims[1], k = centroids.dims[0];
+  job->n = n, job->d = job->stride = d, job->k = k;
   job->points = points.data, job->centroids = centroids.data, job->wide = centroids.dtype == XLA_FFI_F64;
   if (!read_dtype(points.dtype, &job->dtype) || k < 1 || k > INT32_MAX || d < 1 ||
       !is(centroids, job->wide || points.dtype == XLA_FFI_F64 ? XLA_FFI_F64 : XLA_FFI_F32, {k, d}) ||
@@ -85,7 +86,7 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
   }
   tfkm::Job job{};
   if (!read<with_sums>(*frame, &job))
-    return error(frame->api, XLA_FFI_INVALID_ARGUMENT, "tfkm: shapes or dtypes that the kernel does not take");
+    return error(frame->api, XLA_FFI_INVALID_ARGUMENT, "tfkm: shapes or dtypes that it does not take");
   tfkm::XlaPool pool(frame->api, frame->context);
   if (tfkm::accumulate(job, pool.parallel_for()))
     return error(frame->api, XLA_FFI_RESOURCE_EXHAUSTED, "tfkm: no memory for k·d of scratch");

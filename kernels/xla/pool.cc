@@ -13,7 +13,8 @@ namespace {
 // finds the doors closed. It may come when the call is long over: hence shared.
 class Round {
  public:
-  Round(int64_t count, void (*task)(void*, int64_t, int), void* arg) : count_(count), task_(task), arg_(arg) {}
+  Round(int64_t count, void (*task)(void*, int64_t, int), void* arg)
+      : count_(count), task_(task), arg_(arg) {}
 
   void work(int worker) {
     for (int64_t i; (i = next_.fetch_add(1)) < count_;) task_(arg_, i, worker);
