@@ -72,6 +72,7 @@ int seed(const Seeding& seeding, const ParallelFor& parallel_for);
 const char* instruction_set();
 
 // One of each for each instruction set, in a file compiled for it.
+using Accumulate = int (*)(const Job&, const ParallelFor&);
 int accumulate_base(const Job& job, const ParallelFor& parallel_for);
 int accumulate_avx2(const Job& job, const ParallelFor& parallel_for);
 int accumulate_avx512(const Job& job, const ParallelFor& parallel_for);

@@ -9,7 +9,7 @@ namespace {
 
 struct Level {
   const char* name;
-  int (*accumulate)(const Job&, const ParallelFor&);
+  Accumulate accumulate;
   int (*seed)(const Seeding&, const ParallelFor&);
   bool usable;
 };

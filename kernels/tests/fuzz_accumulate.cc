@@ -1,0 +1,75 @@
+// The core against its specification, on all instruction sets that the processor has, for jobs drawn from a
+// fuzzer's bytes. With clang and TFKM_SANITIZE=fuzzer,… it is libFuzzer's; else main() below feeds it
+// random bytes from fixed seeds, without guidance by coverage: fuzz_accumulate [--inputs N] [--first I].
+#include <cstdlib>
+
+#include "spec.h"
+
+namespace {
+
+Case draw_case(Draw& draw) {
+  const Dtype dtypes[] = {Dtype::kFloat32,  Dtype::kFloat64, Dtype::kFloat16,
+                          Dtype::kBfloat16, Dtype::kInt8,    Dtype::kUint8};
+  Case c{};
+  c.dtype = dtypes[draw.below(6)];
+  c.wide = draw.one_in(2) || c.dtype == Dtype::kFloat64;
+  auto size = [&](int64_t few, int64_t many) { return 1 + draw.below(draw.one_in(4) ? many : few); };
+  c.n = size(8, 70), c.k = size(8, 70), c.d = size(9, 140);
+  while (c.n * c.k * c.d > 8192) c.n = (c.n + 1) / 2, c.k = (c.k + 1) / 2;
+  if (draw.one_in(256)) c.n += 60, c.k = 1 + draw.below(3), c.d += 3000;  // several groups
+  if (draw.one_in(128)) c.k += 256, c.d += 16;  // where a screen in bfloat16 is taken
+  c.draw_rest(draw);
+  return c;
+}
+
+bool has(const char* name) {
+#if defined(__x86_64__)
+  if (!std::strcmp(name, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (!std::strcmp(name, "avx512"))
+    return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+  if (!std::strcmp(name, "avx512bf16")) return __builtin_cpu_supports("avx512bf16");
+#endif
+  return !std::strcmp(name, "base");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  Draw draw{0, data, size};
+  Case c = draw_case(draw);
+  Trial trial(c, draw);
+  const std::pair<const char*, tfkm::Accumulate> levels[] = {
+      {"base", tfkm::accumulate_base},
+#if defined(__x86_64__)
+      {"avx2", tfkm::accumulate_avx2},
+      {"avx512", tfkm::accumulate_avx512},
+      {"avx512bf16", tfkm::accumulate_avx512bf16},
+#endif
+  };
+  for (auto [name, accumulate] : levels) {
+    const char* wrong = has(name) ? trial.run(accumulate) : nullptr;
+    if (!wrong) continue;
+    std::printf("wrong %s on %s:\n", wrong, name);
+    c.print();
+    std::fflush(stdout);
+    std::abort();
+  }
+  return 0;
+}
+
+#ifndef TFKM_LIBFUZZER
+int main(int argc, char** argv) {
+  int64_t inputs = 20000, first = 0;
+  for (int i = 1; i + 1 < argc; i += 2)
+    (std::strcmp(argv[i], "--first") ? inputs : first) = std::atoll(argv[i + 1]);
+  uint8_t bytes[256];
+  for (int64_t input = first; input < first + inputs; ++input) {
+    Draw draw{uint64_t(input) << 32};
+    size_t size = 16 + size_t(draw.below(sizeof bytes - 16));
+    for (size_t i = 0; i < size; ++i) bytes[i] = uint8_t(draw.bits());
+    if (input % 100000 == 0) std::printf("input %lld\n", (long long)input), std::fflush(stdout);
+    LLVMFuzzerTestOneInput(bytes, size);
+  }
+  std::printf("%lld passed, 0 failed\n", (long long)inputs);
+}
+#endif
