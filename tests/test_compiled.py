@@ -1,11 +1,13 @@
 """Inside a user's tf.function(jit_compile=True): every backend, unknown n, loops, and bad values."""
 
+import ctypes
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm.ops import backends, native
+from tfkm.ops import backends, native, xla_call
 from tfkm.testing import CASES, assert_same_assignment, noise
 
 compiled = tf.function(jit_compile=True)
@@ -127,6 +129,18 @@ def test_without_the_call_another_is_taken_and_told(no_call):
     with pytest.raises(RuntimeError, match="'native' cannot be used here: not inside .* too old"):
         assign("native")(points)
     assert backends.select(None) is native
+
+
+def test_a_tensorflow_without_the_interface(monkeypatch):
+    def why_not():
+        return xla_call.why_not.__wrapped__(native._library())
+
+    assert why_not() == ""
+    monkeypatch.setattr(xla_call, "_GET_API", "of_another_name")
+    assert why_not() == "RuntimeError: this TensorFlow shows no XLA FFI"
+    other = ctypes.create_string_buffer(1000)
+    monkeypatch.setattr(xla_call, "_api", lambda: ctypes.addressof(other))
+    assert why_not().startswith("XLA refuses the kernels: its version is not one")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])

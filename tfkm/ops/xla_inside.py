@@ -3,6 +3,9 @@
 There n is known when it is compiled, and no size may vary while it runs. So a last block that is not
 full begins earlier, over rows that are already done, and as many rows are rescued at a time as one
 rescue takes, unclear or not.
+
+Blocks run one after the other: (200000, 256, 64) took 164 ms on 2 cores, 87 in `xla.py`'s loop, and
+4.7 s by the reference.
 """
 
 from __future__ import annotations
