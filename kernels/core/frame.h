@@ -51,6 +51,10 @@ struct Frame {
 
   void pack(const T* centroids, const tfkm::ParallelFor& parallel_for) {
     centre(centroids);
+    pack_around_offset(centroids, parallel_for);
+  }
+
+  void pack_around_offset(const T* centroids, const tfkm::ParallelFor& parallel_for) {
     struct Context {
       Frame* frame;
       const T* centroids;

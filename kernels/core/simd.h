@@ -111,25 +111,40 @@ inline Simd<float>::Index splat(const int32_t* p) { return Simd<float>::Index{} 
 inline Simd<double>::Index splat(const int64_t* p) { return Simd<double>::Index{} + *p; }
 #endif
 
+// GCC 12 reads a value again for each product that it is in; not what this returns.
+template <class V>
+inline V read_once(V v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#endif
+  return v;
+}
+
 template <class V, class T>
 inline void store(T* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
 
-// A bit for each lane whose value is not at least `bound`: NaN is below.
+// A bit for each lane whose value is not at least the bound's: NaN is below.
 #if defined(__AVX512F__)
-inline unsigned lanes_below(Floats v, float bound) {
-  return _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(bound), _CMP_NGE_UQ);
+inline unsigned lanes_below(Floats v, Floats bound) {
+  return _mm512_cmp_ps_mask((__m512)v, (__m512)bound, _CMP_NGE_UQ);
 }
-inline unsigned lanes_below(Doubles v, double bound) {
-  return _mm512_cmp_pd_mask((__m512d)v, _mm512_set1_pd(bound), _CMP_NGE_UQ);
+inline unsigned lanes_below(Doubles v, Doubles bound) {
+  return _mm512_cmp_pd_mask((__m512d)v, (__m512d)bound, _CMP_NGE_UQ);
 }
 #else
-template <class V, class T>
-inline unsigned lanes_below(V v, T bound) {
+template <class V>
+inline unsigned lanes_below(V v, V bound) {
   unsigned bits = 0;
-  for (int l = 0; l < kLanesOf<V>; ++l) bits |= unsigned(!(v[l] >= bound)) << l;
+  for (int l = 0; l < kLanesOf<V>; ++l) bits |= unsigned(!(v[l] >= bound[l])) << l;
   return bits;
 }
 #endif
+
+// The first lanes of v, each `times` times.
+template <int times, class V, int... l>
+inline V repeated(V v, std::integer_sequence<int, l...>) { return __builtin_shufflevector(v, v, l / times...); }
+template <int times, class V>
+inline V repeated(V v) { return repeated<times>(v, std::make_integer_sequence<int, kLanesOf<V>>()); }
 
 // Lanes of a and b: blocks of kHalf lanes of each in turn, those at even places, or those at odd ones.
 template <int kHalf, class V, int... l>

@@ -74,7 +74,7 @@ class Worker {
         return join_lanes(lanes_, count, group_);
       case Form::kDots:
         number_lanes(lanes_, count);
-        screen_dots<S, T>(x, job_.stride, count, frame_, job_.d / 2, lanes_, group_);
+        screen_dots<S, T>(x, job_.stride, count, frame_, lanes_, group_);
         return join_lanes(lanes_, count, group_);
     }
   }
@@ -114,8 +114,6 @@ class Worker {
     T* distances = static_cast<T*>(job_.sq_distances) + row;
     for (int64_t i = 0; i < count; ++i, x += job_.stride) {
       int64_t label = group_.labels[i];
-      if (frame_.rule.form == Form::kDots)
-        for (int64_t j = job_.d / 2; j < job_.d; j += 64 / sizeof(S)) __builtin_prefetch(x + group_.rows * job_.stride + j);
       double distance = __builtin_expect(sure_[i], 1)
                             ? sq_distance(x, frame_.row(label), job_.d)
                             : unsure(x, i, &label);
