@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core.h"
+#include "subnormals.h"
 
 namespace tfkm {
 namespace {
@@ -43,10 +44,14 @@ const Level& level() {
 }  // namespace
 
 int accumulate(const Job& job, const ParallelFor& parallel_for) {
+  Subnormals as_they_are;
   return job.n == 0 ? 0 : level().accumulate(job, parallel_for);
 }
 
-int seed(const Seeding& seeding, const ParallelFor& parallel_for) { return level().seed(seeding, parallel_for); }
+int seed(const Seeding& seeding, const ParallelFor& parallel_for) {
+  Subnormals as_they_are;
+  return level().seed(seeding, parallel_for);
+}
 
 const char* instruction_set() { return level().name; }
 

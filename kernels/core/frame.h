@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "core.h"
 #include "direct.h"
+#include "parts.h"
 #include "simd.h"
 #include "tuning.h"
 
@@ -55,23 +56,12 @@ struct Frame {
   }
 
   void pack_around_offset(const T* centroids, const tfkm::ParallelFor& parallel_for) {
-    struct Context {
-      Frame* frame;
-      const T* centroids;
-      int64_t step;
-    } context{this, centroids, 1 + (1 << 16) / (d * tile)};
-    parallel_for.run(
-        parallel_for.pool, (tiles + context.step - 1) / context.step,
-        [](void* arg, int64_t part, int) {
-          auto& c = *static_cast<Context*>(arg);
-          int64_t last = (part + 1) * c.step;
-          if (last > c.frame->tiles) last = c.frame->tiles;
-          for (int64_t t = part * c.step; t < last; ++t) {
-            c.frame->pack_tile(c.centroids, t);
-            if (c.frame->rule.form == Form::kBfloat16) c.frame->halve_tile(t);
-          }
-        },
-        &context);
+    in_parts(parallel_for, tiles, 1 + (1 << 16) / (d * tile), [&](int64_t first, int64_t last, int) {
+      for (int64_t t = first; t < last; ++t) {
+        pack_tile(centroids, t);
+        if (rule.form == Form::kBfloat16) halve_tile(t);
+      }
+    });
     T largest = 0, residual = 0;
     for (int64_t i = 0; i < k; ++i) largest = sq_norms[i] > largest ? sq_norms[i] : largest;
     for (int64_t i = 0; i < k && rule.form == Form::kBfloat16; ++i)

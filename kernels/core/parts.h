@@ -3,6 +3,7 @@
 
 #include "core.h"
 #include "direct.h"
+#include "subnormals.h"
 
 namespace {
 
@@ -18,6 +19,7 @@ void in_parts(const ParallelFor& parallel_for, int64_t count, int64_t step, cons
   parallel_for.run(
       parallel_for.pool, (count + step - 1) / step,
       [](void* arg, int64_t part, int worker) {
+        Subnormals as_they_are;
         const auto& c = *static_cast<const Context*>(arg);
         int64_t first = part * c.step, last = first + c.step;
         c.task(first, last < c.count ? last : c.count, worker);

@@ -5,14 +5,9 @@
 // operations for a value instead of 5, and none that competes with the products. The margin knows.
 #pragma once
 
-#include <limits>
-
 #include "group.h"
 
 namespace {
-
-template <class T>
-constexpr T kTiny = std::numeric_limits<T>::min();
 
 // 0 … kTags − 1, as they look to a load of T.
 template <class T>
@@ -68,8 +63,6 @@ void screen_features(const Frame<T>& frame, Group<T>& group, int64_t block) {
     }
   }
   for (int m = 0; m < kVectors; ++m) {
-    // Where the processor takes subnormal numbers for 0, a least value of 0 has lost its tag: not decided here.
-    second[m] = (best[m] < kTiny<T>) & (best[m] > -kTiny<T>) ? best[m] : second[m];
     store(group.best + block + m * kLanes, best[m]);
     store(group.second + block + m * kLanes, second[m]);
     store(group.labels + block + m * kLanes, segment[m] + ((Index)best[m] & ~keep));

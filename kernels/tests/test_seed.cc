@@ -1,0 +1,99 @@
+// Greedy k-means++ against its definition, on points and weights of small integers: there every sum is exact in any
+// order. On the instruction set that TFKM_ISA names; `test_seed [N]` takes every N-th of the cases.
+#include <cstdlib>
+#include <string>
+
+#include "pool.h"
+#include "spec.h"
+
+namespace {
+
+struct Problem {
+  int64_t n, k, d, gap;
+  bool weighted;
+  std::vector<double> points, weights, uniforms;  // (n, d), (n,), (k − 1, trials)
+  int trials;
+
+  Problem(Draw& draw)
+      : n(1 + draw.below(draw.one_in(4) ? 3000 : 80)), k(1 + draw.below(20)), d(1 + draw.below(draw.one_in(4) ? 100 : 9)),
+        gap(draw.one_in(2) ? draw.below(20) : 0), weighted(draw.one_in(2)), trials(1 + int(draw.below(20))) {
+    int64_t values = 1 + draw.below(6);
+    for (int64_t i = 0; i < n * d; ++i) points.push_back(double(draw.below(values)));
+    for (int64_t i = 0; i < n; ++i) weights.push_back(i ? double(draw.below(4)) : 1);
+    for (int64_t i = 0; i < (k - 1) * trials; ++i) uniforms.push_back(double(draw.below(1 << 20)) * 0x1p-20);
+  }
+
+  std::vector<int64_t> definition() const {
+    std::vector<double> nearest(n, INFINITY);
+    std::vector<int64_t> chosen(k, -1);
+    auto cost = [&](const std::vector<double>& sq_distances, int64_t i) {
+      return (weighted ? weights[i] : 1) * sq_distances[i];
+    };
+    auto total = [&](const std::vector<double>& sq_distances) {
+      double sum = 0;
+      for (int64_t i = 0; i < n; ++i) sum += cost(sq_distances, i);
+      return sum;
+    };
+    auto with = [&](int64_t candidate) {
+      std::vector<double> after = nearest;
+      for (int64_t i = 0; i < n; ++i) {
+        double sum = 0;
+        for (int64_t j = 0; j < d; ++j) sum += std::pow(points[i * d + j] - points[candidate * d + j], 2);
+        after[i] = std::fmin(after[i], sum);
+      }
+      return after;
+    };
+    chosen[0] = 0, nearest = with(0);
+    for (int64_t round = 1; round < k && total(nearest) > 0; ++round) {
+      std::vector<double> best;
+      for (int t = 0; t < trials; ++t) {
+        double target = uniforms[(round - 1) * trials + t] * total(nearest), sum = 0;
+        int64_t candidate = 0;
+        while ((sum += cost(nearest, candidate)) <= target) ++candidate;
+        std::vector<double> after = with(candidate);
+        if (best.empty() || total(after) < total(best)) best = after, chosen[round] = candidate;
+      }
+      nearest = best;
+    }
+    return chosen;
+  }
+
+  template <class S>
+  std::vector<int64_t> run(Dtype dtype, bool wide, const tfkm::ParallelFor& parallel_for) const {
+    std::vector<S> x((n - 1) * (d + gap) + d, cast<S>(100));
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < d; ++j) x[i * (d + gap) + j] = cast<S>(points[i * d + j]);
+    std::vector<int64_t> chosen(k);
+    tfkm::Seeding seeding{n, k, d, x.data(), d + gap, dtype, wide, weighted ? weights.data() : nullptr, 0,
+                          trials, uniforms.data(), chosen.data()};
+    if (tfkm::seed(seeding, parallel_for) != 0) chosen.assign(k, -2);
+    return chosen;
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int64_t every = argc > 1 ? std::atoll(argv[1]) : 1, failed = 0, passed = 0;
+  const char* wanted = std::getenv("TFKM_ISA");
+  if (wanted && std::string(wanted) != tfkm::instruction_set()) return 77;
+  Draw draw{5};
+  for (int64_t number = 0; number < 2000; ++number) {
+    Problem problem(draw);
+    Dtype dtype = Dtype(draw.below(6));
+    Threads threads{1 + int(draw.below(7)), draw.one_in(8), uint64_t(number)};
+    bool wide = dtype == Dtype::kFloat64 || draw.one_in(2), pool = draw.one_in(8);
+    if (number % every) continue;
+    std::vector<int64_t> chosen = with_type(dtype, [&](auto s) {
+      return problem.run<decltype(s)>(dtype, wide, pool ? tfkm::pool(3) : threads.parallel_for());
+    });
+    if (chosen == problem.definition()) {
+      ++passed;
+    } else if (++failed <= 10) {
+      std::printf("wrong: number=%lld n=%lld k=%lld d=%lld trials=%d dtype=%d wide=%d\n", (long long)number,
+                  (long long)problem.n, (long long)problem.k, (long long)problem.d, problem.trials, int(dtype), wide);
+    }
+  }
+  std::printf("%s: %lld passed, %lld failed\n", tfkm::instruction_set(), (long long)passed, (long long)failed);
+  return failed ? 1 : 0;
+}
