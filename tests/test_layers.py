@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "update": {"types"},
     "lloyd": {"types", "exact", "ops", "ops.backends", "ops.validate", "points", "seeding",
               "update"},
-    "estimators.kmeans": {"types", "ops", "ops.validate", "points", "lloyd"},
+    "estimators.base": {"ops", "ops.validate", "points", "lloyd"},
+    "estimators.kmeans": {"types", "lloyd", "estimators.base"},
     "estimators": {"estimators.kmeans"},
     "": {"types", "ops", "ops.backends", "lloyd", "estimators"},  # for a type checker; lazily
     "testing": {"types"},
