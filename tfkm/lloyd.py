@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -74,11 +74,8 @@ def kmeans(
     _check_parameters(n_clusters, init, n_init, max_iter, tol)
     backend = backends.select(backend).__name__.rpartition(".")[2]
     data = Points(points, copy=copy)
-    weights = _checked_weights(weights, data.n)
-    positive = data.n if weights is None else int(np.count_nonzero(weights))
-    if n_clusters > positive:
-        what = "points" if weights is None else "points of positive weight"
-        raise ValueError(f"n_clusters: {n_clusters} is more than the {positive} {what}")
+    weights = validate.weights_array(weights, data.n)
+    validate.check_clusters(n_clusters, data.n, weights)
     if not isinstance(init, str) and not callable(init):
         init = seeding.array(init, data, n_clusters)
     rng = check_random_state(random_state)
@@ -103,7 +100,9 @@ def inertia(points, centroids, weights=None, *, backend: str | None = None) -> f
     data = Points(points)
     centroids = tf.convert_to_tensor(centroids)
     backend = backends.select(backend).__name__.rpartition(".")[2]
-    problem = _Problem(data, _checked_weights(weights, data.n), data.largest_magnitudes(), backend)
+    problem = _Problem(
+        data, validate.weights_array(weights, data.n), data.largest_magnitudes(), backend
+    )
     _, statistics = _pass(problem, centroids, _grid(problem, centroids))
     return float(statistics.inertia)
 
@@ -201,31 +200,12 @@ def _starts(n_init: int | str, init: seeding.Init) -> int:
     return int(n_init)
 
 
-def _checked_weights(weights, n: int) -> np.ndarray | None:
-    if weights is None:
-        return None
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (n,):
-        raise ValueError(f"weights: shape {weights.shape}; it needs shape ({n},)")
-    validate.check_weights(weights)
-    return weights
-
-
 def _check_parameters(n_clusters, init, n_init, max_iter, tol) -> None:
-    _check_number("n_clusters", n_clusters, Integral, 1)
-    _check_number("max_iter", max_iter, Integral, 1)
-    _check_number("tol", tol, Real, 0)
+    validate.check_number("n_clusters", n_clusters, Integral, 1)
+    validate.check_number("max_iter", max_iter, Integral, 1)
+    validate.check_number("tol", tol, Real, 0)
     if n_init != "auto":
-        _check_number("n_init", n_init, Integral, 1, " or 'auto'")
+        validate.check_number("n_init", n_init, Integral, 1, " or 'auto'")
     if isinstance(init, str) and init not in seeding.NAMES:
         names = ", ".join(map(repr, seeding.NAMES))
         raise ValueError(f"init: {init!r}; allowed are {names}, an array (k, d), or a callable")
-
-
-def _check_number(name: str, value: Any, kind: Any, least: int, otherwise: str = "") -> None:
-    noun = "an integer" if kind is Integral else "a finite number"
-    allowed = f"it needs {noun} ≥ {least}{otherwise}"
-    if isinstance(value, bool) or not isinstance(value, kind):
-        raise TypeError(f"{name}: {value!r} is of type {type(value).__name__}; {allowed}")
-    if not least <= float(value) < np.inf:
-        raise ValueError(f"{name}: {value!r}; {allowed}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -58,6 +60,17 @@ def weights_of(points: tf.Tensor, weights) -> tf.Tensor:
     return tensor
 
 
+def weights_array(weights, n: int) -> np.ndarray | None:
+    """(n,) float64, judged as `weights_of` does; None for None."""
+    if weights is None:
+        return None
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"weights: shape {weights.shape}; it needs shape ({n},)")
+    check_weights(weights)
+    return weights
+
+
 def check_weights(weights: np.ndarray, name: str = "weights") -> None:
     """(n,) float64; raises as `weights_of` does."""
     wrong = np.flatnonzero(~(weights >= 0) | np.isinf(weights))
@@ -68,6 +81,24 @@ def check_weights(weights: np.ndarray, name: str = "weights") -> None:
         )
     if weights.size and not weights.any():
         raise ValueError(f"{name}: all are zero; at least one must be positive")
+
+
+def check_clusters(n_clusters: int, n: int, weights: np.ndarray | None) -> None:
+    """Raises if there are fewer points, or points of positive weight, than clusters."""
+    positive = n if weights is None else int(np.count_nonzero(weights))
+    if n_clusters > positive:
+        what = "points" if weights is None else "points of positive weight"
+        raise ValueError(f"n_clusters: {n_clusters} is more than the {positive} {what}")
+
+
+def check_number(name: str, value: Any, kind: Any, least: int, otherwise: str = "") -> None:
+    """A `numbers.Integral` or finite `numbers.Real` from `least` on."""
+    noun = "an integer" if kind is Integral else "a finite number"
+    allowed = f"it needs {noun} ≥ {least}{otherwise}"
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"{name}: {value!r} is of type {type(value).__name__}; {allowed}")
+    if not least <= float(value) < np.inf:
+        raise ValueError(f"{name}: {value!r}; {allowed}")
 
 
 def finite_rows(name: str, rows: tf.Tensor, compute: tf.DType, offset: int = 0) -> tf.Tensor:
