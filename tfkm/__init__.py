@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from tfkm.ops import accumulate as accumulate
     from tfkm.ops import assign as assign
     from tfkm.ops.backends import backends as backends
+    from tfkm.seeding import afk_mc2 as afk_mc2
+    from tfkm.seeding import kmeans_parallel as kmeans_parallel
+    from tfkm.seeding import kmeans_plusplus as kmeans_plusplus
+    from tfkm.seeding import random_points as random_points
     from tfkm.types import Assignment as Assignment
     from tfkm.types import Pass as Pass
     from tfkm.types import Result as Result
+    from tfkm.types import Seeds as Seeds
     from tfkm.types import Statistics as Statistics
     from tfkm.types import Status as Status
 
@@ -27,9 +32,14 @@ _HOMES = {
     "accumulate": "tfkm.ops",
     "assign": "tfkm.ops",
     "backends": "tfkm.ops.backends",
+    "afk_mc2": "tfkm.seeding",
+    "kmeans_parallel": "tfkm.seeding",
+    "kmeans_plusplus": "tfkm.seeding",
+    "random_points": "tfkm.seeding",
     "Assignment": "tfkm.types",
     "Pass": "tfkm.types",
     "Result": "tfkm.types",
+    "Seeds": "tfkm.types",
     "Statistics": "tfkm.types",
     "Status": "tfkm.types",
 }

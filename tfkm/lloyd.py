@@ -76,8 +76,7 @@ def kmeans(
     data = Points(points, copy=copy)
     weights = validate.weights_array(weights, data.n)
     validate.check_clusters(n_clusters, data.n, weights)
-    if not isinstance(init, str) and not callable(init):
-        init = seeding.array(init, data, n_clusters)
+    init = seeding.checked(init, data, n_clusters)
     rng = check_random_state(random_state)
 
     problem = _Problem(data, weights, data.largest_magnitudes(), backend)
@@ -195,9 +194,7 @@ def _grid(problem: _Problem, centroids: tf.Tensor) -> exact.Grid:
 def _starts(n_init: int | str, init: seeding.Init) -> int:
     if not isinstance(init, str) and not callable(init):
         return 1
-    if n_init == "auto":
-        return 1 if init == "k-means++" else 10
-    return int(n_init)
+    return seeding.default_starts(init) if n_init == "auto" else int(n_init)
 
 
 def _check_parameters(n_clusters, init, n_init, max_iter, tol) -> None:

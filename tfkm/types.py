@@ -82,6 +82,17 @@ class Pass(NamedTuple):
     seconds: float
 
 
+class Seeds(NamedTuple):
+    """Chosen points, to start a k-means from.
+
+    centroids: (k, d) float32 or float64. indices: (k,) int64, which points they are; −1 for a
+    centroid that was given.
+    """
+
+    centroids: tf.Tensor
+    indices: tf.Tensor
+
+
 class Result(NamedTuple):
     """A finished k-means; all fields belong to the same centroids.
 

@@ -46,7 +46,9 @@ def accumulate(
 
 
 def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
-    """As `reference.sq_distances`; the form of `xla`, there is no native one yet."""
+    """As `reference.sq_distances`; the form of `xla`, there is no native one yet but for one centroid."""
+    if centroids.shape[0] == 1:
+        return assign(points, centroids).sq_distances[:, None]
     return xla.sq_distances(points, centroids)
 
 
@@ -67,6 +69,8 @@ class _Seeding(ctypes.Structure):
     ]
 
 
+_MOST_TRIALS = 64  # `tfkm::kMostTrials`
+
 # In the order of `tfkm::Dtype`.
 _DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.uint8)
 
@@ -77,13 +81,15 @@ def kmeans_plusplus(
     """(k,) indices by greedy k-means++, from `first` and (k − 1, trials) uniform numbers.
 
     −1 from where on every point coincides with one that was chosen. None if the points lie in a way that
-    the kernel cannot read.
+    the kernel cannot read, or for more than 64 trials.
     """
     n, d = points.shape
     size, (row, column) = points.itemsize, points.strides
     if column != size or row % size or row < 0 or points.ctypes.data % size:
         return None
     k, trials = len(uniforms) + 1, uniforms.shape[1]
+    if trials > _MOST_TRIALS:
+        return None
     chosen = np.empty(k, np.int64)
     uniforms = np.ascontiguousarray(uniforms, np.float64)
     if weights is not None:

@@ -1,0 +1,106 @@
+"""The first centroids: by name, by a function of this package, an array, or what a callable returns."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfkm.ops import validate
+from tfkm.points import Points
+from tfkm.seeding import by_weight, mcmc, parallel, plusplus
+from tfkm.seeding.by_weight import random_points as random_points
+from tfkm.seeding.mcmc import afk_mc2 as afk_mc2
+from tfkm.seeding.parallel import kmeans_parallel as kmeans_parallel
+from tfkm.seeding.plusplus import kmeans_plusplus as kmeans_plusplus
+from tfkm.seeding.problem import Choose, Problem, given_centroids
+
+Init = str | np.ndarray | Callable
+
+# To add one: a module with a public function and `chooser`, a line here, and its place in `tfkm`.
+_NAMED: dict[str, tuple[Callable, Callable[..., Choose]]] = {
+    "k-means++": (kmeans_plusplus, plusplus.chooser),
+    "k-means||": (kmeans_parallel, parallel.chooser),
+    "afk-mc2": (afk_mc2, mcmc.chooser),
+    "random": (random_points, by_weight.chooser),
+}
+NAMES = tuple(_NAMED)
+# What the fit says, so a functools.partial of a function here may not.
+_OF_THE_FIT = ("points", "n_clusters", "weights", "random_state", "backend")
+
+
+def checked(init: Init, points: Points, k: int) -> Init:
+    """`init` as `seed` takes it, an array as centroids; raises if it or a setting in it is wrong."""
+    if isinstance(init, str) or callable(init):
+        _chooser(init, points, k)
+        return init
+    return array(init, points, k)
+
+
+def default_starts(init: Init) -> int:
+    """What `n_init="auto"` is, as in scikit-learn: 10 for "random" and a callable of the user's own."""
+    return 10 if _name(init) in ("random", None) else 1
+
+
+def seed(
+    points: Points,
+    k: int,
+    init: Init,
+    rng: np.random.RandomState,
+    *,
+    weights: np.ndarray | None = None,
+    original=None,
+    backend: str | None = None,
+) -> tf.Tensor:
+    """(k, d) centroids in the dtype to compute in.
+
+    Args:
+      points: n ≥ k of them, of which at least k have a positive weight.
+      init: one of NAMES; a function of this package or a `functools.partial` of one, with settings; an
+        array (k, d); or a callable (X, k, random_state=rng) -> (k, d).
+      weights: (n,) float64 or None. Points of weight zero are never chosen.
+      original: what a callable is given as X.
+
+    Raises: ValueError or TypeError naming `init` or the setting in it.
+    """
+    if (own := _chooser(init, points, k)) is not None:
+        choose, given = own
+        problem = Problem(points, weights, given, k - len(given), rng, backend)
+        return tf.concat([given, points[choose(problem)]], axis=0)
+    source = "init"
+    if callable(init):
+        init, source = init(original, k, random_state=rng), "init(…)"
+    return array(init, points, k, source)
+
+
+def array(init, points: Points, k: int, name: str = "init") -> tf.Tensor:
+    """Given centroids (k, d), checked."""
+    centroids = tf.cast(validate.real_numbers(name, init), points.compute)
+    if centroids.shape != (k, points.d):
+        raise ValueError(f"{name}: shape {centroids.shape}; it needs shape ({k}, {points.d})")
+    return validate.finite_rows(name, centroids, points.compute)
+
+
+def _name(init: Init) -> str | None:
+    """The name of a seeding of this package, None for what is not one."""
+    if isinstance(init, str):
+        return init
+    function = init.func if isinstance(init, functools.partial) else init
+    return next((name for name, (own, _) in _NAMED.items() if own is function), None)
+
+
+def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, tf.Tensor] | None:
+    """How a seeding of this package chooses, and its given centroids; None for what is not one."""
+    name = _name(init)
+    if name is None:
+        return None
+    settings = {}
+    if isinstance(init, functools.partial):
+        settings = dict(init.keywords)
+        if wrong := [*map(repr, init.args), *(n for n in _OF_THE_FIT if n in settings)]:
+            function = init.func.__name__
+            raise TypeError(f"init: {function} with {wrong[0]}, which the fit itself sets")
+    given = given_centroids(settings.pop("given", None), points, k)
+    return _NAMED[name][1](**settings), given

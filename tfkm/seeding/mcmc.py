@@ -1,0 +1,101 @@
+"""AFK-MC² (Bachem et al. 2016): k-means++ by Markov chains, in one pass over the points."""
+
+from __future__ import annotations
+
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+
+from tfkm import ops
+from tfkm.ops import validate
+from tfkm.seeding import plusplus
+from tfkm.seeding.potential import Potential
+from tfkm.seeding.problem import Choose, Problem, seeds
+from tfkm.types import Seeds
+
+
+def afk_mc2(
+    points,
+    n_clusters: int,
+    *,
+    weights=None,
+    random_state=None,
+    chain_length: int = 200,
+    given=None,
+    backend: str | None = None,
+) -> Seeds:
+    """Centroids by AFK-MC²: what `init="afk-mc2"` does.
+
+    Plain k-means++ whose draws by weight · D² are approximated, each by a Markov chain. It proposes points
+    by half their share of weight · D² to the first centroid and half their share of weight. So the points
+    are read once, and the rest takes chain_length · k² distances, whatever n is.
+
+    Args:
+      chain_length: ≥ 1 points proposed for each centroid. The longer, the nearer to plain k-means++.
+      The others, returns and raises as `tfkm.kmeans_plusplus`.
+
+    A chain that has seen only points that coincide with centroids ends the approximation: plain k-means++
+    chooses the rest.
+
+    Source: Bachem, Lucic, Hassani & Krause (2016), "Fast and Provably Good Seedings for k-Means".
+
+    >>> import numpy as np, tfkm
+    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> centroids, indices = tfkm.afk_mc2(x, 4, random_state=0)
+    >>> sorted(indices.numpy().tolist())
+    [0, 1, 2, 3]
+    """
+    choose = chooser(chain_length)
+    return seeds(choose, points, n_clusters, weights, random_state, given, backend)
+
+
+def chooser(chain_length: int = 200) -> Choose:
+    """The choice with these settings, which are checked here."""
+    validate.check_number("chain_length", chain_length, Integral, 1)
+    return partial(_choose, length=chain_length)
+
+
+def _choose(problem: Problem, length: int) -> np.ndarray:
+    potential, chosen = Potential(problem), np.zeros(0, np.int64)
+    if not len(problem.given):
+        chosen = problem.by_weight(1)
+        potential.add(problem.points[chosen])
+    if potential.total > 0:
+        chosen = np.concatenate([chosen, _chains(problem.with_given(chosen), potential, length)])
+    if len(chosen) < problem.wanted:
+        chosen = np.concatenate([chosen, plusplus.chooser(1)(problem.with_given(chosen))])
+    return chosen
+
+
+def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
+    """The last point of each chain, up to the first chain that ends on a centroid."""
+    points, weights, given, wanted, rng, backend = problem
+    weight = points.n if weights is None else weights.sum()
+    # Of one size from the start, filled with what is there, so that `xla` compiles one program.
+    centroids = np.resize(given.numpy(), (len(given) + wanted, points.d))
+    proposals = _proposals(problem, potential, wanted * length).reshape(wanted, length)
+    chosen = proposals[:, 0].copy()
+    for i, indices in enumerate(proposals):
+        rows = points[indices].numpy()
+        distances = ops.assign(rows, centroids, backend=backend).sq_distances.numpy()
+        # By what a proposal's weight is multiplied; the weight itself cancels.
+        shares = potential.nearest[indices] / np.float64(potential.total) + 1 / weight
+        ratios, acceptances = distances / shares, rng.uniform(size=length)
+        at = 0
+        for j in range(1, length):
+            if ratios[j] > acceptances[j] * ratios[at]:
+                at = j
+        if ratios[at] == 0:
+            return chosen[:i]
+        chosen[i], centroids[len(given) + i] = indices[at], rows[at]
+    return chosen
+
+
+def _proposals(problem: Problem, potential: Potential, size: int) -> np.ndarray:
+    """(size,) indices: half of them, by a coin each, drawn by weight · D², the others by weight."""
+    by_potential = problem.rng.uniform(size=size) < 0.5
+    proposals = problem.by_weight(size)
+    shares = problem.rng.uniform(size=size)
+    proposals[by_potential] = potential.draw(shares[by_potential])
+    return proposals

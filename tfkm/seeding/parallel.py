@@ -1,0 +1,91 @@
+"""k-means‖ (Bahmani et al. 2012): many candidates in few passes, then k of them."""
+
+from __future__ import annotations
+
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+
+from tfkm.ops import validate
+from tfkm.points import Points
+from tfkm.seeding import plusplus
+from tfkm.seeding.potential import Potential
+from tfkm.seeding.problem import Choose, Problem, seeds
+from tfkm.types import Seeds
+
+
+def kmeans_parallel(
+    points,
+    n_clusters: int,
+    *,
+    weights=None,
+    random_state=None,
+    rounds: int = 5,
+    oversampling: float = 2.0,
+    given=None,
+    backend: str | None = None,
+) -> Seeds:
+    """Centroids by k-means‖: what `init="k-means||"` does.
+
+    Each round draws ⌈oversampling · k⌉ candidates at once with probability weight · D², D the distance to
+    the nearest candidate so far. Greedy k-means++ then chooses k of the candidates, each with the weight of
+    the points nearest to it. So the points are read `rounds` + 1 times, not k times; the work is that of
+    assigning them to 1 + rounds · ⌈oversampling · k⌉ centroids.
+
+    Args:
+      rounds: ≥ 1. oversampling: > 0.
+      The others, returns and raises as `tfkm.kmeans_plusplus`.
+
+    Candidates are drawn with replacement, where Bahmani et al. let each point decide for itself: so a
+    weight is as good as that many copies of a point. Should there be fewer candidates than k, k-means++
+    chooses the rest.
+
+    Source: Bahmani, Moseley, Vattani, Kumar & Vassilvitskii (2012), "Scalable K-Means++".
+
+    >>> import numpy as np, tfkm
+    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> centroids, indices = tfkm.kmeans_parallel(x, 2, random_state=0)
+    >>> sorted((indices.numpy() // 2).tolist())  # one of each pair
+    [0, 1]
+    """
+    choose = chooser(rounds, oversampling)
+    return seeds(choose, points, n_clusters, weights, random_state, given, backend)
+
+
+def chooser(rounds: int = 5, oversampling: float = 2.0) -> Choose:
+    """The choice with these settings, which are checked here."""
+    validate.check_number("rounds", rounds, Integral, 1)
+    validate.check_number("oversampling", oversampling, Real, 0)
+    if oversampling == 0:
+        raise ValueError("oversampling: 0; it needs a finite number > 0")
+    return partial(_choose, rounds=rounds, oversampling=oversampling)
+
+
+def _choose(problem: Problem, rounds: int, oversampling: float) -> np.ndarray:
+    candidates, sizes = _candidates(problem, rounds, int(np.ceil(oversampling * problem.wanted)))
+    if len(candidates) > problem.wanted:
+        among = problem._replace(points=Points(problem.points[candidates]), weights=sizes)
+        return candidates[plusplus.chooser()(among)]
+    if len(candidates) < problem.wanted:
+        rest = plusplus.chooser()(problem.with_given(candidates))
+        candidates = np.concatenate([candidates, rest])
+    return candidates
+
+
+def _candidates(problem: Problem, rounds: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of distinct points, and the weight of the points nearest to each, which is positive."""
+    potential = Potential(problem, labelled=True)
+    drawn = [np.zeros(0, np.int64)]
+    if not len(problem.given):
+        drawn.append(problem.by_weight(1))
+        potential.add(problem.points[drawn[-1]])
+    for _ in range(rounds):
+        if potential.total == 0:
+            break
+        # A point drawn twice stays: one size for all rounds is one program for `xla`.
+        drawn.append(potential.draw(problem.rng.uniform(size=size)))
+        potential.add(problem.points[drawn[-1]])
+    sizes = potential.sizes()[len(problem.given) :]
+    taken = np.flatnonzero(sizes)  # of equal points the first has all of their weight
+    return np.concatenate(drawn)[taken], sizes[taken]

@@ -1,0 +1,106 @@
+"""k-means++ (Arthur & Vassilvitskii 2007), greedy or plain."""
+
+from __future__ import annotations
+
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+
+from tfkm import ops
+from tfkm.ops import validate
+from tfkm.seeding.potential import Potential
+from tfkm.seeding.problem import Choose, Problem, seeds
+from tfkm.types import Seeds
+
+
+def kmeans_plusplus(
+    points,
+    n_clusters: int,
+    *,
+    weights=None,
+    random_state=None,
+    n_local_trials: int | None = None,
+    given=None,
+    backend: str | None = None,
+) -> Seeds:
+    """Centroids by greedy k-means++: what `init="k-means++"` does.
+
+    Each round draws candidates with probability weight · D², D the distance to the nearest centroid so
+    far, and keeps the one that lowers the sum of those (the potential) most. The first is drawn by weight.
+
+    Args:
+      points: (n, d) as for `tfkm.kmeans`.
+      n_clusters: k, 1 ≤ k ≤ the number of points of positive weight.
+      weights: (n,) real, finite, not negative; None for ones. A weight is as good as that many copies of a
+        point, and a point of weight zero is never chosen.
+      random_state: None, an int or a `numpy.random.RandomState`. All draws follow from it, whatever
+        the threads and blocks.
+      n_local_trials: candidates in a round; None for 2 + ⌊ln k⌋ as in scikit-learn, 1 for plain k-means++.
+      given: (m, d) centroids, 1 ≤ m < k, that are there already; the others are chosen around them.
+      backend: a name from `tfkm.backends()`, None for the fastest usable one.
+
+    Returns:
+      `Seeds`: centroids (k, d), of which the first m are `given`, and their indices (k,), there −1. Should
+      fewer than k points differ, the rest is drawn by weight.
+
+    Raises:
+      ValueError, TypeError: an argument is not as above; before any work.
+      RuntimeError: the named backend cannot be used here.
+
+    Source: Arthur & Vassilvitskii (2007), "k-means++: The Advantages of Careful Seeding", greedy in §5.
+
+    >>> import functools, numpy as np, tfkm
+    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> centroids, indices = tfkm.kmeans_plusplus(x, 2, random_state=0)
+    >>> bool((centroids.numpy() == x[indices]).all())
+    True
+    >>> tfkm.kmeans_plusplus(x, 2, given=[[10.5]], random_state=0).indices.numpy()
+    array([-1,  0])
+    >>> plain = functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)
+    >>> tfkm.kmeans(x, 2, init=plain, random_state=0).inertia
+    1.0
+    """
+    choose = chooser(n_local_trials)
+    return seeds(choose, points, n_clusters, weights, random_state, given, backend)
+
+
+def chooser(n_local_trials: int | None = None) -> Choose:
+    """The choice with these settings, which are checked here."""
+    if n_local_trials is not None:
+        validate.check_number("n_local_trials", n_local_trials, Integral, 1, " or None")
+    return partial(_choose, trials=n_local_trials)
+
+
+def _choose(problem: Problem, trials: int | None) -> np.ndarray:
+    points, weights, given, wanted, rng, backend = problem
+    trials = trials or 2 + int(np.log(len(given) + wanted))
+    # The numbers of all rounds are drawn before the first, so they depend on the seed alone.
+    if len(given):
+        chosen = in_blocks(problem, None, rng.uniform(size=(wanted, trials)))
+    else:
+        first = problem.by_weight(1)[0]
+        uniforms = rng.uniform(size=(wanted - 1, trials))
+        whole = ops.kmeans_plusplus(points.array, weights, first, uniforms, backend=backend)
+        chosen = in_blocks(problem, first, uniforms) if whole is None else whole
+    # From there on every point coincides with a centroid.
+    rest = np.flatnonzero(chosen < 0)
+    chosen[rest] = problem.by_weight(len(rest))
+    return chosen
+
+
+def in_blocks(problem: Problem, first: int | None, uniforms: np.ndarray) -> np.ndarray:
+    """As `ops.kmeans_plusplus`, by the backend's `assign` and `sq_distances`; None: from those given."""
+    points, potential = problem.points, Potential(problem)
+    chosen = np.full(problem.wanted, -1, np.int64)
+    if first is not None:
+        chosen[0] = first
+        potential.add(points[chosen[:1]])
+    for i, shares in enumerate(uniforms, problem.wanted - len(uniforms)):
+        if potential.total == 0:
+            break
+        candidates = potential.draw(shares)
+        best = np.argmin(potential.with_each(candidates)) if len(candidates) > 1 else 0
+        chosen[i] = candidates[best]
+        potential.add(points[chosen[i : i + 1]])
+    return chosen

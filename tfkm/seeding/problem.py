@@ -1,0 +1,70 @@
+"""What every seeding is given, and the way in and out of those that are public functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils import check_random_state
+
+from tfkm.ops import backends, validate
+from tfkm.points import Points
+from tfkm.types import Seeds
+
+
+class Problem(NamedTuple):
+    """`wanted` of the points are to be chosen, beside the centroids that are there already."""
+
+    points: Points
+    weights: np.ndarray | None  # (n,) float64
+    given: tf.Tensor  # (m, d), m ≥ 0, in the dtype to compute in
+    wanted: int
+    rng: np.random.RandomState
+    backend: str | None
+
+    def by_weight(self, size: int, replace: bool = True) -> np.ndarray:
+        """Indices (size,) drawn in proportion to weight."""
+        shares = None if self.weights is None else self.weights / self.weights.sum()
+        return self.rng.choice(self.points.n, size=size, replace=replace, p=shares)
+
+    def with_given(self, chosen: np.ndarray) -> Problem:
+        """The choice that is left when these points have been chosen."""
+        given = tf.concat([self.given, self.points[chosen]], axis=0)
+        return self._replace(given=given, wanted=self.wanted - len(chosen))
+
+
+Choose = Callable[[Problem], np.ndarray]  # (wanted,) int64 indices
+
+
+def seeds(
+    choose: Choose, points, n_clusters: int, weights, random_state, given, backend: str | None
+) -> Seeds:
+    """Checks the arguments of a public function and runs it."""
+    validate.check_number("n_clusters", n_clusters, Integral, 1)
+    backends.select(backend)
+    data = Points(points)
+    weights = validate.weights_array(weights, data.n)
+    validate.check_clusters(n_clusters, data.n, weights)
+    given = given_centroids(given, data, n_clusters)
+    rng = check_random_state(random_state)
+    data.largest_magnitudes()  # raises if a point is not finite
+    m = len(given)
+    chosen = choose(Problem(data, weights, given, n_clusters - m, rng, backend))
+    indices = np.concatenate([np.full(m, -1), chosen])
+    return Seeds(tf.concat([given, data[chosen]], axis=0), tf.constant(indices, tf.int64))
+
+
+def given_centroids(given, points: Points, n_clusters: int) -> tf.Tensor:
+    """(m, d), m < n_clusters, in the dtype to compute in; no rows for None."""
+    if given is None:
+        return tf.zeros([0, points.d], points.compute)
+    given = tf.cast(validate.real_numbers("given", given), points.compute)
+    m = given.shape[0] if given.shape.rank == 2 and given.shape[1] == points.d else 0
+    if not 1 <= m < n_clusters:
+        raise ValueError(
+            f"given: shape {given.shape}; it needs shape (m, {points.d}) with 1 ≤ m < {n_clusters}"
+        )
+    return validate.finite_rows("given", given, points.compute)
