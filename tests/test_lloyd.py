@@ -188,7 +188,7 @@ def test_tensor_and_array_give_the_same(backend):
         (
             dict(init="forgy"),
             ValueError,
-            "init: 'forgy'; allowed are 'k-means\\+\\+', 'random', an",
+            "init: 'forgy'; allowed are 'k-means\\+\\+', 'k-means",
         ),
         (dict(init=np.zeros((3, 2))), ValueError, r"init: shape \(3, 2\); it needs shape \(2, 2\)"),
         (dict(weights=[1, 1, 1, 1, 1, -1]), ValueError, r"weights\[5\] is -1.0; each must be"),

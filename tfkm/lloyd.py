@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils import check_random_state
 
-from tfkm import exact, ops, seeding, update
+from tfkm import exact, ops, seeding, spherical, update
 from tfkm.ops import backends, validate
 from tfkm.points import Points
 from tfkm.types import Assignment, ExactStatistics, Pass, Result, Statistics, Status
@@ -21,9 +21,30 @@ class _Problem(NamedTuple):
     """What stays the same in all passes."""
 
     points: Points
-    weights: np.ndarray | None  # (n,) float64
+    weights: np.ndarray | None  # (n,) float64; 0 for points without a direction
     largest: tf.Tensor  # (d,) magnitudes
     backend: str
+    directions: _Directions | None = None  # for the cosine distance
+
+
+class _Directions(NamedTuple):
+    """Where points and centroids are of length 1."""
+
+    zeros: np.ndarray  # (m,) indices of points of zeros, which have none
+    weight: float  # of those
+
+
+def _problem(data: Points, weights: np.ndarray | None, metric: str, backend: str) -> _Problem:
+    """Raises ValueError if a point is not finite."""
+    largest = data.largest_magnitudes()
+    if metric == "euclidean":
+        return _Problem(data, weights, largest, backend)
+    unit = spherical.UnitPoints(data, backend)
+    zeros = np.flatnonzero(unit.zeros)
+    weight = float(len(zeros) if weights is None else weights[zeros].sum())
+    if len(zeros):
+        weights = np.where(unit.zeros, 0.0, 1.0 if weights is None else weights)
+    return _Problem(unit, weights, unit.largest_magnitudes(), backend, _Directions(zeros, weight))
 
 
 def kmeans(
@@ -36,6 +57,7 @@ def kmeans(
     max_iter: int = 300,
     tol: float = 1e-4,
     random_state=None,
+    metric: str = "euclidean",
     backend: str | None = None,
     copy: bool = True,
     on_pass: Callable[[Pass], None] | None = None,
@@ -54,6 +76,10 @@ def kmeans(
       max_iter: most passes of a start.
       tol: the end is also reached when Σ‖shift‖² ≤ tol · mean variance of the features.
       random_state: None, an int or a `numpy.random.RandomState`.
+      metric: "euclidean", or "cosine" for spherical k-means (`tfkm.spherical`): a point belongs to the
+        centroid at the least cosine distance, centroids are of length 1, and the inertia is the weighted
+        sum of cosine distances. A point of zeros is at distance 1 from everything, has label 0, and no
+        part in centroids. Points are scaled to length 1, once if that copy is below 256 MB.
       backend: a name from `tfkm.backends()`, None for the fastest usable one.
       copy: whether points that cannot be read in place may be copied once if below 256 MB.
       on_pass: called after each pass with a `Pass`; an exception in it ends the fit.
@@ -71,7 +97,7 @@ def kmeans(
     >>> sorted(result.centroids.numpy().ravel().tolist()), result.inertia
     ([0.5, 10.5], 1.0)
     """
-    _check_parameters(n_clusters, init, n_init, max_iter, tol)
+    _check_parameters(n_clusters, init, n_init, max_iter, tol, metric)
     backend = backends.select(backend).__name__.rpartition(".")[2]
     data = Points(points, copy=copy)
     weights = validate.weights_array(weights, data.n)
@@ -79,19 +105,39 @@ def kmeans(
     init = seeding.checked(init, data, n_clusters)
     rng = check_random_state(random_state)
 
-    problem = _Problem(data, weights, data.largest_magnitudes(), backend)
+    problem = _problem(data, weights, metric, backend)
+    data, weights = problem.points, problem.weights
+    usable = data.n if weights is None else int(np.count_nonzero(weights))
+    if n_clusters > usable:
+        raise ValueError(
+            f"n_clusters: {n_clusters} is more than the {usable} points of positive weight that are "
+            "not all zeros, which metric='cosine' needs"
+        )
     threshold = tol * _mean_variance(problem) if tol > 0 else 0.0
 
     def one(start: int) -> Result:
         centroids = seeding.seed(
             data, n_clusters, init, rng, weights=weights, original=points, backend=backend
         )
+        if problem.directions is not None:
+            centroids = unit_centroids(centroids, backend)
         return _one_start(problem, centroids, max_iter, threshold, start, on_pass)
 
     return min(map(one, range(_starts(n_init, init))), key=lambda result: result.inertia)
 
 
-def inertia(points, centroids, weights=None, *, backend: str | None = None) -> float:
+def unit_centroids(centroids: tf.Tensor, backend: str | None = None) -> tf.Tensor:
+    """(k, d) scaled to length 1; raises ValueError if one is all zeros."""
+    scaled, zeros = spherical.unit_rows(centroids, backend)
+    if zeros.any():
+        row = np.flatnonzero(zeros)[0]
+        raise ValueError(f"init: row {row} is all zeros; with metric='cosine' it needs a direction")
+    return scaled
+
+
+def inertia(
+    points, centroids, weights=None, *, metric: str = "euclidean", backend: str | None = None
+) -> float:
     """The weighted sum of squared distances to the nearest centroid; arguments as for `kmeans`.
 
     Of the points and weights of a fit and its centroids it is `Result.inertia`, bit for bit.
@@ -99,11 +145,9 @@ def inertia(points, centroids, weights=None, *, backend: str | None = None) -> f
     data = Points(points)
     centroids = tf.convert_to_tensor(centroids)
     backend = backends.select(backend).__name__.rpartition(".")[2]
-    problem = _Problem(
-        data, validate.weights_array(weights, data.n), data.largest_magnitudes(), backend
-    )
+    problem = _problem(data, validate.weights_array(weights, data.n), metric, backend)
     _, statistics = _pass(problem, centroids, _grid(problem, centroids))
-    return float(statistics.inertia)
+    return _inertia(problem, statistics)
 
 
 def _one_start(
@@ -122,8 +166,8 @@ def _one_start(
         moved, shift = _move(problem, centroids, assignment, statistics)
         if on_pass is not None:
             seconds = time.perf_counter() - began
-            on_pass(Pass(start, iteration, float(statistics.inertia), shift, seconds))
-        labels, inertia = assignment.labels, float(statistics.inertia)
+            on_pass(Pass(start, iteration, _inertia(problem, statistics), shift, seconds))
+        labels, inertia = assignment.labels, _inertia(problem, statistics)
         before, centroids = centroids, moved
         if np.array_equal(labels, labels_before):
             status = Status.LABELS_UNCHANGED
@@ -135,7 +179,7 @@ def _one_start(
     # Labels and inertia are those of the centroids before the last move.
     if not np.array_equal(before, centroids):
         (labels, _), statistics = _pass(problem, centroids, grid)
-        inertia = float(statistics.inertia)
+        inertia = _inertia(problem, statistics)
     return Result(centroids, tf.constant(labels), inertia, iteration, status)
 
 
@@ -153,7 +197,15 @@ def _pass(
         assignment, part = ops.partial(block, centroids, weights, grid, backend=problem.backend)
         labels[rows], distances[rows] = assignment.labels, assignment.sq_distances
         total = total + part
+    if problem.directions is not None:
+        labels[problem.directions.zeros] = 0
     return Assignment(labels, distances), total.rounded()
+
+
+def _inertia(problem: _Problem, statistics: Statistics) -> float:
+    """Of squared distances, or of cosine distances: those of length 1 are at half their squared one."""
+    inertia = float(statistics.inertia)
+    return inertia if problem.directions is None else inertia / 2 + problem.directions.weight
 
 
 def _move(
@@ -163,6 +215,9 @@ def _move(
     means = update.centroids(
         statistics, centroids.numpy(), *assignment, problem.weights, lambda i: problem.points[i]
     )
+    if problem.directions is not None:
+        unit, zeros = spherical.unit_rows(tf.constant(means), problem.backend)
+        means = np.where(zeros[:, None], centroids.numpy(), unit.numpy())  # no direction: it stays
     moved = means.astype(centroids.dtype.as_numpy_dtype)
     shift = np.square(moved.astype(np.float64) - centroids.numpy()).sum()
     return tf.constant(moved), float(shift)
@@ -197,12 +252,14 @@ def _starts(n_init: int | str, init: seeding.Init) -> int:
     return seeding.default_starts(init) if n_init == "auto" else int(n_init)
 
 
-def _check_parameters(n_clusters, init, n_init, max_iter, tol) -> None:
+def _check_parameters(n_clusters, init, n_init, max_iter, tol, metric) -> None:
     validate.check_number("n_clusters", n_clusters, Integral, 1)
     validate.check_number("max_iter", max_iter, Integral, 1)
     validate.check_number("tol", tol, Real, 0)
     if n_init != "auto":
         validate.check_number("n_init", n_init, Integral, 1, " or 'auto'")
+    if metric not in spherical.METRICS:
+        raise ValueError(f"metric: {metric!r}; allowed are 'euclidean' and 'cosine'")
     if isinstance(init, str) and init not in seeding.NAMES:
         names = ", ".join(map(repr, seeding.NAMES))
         raise ValueError(f"init: {init!r}; allowed are {names}, an array (k, d), or a callable")
