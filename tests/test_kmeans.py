@@ -163,11 +163,21 @@ def test_warns_of_fewer_distinct_points():
         KMeans(5, random_state=0).fit(points)
 
 
-def test_verbose_prints_every_pass(capsys):
-    model = KMeans(3, random_state=0, verbose=1).fit(DIGITS)
+@pytest.mark.parametrize(
+    "options, end",
+    [
+        (dict(tol=0), "Converged at iteration {}: strict convergence."),
+        (dict(tol=10.0), "Converged at iteration {}: center shift is within tolerance (tol=10.0)."),
+        (dict(max_iter=2, tol=0), "Iteration {}, inertia "),
+    ],
+)
+def test_verbose_speaks_as_scikit_learn_does(capsys, options, end):
+    model = KMeans(3, random_state=0, verbose=1, **options).fit(DIGITS)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Start 0, iteration 1, inertia ")
-    assert len(lines) == model.n_iter_ + 1 and lines[-1].startswith("Stopped after")
+    assert lines[0] == "Initialization complete"
+    passes = [line for line in lines if line.startswith("Iteration")]
+    assert passes[0].startswith("Iteration 0, inertia ") and len(passes) == model.n_iter_
+    assert lines[-1].startswith(end.format(model.n_iter_ - 1))
 
 
 def test_copy_x_false_gives_the_same(tmp_path):
@@ -179,15 +189,68 @@ def test_copy_x_false_gives_the_same(tmp_path):
     np.testing.assert_array_equal(other.predict(mapped), one.labels_)
 
 
+def test_elkan_is_the_same():
+    one, other = (
+        KMeans(10, random_state=0, algorithm=algorithm).fit(DIGITS)
+        for algorithm in ("lloyd", "elkan")
+    )
+    np.testing.assert_array_equal(one.cluster_centers_, other.cluster_centers_)
+    assert one.n_iter_ == other.n_iter_
+    with pytest.warns(RuntimeWarning, match="algorithm='elkan' doesn't make sense for a single"):
+        KMeans(1, algorithm="elkan").fit(DIGITS)
+
+
+def test_warns_of_restarts_from_an_array():
+    with pytest.warns(RuntimeWarning, match="performing only one init in KMeans instead of n_init"):
+        KMeans(3, init=DIGITS[:3], n_init=7).fit(DIGITS)
+
+
+def test_equal_weights_are_none(backend):
+    """The random draws too: only inertia knows."""
+    model = KMeans(10, random_state=0, backend=backend)
+    one = clone(model).fit(DIGITS)
+    for weight in (1.0, 0.25, 3.0):
+        other = clone(model).fit(DIGITS, sample_weight=np.full(1797, weight))
+        np.testing.assert_array_equal(one.labels_, other.labels_)
+        np.testing.assert_allclose(one.cluster_centers_, other.cluster_centers_, atol=1e-13)
+        assert other.inertia_ == pytest.approx(weight * one.inertia_, rel=1e-13)
+
+
+def test_weights_are_repetitions(backend):
+    points, times = DIGITS[:600], np.arange(600) % 3
+    model = KMeans(5, init=DIGITS[1:6], backend=backend)
+    one = clone(model).fit(points, sample_weight=times)
+    other = clone(model).fit(np.repeat(points, times, axis=0))
+    np.testing.assert_array_equal(one.cluster_centers_, other.cluster_centers_)
+    np.testing.assert_array_equal(np.repeat(one.labels_, times), other.labels_)
+    assert one.inertia_ == pytest.approx(other.inertia_, rel=1e-14)
+
+
+def test_score_in_another_dtype(backend):
+    model = KMeans(5, random_state=0, backend=backend).fit(DIGITS.astype(np.float32))
+    assert model.score(DIGITS) == pytest.approx(-model.inertia_, rel=1e-6)
+    model.fit(DIGITS)
+    assert model.score(DIGITS.astype(np.float32)) == pytest.approx(-model.inertia_, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(algorithm="elkan"), "algorithm: 'elkan'; allowed is 'lloyd'"),
-        (dict(n_clusters=0), "n_clusters: 0"),
-        (dict(n_clusters=2000), "n_clusters: 2000 is more than the 1797 points"),
-        (dict(init="forgy"), "init: 'forgy'"),
+        (dict(algorithm="full"), "'algorithm' parameter of KMeans must be a str among"),
+        (dict(n_clusters=0), "'n_clusters' parameter of KMeans must be an int .* Got 0 instead"),
+        (dict(n_clusters=2000), "n_samples=1797 should be >= n_clusters=2000"),
+        (dict(init="forgy"), "'init' parameter of KMeans must be a str among"),
+        (
+            dict(init=DIGITS[:3]),
+            r"initial centers \(3, 64\) does not match the number of clusters 8",
+        ),
+        (
+            dict(init=lambda X, k, random_state: X[:k, :9], n_init=1),
+            r"initial centers \(8, 9\) does not match the number of features of the data 64",
+        ),
         (dict(backend="cuda"), "backend: 'cuda'"),
-        (dict(tol=-1.0), "tol: -1.0"),
+        (dict(backend=3), "'backend' parameter of KMeans must be"),
+        (dict(tol=-1.0), "'tol' parameter of KMeans must be a float"),
     ],
 )
 def test_bad_parameters(options, message):

@@ -35,9 +35,12 @@ MAY_IMPORT = {
     "spherical": {"ops", "points"},
     "lloyd": {"types", "exact", "ops", "ops.backends", "ops.validate", "points", "seeding", "spherical",
               "update"},
+    "batches": {"ops.validate"},
+    "minibatch": {"types", "exact", "ops", "points", "seeding", "lloyd", "batches"},
     "estimators.base": {"ops", "ops.validate", "points", "lloyd"},
     "estimators.kmeans": {"types", "lloyd", "estimators.base"},
-    "estimators": {"estimators.kmeans"},
+    "estimators.minibatch": {"lloyd", "minibatch", "batches", "estimators.base"},
+    "estimators": {"estimators.kmeans", "estimators.minibatch"},
     "": {"types", "ops", "ops.backends", "seeding", "lloyd", "estimators"},  # for a type checker; lazily
     "testing": {"types"},
     "datasets": set(),

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tfkm.estimators import KMeans as KMeans
+    from tfkm.estimators import MiniBatchKMeans as MiniBatchKMeans
     from tfkm.lloyd import kmeans as kmeans
     from tfkm.ops import accumulate as accumulate
     from tfkm.ops import assign as assign
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # and a wrong option should not.
 _HOMES = {
     "KMeans": "tfkm.estimators",
+    "MiniBatchKMeans": "tfkm.estimators",
     "kmeans": "tfkm.lloyd",
     "accumulate": "tfkm.ops",
     "assign": "tfkm.ops",

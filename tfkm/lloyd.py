@@ -142,12 +142,33 @@ def inertia(
 
     Of the points and weights of a fit and its centroids it is `Result.inertia`, bit for bit.
     """
-    data = Points(points)
+    problem = _checked_problem(points, weights, metric, backend)
+    return _inertia(problem, _one_pass(problem, centroids)[1])
+
+
+def one_pass(
+    points, centroids, weights=None, *, backend: str | None = None
+) -> tuple[Assignment, Statistics]:
+    """Labels (n,) and squared distances (n,) as arrays, and the statistics; arguments as for `kmeans`."""
+    return _one_pass(_checked_problem(points, weights, "euclidean", backend), centroids)
+
+
+def _one_pass(problem: _Problem, centroids) -> tuple[Assignment, Statistics]:
     centroids = tf.convert_to_tensor(centroids)
-    backend = backends.select(backend).__name__.rpartition(".")[2]
-    problem = _problem(data, validate.weights_array(weights, data.n), metric, backend)
-    _, statistics = _pass(problem, centroids, _grid(problem, centroids))
-    return _inertia(problem, statistics)
+    if problem.points.compute == tf.float64:
+        centroids = tf.cast(centroids, tf.float64)
+    return _pass(problem, centroids, _grid(problem, centroids))
+
+
+def mean_variance(points, *, backend: str | None = None) -> float:
+    """The unit of `tol`: the mean over the features of their variance, unweighted."""
+    return _mean_variance(_checked_problem(points, None, "euclidean", backend))
+
+
+def _checked_problem(points, weights, metric: str, backend: str | None) -> _Problem:
+    data = Points(points)
+    name = backends.select(backend).__name__.rpartition(".")[2]
+    return _problem(data, validate.weights_array(weights, data.n), metric, name)
 
 
 def _one_start(

@@ -107,9 +107,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "two far groups in float64": lambda: two_far_groups(500, 8, 16, np.float64, 1e7),
     "ties": lambda: ties(3000, 24, 3),
     "ties over tiles": lambda: ties(200, 9000, 4),
-    # ‖c‖² − 2c·x around the centroids' mean is 0 for many points: subnormal once bits of an index are in it.
+    # Around the centroids' mean ‖c‖² − 2c·x is 0 for many points: subnormal with an index in its last bits.
     "values of zero": lambda: Case(
-        noise(2000, 1, 2).points.round() / 2, np.float32([[0, 0], [1, 1]])
+        noise(2000, 1, 2).points.round() / 2, np.array([[0, 0], [1, 1]], np.float32)
     ),
     "duplicates": lambda: duplicates(3000, 12, 7),
     "weighted": lambda: weighted(1000, 10, 6),

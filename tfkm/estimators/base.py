@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral, Real
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from tfkm import lloyd, ops
@@ -26,6 +28,18 @@ class CentroidEstimator(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
 ):
     """An estimator whose `fit` sets `cluster_centers_` (k, d) and `labels_`; `backend` is a parameter."""
+
+    # Read by `_validate_params`, whose messages a user of scikit-learn knows.
+    _parameter_constraints: dict = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "init": [StrOptions({"k-means++", "random"}), callable, "array-like"],
+        "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+        "backend": [str, None],
+    }
 
     def fit_predict(self, X, y=None, sample_weight=None):
         """`labels_` after fit; a tf.Tensor for a tf.Tensor."""
@@ -70,21 +84,36 @@ class CentroidEstimator(
         weights = self._checked_weight(sample_weight, points)
         return -lloyd.inertia(points, self.cluster_centers_, weights, backend=self.backend)
 
+    def _checked_for_fit(
+        self, X, sample_weight, further: bool = False
+    ) -> tuple[np.ndarray | tf.Tensor, np.ndarray | None]:
+        """Points and weights. further: of a model that has seen some, so that few are enough."""
+        points = self._checked(X, reset=not further)
+        weights = self._checked_weight(sample_weight, points)
+        of_use = len(points) if weights is None else np.count_nonzero(weights)
+        if not further and of_use < self.n_clusters:
+            kind = "" if of_use == len(points) else " of positive weight"
+            raise ValueError(f"n_samples={of_use}{kind} should be >= n_clusters={self.n_clusters}.")
+        return points, weights
+
     def _checked(self, X, reset: bool):
         """X as an array of a dtype that is computed with, or as the tensor it is."""
         if not reset:
             check_is_fitted(self)
+        if isinstance(X, tf.data.Dataset):
+            raise TypeError(
+                "X: a tf.data.Dataset, which only MiniBatchKMeans.fit takes; "
+                "for predict and transform of its batches use dataset.map(model.predict)"
+            )
         if not is_tensor(X):
             array = validate_data(
                 self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=1
             )
             known = tf.as_dtype(array.dtype) in validate.POINT_DTYPES
             return array if known else array.astype(np.float64)
-        if X.dtype not in validate.POINT_DTYPES and (X.dtype.is_integer or X.dtype.is_bool):
-            X = tf.cast(X, tf.float64)
-        X = validate.matrix("X", X, validate.POINT_DTYPES)
+        X = validate.real_matrix("X", X)
         if reset:
-            self.n_features_in_ = X.shape[1]
+            self._take_width(X.shape[1])
         elif X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
@@ -92,12 +121,44 @@ class CentroidEstimator(
             )
         return X
 
+    def _take_width(self, d: int) -> None:
+        """Of points whose features have no names."""
+        self.n_features_in_ = d
+        self.__dict__.pop("feature_names_in_", None)
+
     def _checked_weight(self, sample_weight, points) -> np.ndarray | None:
         if sample_weight is None:
             return None
         weights = _check_sample_weight(sample_weight, points, dtype=np.float64)
         validate.check_weights(weights, "sample_weight")
         return weights
+
+    def _checked_init(self, d: int):
+        """`init`, where it gives centers with a check of their shape."""
+        if isinstance(self.init, str):
+            return self.init
+        if not callable(self.init):
+            return _checked_centers(self.init, self.n_clusters, d)
+
+        def init(X, n_clusters, random_state):
+            centers = self.init(X, n_clusters, random_state=random_state)
+            return _checked_centers(centers, n_clusters, d)
+
+        return init
+
+    def _starts(self, auto: int) -> int:
+        """`n_init` as a number; "auto" is `auto` where a start is not as good as k-means++."""
+        given = not isinstance(self.init, str) and not callable(self.init)
+        if self.n_init == "auto":
+            return 1 if given or self.init == "k-means++" else auto
+        if given and self.n_init != 1:
+            warnings.warn(
+                "Explicit initial center position passed: performing only one init in "
+                f"{type(self).__name__} instead of n_init={self.n_init}.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return 1 if given else self.n_init
 
     def _warn_of_fewer_clusters(self) -> None:
         distinct = np.unique(self.labels_).size
@@ -121,3 +182,17 @@ class CentroidEstimator(
 
 def is_tensor(X) -> bool:
     return isinstance(X, tf.Tensor | tf.Variable)
+
+
+def _checked_centers(centers, k: int, d: int):
+    shape = np.shape(centers)
+    if len(shape) == 2 and shape[0] != k:
+        raise ValueError(
+            f"The shape of the initial centers {shape} does not match the number of clusters {k}."
+        )
+    if len(shape) == 2 and shape[1] != d:
+        raise ValueError(
+            f"The shape of the initial centers {shape} does not match the number of features of the "
+            f"data {d}."
+        )
+    return centers

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
+from sklearn.utils._param_validation import StrOptions
+
 from tfkm import lloyd
 from tfkm.estimators.base import CentroidEstimator
-from tfkm.types import Pass
+from tfkm.types import Pass, Result, Status
 
 
 class KMeans(CentroidEstimator):
@@ -17,11 +21,11 @@ class KMeans(CentroidEstimator):
       n_init: restarts, the least inertia is kept; "auto" is 1 for "k-means++" and an array, else 10.
       max_iter: most iterations of a start.
       tol: end when Σ‖shift‖² ≤ tol · mean variance of the features; 0 for when nothing moves.
-      verbose: 1 prints the inertia after each iteration.
+      verbose: 1 prints the inertia of each iteration, and why the best start ended.
       random_state: None, an int or a `numpy.random.RandomState`.
       copy_x: whether points that TensorFlow cannot read in place may be copied once (below 256 MB);
         X itself is never changed.
-      algorithm: "lloyd".
+      algorithm: "lloyd" or "elkan"; both are exact, so both are the same here.
       backend: a name from `tfkm.backends()`; None takes the fastest usable one.
 
     Attributes:
@@ -45,6 +49,11 @@ class KMeans(CentroidEstimator):
     >>> bool((model.predict(x) == model.labels_).all())
     True
     """
+
+    _parameter_constraints = CentroidEstimator._parameter_constraints | {
+        "copy_x": ["boolean"],
+        "algorithm": [StrOptions({"lloyd", "elkan"})],
+    }
 
     def __init__(
         self,
@@ -76,17 +85,20 @@ class KMeans(CentroidEstimator):
 
         Raises: ValueError or TypeError naming the argument, before any work.
         """
-        if self.algorithm != "lloyd":
-            raise ValueError(
-                f"algorithm: {self.algorithm!r}; allowed is 'lloyd', which gives the same result"
+        self._validate_params()
+        points, weights = self._checked_for_fit(X, sample_weight)
+        if self.algorithm == "elkan" and self.n_clusters == 1:
+            warnings.warn(
+                "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead.",
+                RuntimeWarning,
+                stacklevel=2,
             )
-        points = self._checked(X, reset=True)
         result = lloyd.kmeans(
             points,
             self.n_clusters,
-            weights=self._checked_weight(sample_weight, points),
-            init=self.init,
-            n_init=self.n_init,
+            weights=weights,
+            init=self._checked_init(points.shape[1]),
+            n_init=self._starts(10),
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=self.random_state,
@@ -100,9 +112,20 @@ class KMeans(CentroidEstimator):
         self.n_iter_ = result.n_iter
         self._warn_of_fewer_clusters()
         if self.verbose:
-            print(f"Stopped after {result.n_iter} iterations: {result.status.value}.")
+            _print_end(result, self.tol)
         return self
 
 
 def _print_pass(done: Pass) -> None:
-    print(f"Start {done.start}, iteration {done.iteration}, inertia {done.inertia}.")
+    if done.iteration == 1:
+        print("Initialization complete")
+    print(f"Iteration {done.iteration - 1}, inertia {done.inertia}.")
+
+
+def _print_end(result: Result, tol: float) -> None:
+    why = {
+        Status.LABELS_UNCHANGED: "strict convergence",
+        Status.WITHIN_TOL: f"center shift is within tolerance (tol={tol})",
+    }
+    if result.status in why:
+        print(f"Converged at iteration {result.n_iter - 1}: {why[result.status]}.")

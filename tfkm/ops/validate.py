@@ -29,6 +29,14 @@ def matrix(name: str, value, allowed: tuple[tf.DType, ...]) -> tf.Tensor:
     return tensor
 
 
+def real_matrix(name: str, value) -> tf.Tensor:
+    """As `matrix`; truth values and integers that are not computed with become float64."""
+    tensor = _tensor(name, value)
+    if tensor.dtype not in POINT_DTYPES and (tensor.dtype.is_integer or tensor.dtype.is_bool):
+        tensor = tf.cast(tensor, tf.float64)
+    return matrix(name, tensor, POINT_DTYPES)
+
+
 def points_and_centroids(points, centroids) -> tuple[tf.Tensor, tf.Tensor]:
     """points as they are, centroids in the dtype to compute in; widths agree, centroids finite."""
     points = matrix("points", points, POINT_DTYPES)
@@ -71,15 +79,15 @@ def weights_array(weights, n: int) -> np.ndarray | None:
     return weights
 
 
-def check_weights(weights: np.ndarray, name: str = "weights") -> None:
-    """(n,) float64; raises as `weights_of` does."""
+def check_weights(weights: np.ndarray, name: str = "weights", all_zero: bool = False) -> None:
+    """(n,) float64; raises as `weights_of` does. all_zero: whether all may be zero."""
     wrong = np.flatnonzero(~(weights >= 0) | np.isinf(weights))
     if wrong.size:
         raise ValueError(
             f"{name}: {name}[{wrong[0]}] is {weights[wrong[0]]}; "
             "each must be finite and not negative"
         )
-    if weights.size and not weights.any():
+    if weights.size and not all_zero and not weights.any():
         raise ValueError(f"{name}: all are zero; at least one must be positive")
 
 

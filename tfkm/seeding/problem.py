@@ -27,7 +27,10 @@ class Problem(NamedTuple):
 
     def by_weight(self, size: int, replace: bool = True) -> np.ndarray:
         """Indices (size,) drawn in proportion to weight."""
-        shares = None if self.weights is None else self.weights / self.weights.sum()
+        weights = self.weights
+        # Equal weights draw what none do, so that scaling weights changes nothing.
+        equal = weights is None or (weights == weights[0]).all()
+        shares = None if equal else weights / weights.sum()
         return self.rng.choice(self.points.n, size=size, replace=replace, p=shares)
 
     def with_given(self, chosen: np.ndarray) -> Problem:

@@ -1,0 +1,204 @@
+"""MiniBatchKMeans with scikit-learn's parameters, attributes and methods."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+
+from tfkm import lloyd, minibatch
+from tfkm.batches import Batches, Weighted
+from tfkm.estimators.base import CentroidEstimator
+
+
+class MiniBatchKMeans(CentroidEstimator):
+    """Mini-batch k-means, in place of `sklearn.cluster.MiniBatchKMeans`.
+
+    Args:
+      n_clusters: k, 1 ≤ k ≤ n.
+      init: "k-means++" (greedy), "random", an array (k, d), or a callable
+        (X, n_clusters, random_state) -> (k, d), which is given the sample that is seeded from.
+      max_iter: most passes over X; of an endless dataset, most batches.
+      batch_size: points drawn for a step. A dataset has its own batches.
+      verbose: 1 prints the inertia of each batch.
+      compute_labels: whether `fit` ends with a pass that sets `labels_` and the exact `inertia_`.
+      random_state: None, an int or a `numpy.random.RandomState`.
+      tol: end when the means move by Σ‖shift‖² ≤ tol · mean variance of the features in a step; 0 for
+        never.
+      max_no_improvement: end after so many batches without a new least smoothed inertia; None for never.
+      init_size: points that are seeded from; None for 3 · batch_size, or 3 · k if that is below k.
+      n_init: seedings, of which the best one is taken; "auto" is 1 for "k-means++" and an array, else 3.
+      reassignment_ratio: clusters that were given less than this share of the weight of the largest one
+        are moved to random points of the batch, about every 10 · k points; 0 for never.
+      backend: a name from `tfkm.backends()`; None takes the fastest usable one.
+
+    Attributes:
+      cluster_centers_: (k, d), of the dtypes of `KMeans`. labels_: (n,) int32, if computed; after
+        `partial_fit` of the batch. inertia_: float; if labels are not computed, smoothed over the batches.
+      n_iter_: passes begun. n_steps_: batches used. n_features_in_, feature_names_in_: as for `KMeans`.
+
+    `fit` draws batches at random, in proportion to sample_weight. It also takes a `tf.data.Dataset` of
+    batches (rows, d), or of pairs of such a batch and its weights (rows,); the last may be smaller. Its
+    elements are used in their order (so shuffle it), each once in a pass; the first init_size points are
+    those seeded from, and the variance that tol refers to is theirs. `labels_` are in the order of one
+    more pass: with a dataset that shuffles anew each time, call `predict` on batches instead.
+
+    What is computed between two batches is exact and the means are kept in float64, so the same input, seed
+    and backend give the same bits.
+
+    Source: Sculley (2010), "Web-scale k-means clustering".
+
+    >>> import numpy as np
+    >>> from tfkm import MiniBatchKMeans
+    >>> x = np.concatenate([np.zeros((50, 2)), np.full((50, 2), 9.0)])
+    >>> model = MiniBatchKMeans(n_clusters=2, batch_size=20, random_state=0).fit(x)
+    >>> sorted(model.cluster_centers_.tolist())
+    [[0.0, 0.0], [9.0, 9.0]]
+    >>> model = MiniBatchKMeans(n_clusters=2, random_state=0)
+    >>> for batch in np.split(x[::-1], 4):
+    ...     model = model.partial_fit(batch)
+    >>> model.n_steps_
+    4
+    """
+
+    _parameter_constraints = CentroidEstimator._parameter_constraints | {
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "compute_labels": ["boolean"],
+        "max_no_improvement": [Interval(Integral, 0, None, closed="left"), None],
+        "init_size": [Interval(Integral, 1, None, closed="left"), None],
+        "reassignment_ratio": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        init="k-means++",
+        max_iter=100,
+        batch_size=1024,
+        verbose=0,
+        compute_labels=True,
+        random_state=None,
+        tol=0.0,
+        max_no_improvement=10,
+        init_size=None,
+        n_init="auto",
+        reassignment_ratio=0.01,
+        backend=None,
+    ):
+        self.n_clusters = n_clusters
+        self.init = init
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.verbose = verbose
+        self.compute_labels = compute_labels
+        self.random_state = random_state
+        self.tol = tol
+        self.max_no_improvement = max_no_improvement
+        self.init_size = init_size
+        self.n_init = n_init
+        self.reassignment_ratio = reassignment_ratio
+        self.backend = backend
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Clusters X (n, d) or a tf.data.Dataset; sample_weight (n,) or None. Returns self.
+
+        Raises: ValueError or TypeError naming the argument; for arrays before any work.
+        """
+        self._validate_params()
+        rng = check_random_state(self.random_state)
+        if isinstance(X, tf.data.Dataset):
+            return self._fit_batches(X, sample_weight, rng)
+        points, weights = self._checked_for_fit(X, sample_weight)
+        n, d = points.shape
+        batch_size = min(self.batch_size, n)
+        seeds = self._seeds(n, d)
+        self._end(minibatch.fit_points(points, weights, batch_size, seeds, rng, self._options()))
+        if self.compute_labels:
+            self._label(points, weights)
+        return self
+
+    def _fit_batches(self, dataset: tf.data.Dataset, sample_weight, rng):
+        if sample_weight is not None:
+            raise ValueError(
+                "sample_weight: given together with a dataset; let the dataset's elements be pairs of "
+                "points and weights"
+            )
+        batches = Batches(dataset)
+        if batches.infinite and self.compute_labels:
+            raise ValueError(
+                "compute_labels: True; X is a dataset without an end, for which it has to be False"
+            )
+        seeds = self._seeds(None, batches.d)
+        self._end(minibatch.fit_batches(batches, seeds, rng, self._options()))
+        self._take_width(batches.d)
+        if self.compute_labels:
+            self.labels_, self.inertia_ = minibatch.label_batches(
+                batches, self.cluster_centers_, self.backend
+            )
+        return self
+
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Takes one more batch X (n, d); sample_weight (n,) or None. Returns self.
+
+        The first batch is seeded from, so it needs n_clusters points.
+        """
+        self._validate_params()
+        before = getattr(self, "_state", None)
+        points, weights = self._checked_for_fit(X, sample_weight, further=before is not None)
+        if not hasattr(self, "_random_state"):
+            self._random_state = check_random_state(self.random_state)
+        seeds = self._seeds(len(points), points.shape[1])
+        batch = Weighted(points, weights)
+        state = minibatch.partial_fit(before, batch, seeds, self._random_state, self._options())
+        self._take(state)
+        self.n_steps_ = getattr(self, "n_steps_", 0) + 1
+        if self.compute_labels:
+            self._label(points, weights)
+        return self
+
+    def _seeds(self, n: int | None, d: int) -> minibatch.Seeds:
+        """What to seed with, of n points or an unknown number of them."""
+        size, k = self.init_size, self.n_clusters
+        if size is None:
+            size = 3 * (self.batch_size if n is None else min(self.batch_size, n))
+        elif size < k:
+            warnings.warn(
+                f"init_size={size} should be larger than n_clusters={k}. "
+                "Setting it to min(3*n_clusters, n_samples)",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return minibatch.Seeds(
+            k, self._checked_init(d), self._starts(3), size if size >= k else 3 * k
+        )
+
+    def _options(self) -> minibatch.Options:
+        return minibatch.Options(
+            self.max_iter,
+            self.tol,
+            self.max_no_improvement,
+            self.reassignment_ratio,
+            self.backend,
+            *([print] if self.verbose else []),
+        )
+
+    def _end(self, ended: minibatch.Ended) -> None:
+        self.__dict__.pop("_random_state", None)  # that of `partial_fit` starts anew
+        self._take(ended.state)
+        _, self.n_steps_, self.n_iter_, self.inertia_ = ended
+
+    def _take(self, state: minibatch.State) -> None:
+        self._state, self.cluster_centers_ = state, state.centroids
+        for name in ("labels_", "inertia_"):  # of the centers before
+            self.__dict__.pop(name, None)
+
+    def _label(self, points, weights: np.ndarray | None) -> None:
+        assignment, statistics = lloyd.one_pass(
+            points, self.cluster_centers_, weights, backend=self.backend
+        )
+        self.labels_, self.inertia_ = assignment.labels, float(statistics.inertia)

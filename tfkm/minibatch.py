@@ -1,0 +1,317 @@
+"""Mini-batch k-means (Sculley 2010): each batch moves the means of the clusters that its points fall in.
+
+With the weight that a cluster was given so far as its count, a mean is that of all points it was ever
+given (the learning rate is one over the count). As in scikit-learn, clusters that are given hardly any
+points are moved to a point of the batch from time to time, and the end is when smoothed inertia no longer
+falls, or the means hardly move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils.random import sample_without_replacement
+
+from tfkm import exact, lloyd, ops, seeding
+from tfkm.batches import Batches, Epochs, Weighted
+from tfkm.points import Points
+from tfkm.types import Statistics
+
+
+class Seeds(NamedTuple):
+    """k, init: as for `lloyd.kmeans`. n_init: seedings, of which the best one is taken. size: points, at
+    least k, among which each seeding chooses."""
+
+    k: int
+    init: seeding.Init
+    n_init: int
+    size: int
+
+
+class Options(NamedTuple):
+    """max_iter: most passes over the points.
+    tol: end when Σ‖shift‖² of a batch is at most tol · mean variance of the features; 0 for never.
+    max_no_improvement: end after so many batches without a new least inertia; None for never.
+    reassignment_ratio: clusters with less than this share of the largest count are moved.
+    report: is told in words how it goes.
+    """
+
+    max_iter: int = 100
+    tol: float = 0.0
+    max_no_improvement: int | None = 10
+    reassignment_ratio: float = 0.01
+    backend: str | None = None
+    report: Callable[[str], None] = lambda text: None
+
+
+class State(NamedTuple):
+    """What is kept between two batches.
+
+    means: (k, d) float64; in float32 they would stand still once a batch moves them by less than half
+    an ulp. counts: (k,) float64, the weight that each cluster was given. dtype: of the centroids.
+    since: rows since clusters were last considered for being moved.
+    """
+
+    means: np.ndarray
+    counts: np.ndarray
+    dtype: np.dtype
+    since: int = 0
+
+    @property
+    def centroids(self) -> np.ndarray:
+        """(k, d), the means in the dtype to compute in."""
+        return self.means.astype(self.dtype)
+
+
+class Ended(NamedTuple):
+    """n_steps: batches used. n_iter: passes begun. inertia: of all points, smoothed over the batches."""
+
+    state: State
+    n_steps: int
+    n_iter: int
+    inertia: float
+
+
+def fit_points(
+    points,
+    weights: np.ndarray | None,
+    batch_size: int,
+    seeds: Seeds,
+    rng: np.random.RandomState,
+    options: Options,
+) -> Ended:
+    """Batches of points (n, d) drawn with replacement, in proportion to weight, each then of weight 1.
+
+    Raises: ValueError, before any work, if a point is not finite.
+    """
+    data = Points(points, copy=False)
+    largest = data.largest_magnitudes()
+    threshold = _threshold(points, options)
+    state = _best(seeds, _sampler(points, weights, seeds.size, rng), rng, options)
+    draw = _Draw(data.n, weights, rng)
+    # One grid for all batches: to make one takes three times as long as to use it.
+    within = tf.maximum(largest, ops.largest_magnitudes(tf.constant(state.means)))
+    grid = exact.grid(batch_size, largest, within)
+
+    def statistics(batch: Weighted, centroids: np.ndarray) -> Statistics:
+        part = ops.partial(
+            batch.points, tf.constant(centroids), None, grid, backend=options.backend
+        )
+        return part[1].rounded()
+
+    max_steps = options.max_iter * data.n // batch_size
+    batches = (Weighted(data[draw(batch_size)], None) for _ in range(max_steps))
+    monitor = _Monitor(max_steps, threshold, options)
+    state, n_steps = _run(state, batches, statistics, lambda: data.n, monitor, rng, options)
+    total = data.n if weights is None else float(weights.sum())
+    return Ended(state, n_steps, -(-n_steps * batch_size // data.n), monitor.smoothed * total)
+
+
+def fit_batches(
+    batches: Batches, seeds: Seeds, rng: np.random.RandomState, options: Options
+) -> Ended:
+    """The elements of a dataset as the batches, in their order; the first of them are seeded from.
+
+    Of an endless dataset max_iter batches are taken.
+    """
+    epochs = Epochs(batches, options.max_iter)
+    head = epochs.head(seeds.size)
+    if head.positive.size < seeds.k:
+        raise ValueError(f"n_samples={head.positive.size} should be >= n_clusters={seeds.k}.")
+    state = _best(seeds, lambda: head, rng, options)
+    monitor = _Monitor(epochs.max_steps, _threshold(head.points, options), options)
+
+    def statistics(batch: Weighted, centroids: np.ndarray) -> Statistics:
+        points, weights = batch
+        return lloyd.one_pass(points, centroids, weights, backend=options.backend)[1]
+
+    rows_so_far = lambda: epochs.rows  # noqa: E731
+    state, n_steps = _run(state, epochs, statistics, rows_so_far, monitor, rng, options)
+    return Ended(state, n_steps, epochs.begun, monitor.smoothed * epochs.weight)
+
+
+def partial_fit(
+    state: State | None, batch: Weighted, seeds: Seeds, rng: np.random.RandomState, options: Options
+) -> State:
+    """The state after one more batch; with None before, one that is seeded from this batch."""
+    points, weights = batch
+    if state is None:
+        state = _best(seeds, _sampler(points, weights, seeds.size, rng), rng, options)
+    _, statistics = lloyd.one_pass(points, state.centroids, weights, backend=options.backend)
+    return _update(state, batch, statistics, rng, options)
+
+
+def label_batches(
+    batches: Batches, centroids: np.ndarray, backend: str | None
+) -> tuple[np.ndarray, float]:
+    """Labels (n,) int32 in the order of one more pass over the batches, and the inertia."""
+    labels, inertia = [np.empty(0, np.int32)], 0.0
+    for points, weights in batches:
+        if weights is None or weights.any():
+            assignment, statistics = lloyd.one_pass(points, centroids, weights, backend=backend)
+            inertia += float(statistics.inertia)
+        else:
+            assignment = ops.assign(points, centroids, backend=backend)
+        labels.append(np.asarray(assignment.labels))
+    return np.concatenate(labels), inertia
+
+
+def _run(
+    state: State,
+    batches: Iterable[Weighted],
+    statistics_of: Callable[[Weighted, np.ndarray], Statistics],
+    rows_of_a_pass: Callable[[], int],
+    monitor: _Monitor,
+    rng: np.random.RandomState,
+    options: Options,
+) -> tuple[State, int]:
+    """The state and the number of steps when batches end, or the monitor sees no more to gain."""
+    step = 0
+    for step, batch in enumerate(batches, 1):
+        statistics = statistics_of(batch, state.centroids)
+        before, state = state, _update(state, batch, statistics, rng, options)
+        inertia = float(statistics.inertia) / float(tf.reduce_sum(statistics.weights))
+        shift = float(np.square(state.means - before.means).sum())
+        rate = 2 * len(batch.points) / (rows_of_a_pass() + 1)
+        if monitor.sees_the_end(step, inertia, shift, rate):
+            break
+    return state, step
+
+
+def _update(
+    state: State,
+    batch: Weighted,
+    statistics: Statistics,
+    rng: np.random.RandomState,
+    options: Options,
+) -> State:
+    sums, weights = np.asarray(statistics.sums), np.asarray(statistics.weights)
+    means, counts = state.means.copy(), state.counts + weights
+    given = weights > 0
+    past = means[given] * state.counts[given, None]
+    means[given] = (past + sums[given]) / counts[given, None]
+    since = state.since + len(batch.points)
+    if (state.counts == 0).any() or since >= 10 * len(counts):
+        since = 0
+        if moved := _reassign(means, counts, batch, rng, options.reassignment_ratio):
+            options.report(f"[MiniBatchKMeans] Reassigning {moved} cluster centers.")
+    return State(means, counts, state.dtype, since)
+
+
+def _reassign(
+    means: np.ndarray, counts: np.ndarray, batch: Weighted, rng: np.random.RandomState, ratio: float
+) -> int:
+    """Moves clusters of small count to points of the batch, in place; how many."""
+    low = np.flatnonzero((counts < ratio * counts.max()) & (counts < counts.max()))
+    # At most half of the batch become means: for the clusters of least count.
+    low = low[np.argsort(counts[low], kind="stable")]
+    low = np.sort(low[: min(len(batch.points) // 2, batch.positive.size)])
+    if low.size:
+        chosen = rng.choice(batch.positive, size=low.size, replace=False)
+        means[low] = Points(batch.points, copy=False)[chosen]
+        # Not 0, or they would be moved again at once.
+        counts[low] = np.delete(counts, low).min()
+    return low.size
+
+
+class _Monitor:
+    """Tells when to end, as scikit-learn does, by an exponentially weighted mean of the inertia.
+
+    smoothed: that mean, of a point of weight 1.
+    """
+
+    def __init__(self, max_steps: int | None, threshold: float, options: Options) -> None:
+        self.smoothed = np.inf
+        self._of, self._threshold, self._options = max_steps or "?", threshold, options
+        self._least, self._without_improvement = np.inf, 0
+
+    def sees_the_end(self, step: int, inertia: float, shift: float, rate: float) -> bool:
+        at, patience = f"step {step}/{self._of}", self._options.max_no_improvement
+        report = self._options.report
+        if step <= 2:  # the first tells of the seeding, so that the mean begins at the second
+            self.smoothed = inertia
+        else:
+            self.smoothed += min(rate, 1.0) * (inertia - self.smoothed)
+        smoothed = f", ewa inertia: {self.smoothed}" if step > 1 else ""
+        report(f"Minibatch {at}: mean batch inertia: {inertia}{smoothed}")
+        if step == 1:
+            return False
+        if self._threshold > 0 and shift <= self._threshold:
+            report(f"Converged (small centers change) at {at}")
+            return True
+        improves = self.smoothed < self._least
+        self._least = min(self._least, self.smoothed)
+        self._without_improvement = 0 if improves else self._without_improvement + 1
+        if patience is None or self._without_improvement < patience:
+            return False
+        report(f"Converged (lack of improvement in inertia) at {at}")
+        return True
+
+
+class _Draw:
+    """Indices with replacement, in proportion to weight; O(log n) each, without weights O(1)."""
+
+    def __init__(self, n: int, weights: np.ndarray | None, rng: np.random.RandomState) -> None:
+        self._n, self._rng, self._ends = n, rng, None
+        # Equal weights are as none, to the bit.
+        if weights is not None and (weights != weights[0]).any():
+            ends = np.cumsum(weights)
+            self._ends = ends / ends[-1]
+
+    def __call__(self, size: int) -> np.ndarray:
+        uniform = self._rng.random_sample(size)
+        if self._ends is None:
+            return (uniform * self._n).astype(np.int64)
+        return self._ends.searchsorted(uniform, side="right")
+
+
+def _best(
+    seeds: Seeds, sample: Callable[[], Weighted], rng: np.random.RandomState, options: Options
+) -> State:
+    """The seeding of n_init, each in a sample of its own, that has the least inertia in one more."""
+    judge = sample() if seeds.n_init > 1 else None
+    best, least = None, np.inf
+    for i in range(1, seeds.n_init + 1):
+        how = seeds.init if isinstance(seeds.init, str) else type(seeds.init).__name__
+        options.report(f"Init {i}/{seeds.n_init} with method {how}")
+        points, weights = sample()
+        data = Points(points)
+        centroids = seeding.seed(
+            data, seeds.k, seeds.init, rng,
+            weights=weights, original=points, backend=options.backend,
+        )  # fmt: skip
+        inertia = 0.0
+        if judge is not None:
+            inertia = lloyd.inertia(judge[0], centroids, judge[1], backend=options.backend)
+            options.report(f"Inertia for init {i}/{seeds.n_init}: {inertia}")
+        if best is None or inertia < least:
+            best, least = centroids, inertia
+    means = np.asarray(best)
+    return State(means.astype(np.float64), np.zeros(seeds.k), means.dtype)
+
+
+def _sampler(
+    points, weights: np.ndarray | None, size: int, rng: np.random.RandomState
+) -> Callable[[], Weighted]:
+    """Draws `size` points of positive weight without replacement, or takes all if there are no more."""
+    positive = None if weights is None else np.flatnonzero(weights)
+    n = len(points) if positive is None else len(positive)
+
+    def sample() -> Weighted:
+        if size >= n:
+            return Weighted(points, weights)
+        rows = sample_without_replacement(n, size, random_state=rng)
+        rows = rows if positive is None else positive[rows]
+        chosen = tf.gather(points, rows) if tf.is_tensor(points) else points[rows]
+        return Weighted(chosen, None if weights is None else weights[rows])
+
+    return sample
+
+
+def _threshold(points, options: Options) -> float:
+    if options.tol == 0:
+        return 0.0
+    return options.tol * lloyd.mean_variance(points, backend=options.backend)
