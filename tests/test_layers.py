@@ -37,10 +37,12 @@ MAY_IMPORT = {
               "update"},
     "batches": {"ops.validate"},
     "minibatch": {"types", "exact", "ops", "points", "seeding", "lloyd", "batches"},
+    "bisecting": {"types", "exact", "ops", "points", "lloyd"},
     "estimators.base": {"ops", "ops.validate", "points", "lloyd"},
     "estimators.kmeans": {"types", "lloyd", "estimators.base"},
     "estimators.minibatch": {"lloyd", "minibatch", "batches", "estimators.base"},
-    "estimators": {"estimators.kmeans", "estimators.minibatch"},
+    "estimators.bisecting": {"bisecting", "estimators.base", "estimators.kmeans"},
+    "estimators": {"estimators.bisecting", "estimators.kmeans", "estimators.minibatch"},
     "": {"types", "ops", "ops.backends", "seeding", "lloyd", "estimators"},  # for a type checker; lazily
     "testing": {"types"},
     "datasets": set(),

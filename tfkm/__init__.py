@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tfkm.estimators import BisectingKMeans as BisectingKMeans
     from tfkm.estimators import KMeans as KMeans
     from tfkm.estimators import MiniBatchKMeans as MiniBatchKMeans
     from tfkm.lloyd import kmeans as kmeans
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # Where each public name lives. Imported on first use: TensorFlow takes seconds, and `tfkm --help`
 # and a wrong option should not.
 _HOMES = {
+    "BisectingKMeans": "tfkm.estimators",
     "KMeans": "tfkm.estimators",
     "MiniBatchKMeans": "tfkm.estimators",
     "kmeans": "tfkm.lloyd",

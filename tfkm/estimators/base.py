@@ -50,13 +50,15 @@ class CentroidEstimator(
         """(n,) int32, the index of the nearest center of each row of X (n, d)."""
         points = self._checked(X, reset=False)
         if is_tensor(points):
-            return ops.assign(points, self.cluster_centers_, backend=self.backend).labels
+            return self._labels_of(points)
         blocks = Points(points)
         labels = np.empty(blocks.n, np.int32)
         for start, block in blocks:
-            part = ops.assign(block, self.cluster_centers_, backend=self.backend)
-            labels[start : start + len(block)] = part.labels
+            labels[start : start + len(block)] = self._labels_of(block)
         return labels
+
+    def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
+        return ops.assign(points, self.cluster_centers_, backend=self.backend).labels
 
     def transform(self, X):
         """(n, k) distances (not squared) of each row of X to each center."""
@@ -82,7 +84,10 @@ class CentroidEstimator(
         """Minus the inertia of X (n, d) around the centers; for the training points −`inertia_`."""
         points = self._checked(X, reset=False)
         weights = self._checked_weight(sample_weight, points)
-        return -lloyd.inertia(points, self.cluster_centers_, weights, backend=self.backend)
+        return -self._inertia_of(points, weights)
+
+    def _inertia_of(self, points, weights: np.ndarray | None) -> float:
+        return lloyd.inertia(points, self.cluster_centers_, weights, backend=self.backend)
 
     def _checked_for_fit(
         self, X, sample_weight, further: bool = False

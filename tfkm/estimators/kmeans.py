@@ -104,7 +104,7 @@ class KMeans(CentroidEstimator):
             random_state=self.random_state,
             backend=self.backend,
             copy=self.copy_x,
-            on_pass=_print_pass if self.verbose else None,
+            on_pass=print_pass if self.verbose else None,
         )
         self.cluster_centers_ = result.centroids.numpy()
         self.labels_ = result.labels.numpy()
@@ -116,7 +116,8 @@ class KMeans(CentroidEstimator):
         return self
 
 
-def _print_pass(done: Pass) -> None:
+def print_pass(done: Pass) -> None:
+    """As scikit-learn words it."""
     if done.iteration == 1:
         print("Initialization complete")
     print(f"Iteration {done.iteration - 1}, inertia {done.inertia}.")

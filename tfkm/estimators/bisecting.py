@@ -1,0 +1,128 @@
+"""BisectingKMeans with scikit-learn's parameters, attributes and methods."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from tfkm import bisecting
+from tfkm.estimators.base import CentroidEstimator
+from tfkm.estimators.kmeans import print_pass
+
+
+class BisectingKMeans(CentroidEstimator):
+    """Bisecting k-means, in place of `sklearn.cluster.BisectingKMeans`.
+
+    One cluster is split in two by k-means, until there are k.
+
+    Args:
+      n_clusters: k, 1 ≤ k ≤ n.
+      init: "random", "k-means++" (greedy), or a callable (X, n_clusters, random_state) -> (2, d), which is
+        given the points of one cluster and n_clusters=2.
+      n_init: tries of each split; the least inertia is kept.
+      random_state: None, an int or a `numpy.random.RandomState`.
+      max_iter: most iterations of a try.
+      verbose: 1 prints the inertia of each iteration, and the centers of each split.
+      tol: end a try when Σ‖shift‖² ≤ tol · mean variance of the features of the cluster that is split.
+      copy_x: whether points that TensorFlow cannot read in place may be copied once (below 256 MB);
+        X itself is never changed. Beside it there is a copy of the points of one cluster at a time.
+      algorithm: "lloyd" or "elkan"; both are exact, so both are the same here.
+      bisecting_strategy: "biggest_inertia" splits the cluster of most inertia, "largest_cluster" that of
+        most weight (of most points, if there are no weights).
+      backend: a name from `tfkm.backends()`; None takes the fastest usable one.
+
+    Attributes:
+      cluster_centers_: (k, d), of the dtypes of `KMeans`. labels_: (n,) int32. inertia_: float.
+      n_features_in_, feature_names_in_: as for `KMeans`.
+
+    `predict` goes down the tree of splits, by the nearer center of two, so that of the training points
+    it equals `labels_`; `inertia_` and `score` go by these labels too. That need not be the nearest of all
+    centers: `transform(X).argmin(1)` is.
+
+    Source: Steinbach, Karypis & Kumar (2000), "A comparison of document clustering techniques".
+
+    >>> import numpy as np
+    >>> from tfkm import BisectingKMeans
+    >>> x = np.array([[1.0, 1.0], [3.0, 1.0], [10.0, 0.0], [10.0, 2.0], [10.0, 8.0], [10.0, 10.0]])
+    >>> model = BisectingKMeans(n_clusters=3, n_init=3, random_state=0).fit(x)
+    >>> sorted(model.cluster_centers_.tolist())
+    [[2.0, 1.0], [10.0, 1.0], [10.0, 9.0]]
+    >>> bool((model.predict(x) == model.labels_).all())
+    True
+    """
+
+    _parameter_constraints = CentroidEstimator._parameter_constraints | {
+        "init": [StrOptions({"k-means++", "random"}), callable],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "copy_x": ["boolean"],
+        "algorithm": [StrOptions({"lloyd", "elkan"})],
+        "bisecting_strategy": [StrOptions(set(bisecting.STRATEGIES))],
+    }
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        init="random",
+        n_init=1,
+        random_state=None,
+        max_iter=300,
+        verbose=0,
+        tol=1e-4,
+        copy_x=True,
+        algorithm="lloyd",
+        bisecting_strategy="biggest_inertia",
+        backend=None,
+    ):
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.random_state = random_state
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.tol = tol
+        self.copy_x = copy_x
+        self.algorithm = algorithm
+        self.bisecting_strategy = bisecting_strategy
+        self.backend = backend
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Clusters X (n, d); sample_weight (n,) or None. Returns self.
+
+        Raises: ValueError or TypeError naming the argument, before any work.
+        """
+        self._validate_params()
+        points, weights = self._checked_for_fit(X, sample_weight)
+        tree, labels = bisecting.grow(
+            points,
+            self.n_clusters,
+            weights,
+            self.bisecting_strategy,
+            on_split=_print_split if self.verbose else None,
+            init=self._checked_init(points.shape[1]),
+            n_init=self.n_init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            random_state=check_random_state(self.random_state),
+            backend=self.backend,
+            copy=self.copy_x,
+            on_pass=print_pass if self.verbose else None,
+        )
+        self._tree, self.labels_, self.cluster_centers_ = tree, labels, tree.centroids
+        self.inertia_ = self._inertia_of(points, weights)
+        self._warn_of_fewer_clusters()
+        return self
+
+    def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
+        return bisecting.labels(points, self._tree, backend=self.backend)
+
+    def _inertia_of(self, points, weights: np.ndarray | None) -> float:
+        return bisecting.inertia(points, self._tree, weights, backend=self.backend)
+
+
+def _print_split(pair: np.ndarray) -> None:
+    print(f"New centroids from bisection: {pair}")
