@@ -68,12 +68,12 @@ class TestAStep:
             np.testing.assert_array_equal(np.repeat(one.labels_, times[rows]), other.labels_)
 
     def test_means_do_not_stall(self, backend):
-        """In float32 a step of 1e-8 from 1 goes nowhere; 1000 of them go 1e-5."""
+        """In float32 a step of 3e-8 from 1 goes nowhere; 300 of them go 9e-6."""
         model = MiniBatchKMeans(1, init=np.float32([[1]]), compute_labels=False, backend=backend)
         model.partial_fit(np.float32([[1]]), sample_weight=[1e9])
-        for _ in range(1000):
-            model.partial_fit(np.float32([[2]]), sample_weight=[10])
-        assert float(model.cluster_centers_[0, 0]) - 1 == pytest.approx(1e-5, rel=1e-2)
+        for _ in range(300):
+            model.partial_fit(np.float32([[2]]), sample_weight=[30])
+        assert float(model.cluster_centers_[0, 0]) - 1 == pytest.approx(9e-6, rel=2e-2)
 
     def test_bad_batch_changes_nothing(self, backend):
         model = MiniBatchKMeans(3, random_state=0, backend=backend).partial_fit(BLOBS[:100])
@@ -95,8 +95,7 @@ class TestReassignment:
     def update(self, state, points, weights=None, ratio=0.1):
         batch = Weighted(tf.constant(points, tf.float32), weights)
         options = minibatch.Options(reassignment_ratio=ratio)
-        seeds = minibatch.Seeds(len(state.counts), "random", 1, len(points))
-        return minibatch.partial_fit(state, batch, seeds, np.random.RandomState(0), options)
+        return minibatch.partial_fit(state, batch, np.random.RandomState(0), options)
 
     def test_moves_small_clusters_to_points_of_the_batch(self):
         points = 1 + np.arange(80.0).reshape(40, 2)
@@ -157,7 +156,7 @@ class TestFit:
         def median(kind):
             options = dict(n_clusters=10, batch_size=256)
             return np.median(
-                [kind(random_state=s, **options).fit(DIGITS).inertia_ for s in range(15)]
+                [kind(random_state=s, **options).fit(DIGITS).inertia_ for s in range(9)]
             )
 
         assert median(MiniBatchKMeans) < 1.02 * median(Rival)
@@ -248,6 +247,12 @@ class TestFit:
         fresh = clone(model).fit(BLOBS)
         np.testing.assert_array_equal(model.fit(BLOBS).cluster_centers_, fresh.cluster_centers_)
 
+    def test_restarts_from_an_array_are_warned_of_once(self, recwarn):
+        model = MiniBatchKMeans(6, init=CENTERS, n_init=2)
+        for part in np.split(BLOBS, 3):
+            model.partial_fit(part)
+        assert [w.category for w in recwarn] == [RuntimeWarning]
+
     def test_warns_of_a_small_init_size(self):
         with pytest.warns(RuntimeWarning, match="init_size=10 should be larger than n_clusters=20"):
             MiniBatchKMeans(20, init_size=10).fit(BLOBS)
@@ -289,7 +294,7 @@ class TestDataset:
         assert one.n_steps_ == other.n_steps_ == 10 and one.n_iter_ == 2
         assert one.n_features_in_ == 4
 
-    @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int64"])
+    @pytest.mark.parametrize("dtype", ["float32", "uint8", "int64"])
     def test_labels_are_in_its_order(self, dtype):
         points = DIGITS.astype(dtype)
         model = MiniBatchKMeans(10, random_state=0).fit(batches_of(points, 500))

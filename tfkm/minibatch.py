@@ -133,13 +133,16 @@ def fit_batches(
     return Ended(state, n_steps, epochs.begun, monitor.smoothed * epochs.weight)
 
 
+def begin(batch: Weighted, seeds: Seeds, rng: np.random.RandomState, options: Options) -> State:
+    """Before the first batch, seeded from it."""
+    return _best(seeds, _sampler(*batch, seeds.size, rng), rng, options)
+
+
 def partial_fit(
-    state: State | None, batch: Weighted, seeds: Seeds, rng: np.random.RandomState, options: Options
+    state: State, batch: Weighted, rng: np.random.RandomState, options: Options
 ) -> State:
-    """The state after one more batch; with None before, one that is seeded from this batch."""
+    """After one more batch."""
     points, weights = batch
-    if state is None:
-        state = _best(seeds, _sampler(points, weights, seeds.size, rng), rng, options)
     _, statistics = lloyd.one_pass(points, state.centroids, weights, backend=options.backend)
     return _update(state, batch, statistics, rng, options)
 

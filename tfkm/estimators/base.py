@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from numbers import Integral, Real
 
@@ -22,6 +23,22 @@ from tfkm.ops import validate
 from tfkm.points import Points
 
 _BLOCK_BYTES = 2**26  # of distances at a time in transform
+
+
+def all_or_nothing(fit):
+    """A method that, if it raises, leaves the estimator as it was."""
+
+    @functools.wraps(fit)
+    def wrapped(self, *args, **kwargs):
+        before = vars(self).copy()
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return wrapped
 
 
 class CentroidEstimator(
@@ -172,7 +189,7 @@ class CentroidEstimator(
                 f"Number of distinct clusters ({distinct}) found smaller than n_clusters "
                 f"({self.n_clusters}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     @property

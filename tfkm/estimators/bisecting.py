@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from tfkm import bisecting
-from tfkm.estimators.base import CentroidEstimator
+from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.estimators.kmeans import print_pass
 
 
@@ -90,6 +90,7 @@ class BisectingKMeans(CentroidEstimator):
         self.bisecting_strategy = bisecting_strategy
         self.backend = backend
 
+    @all_or_nothing
     def fit(self, X, y=None, sample_weight=None):
         """Clusters X (n, d); sample_weight (n,) or None. Returns self.
 

@@ -7,7 +7,7 @@ import warnings
 from sklearn.utils._param_validation import StrOptions
 
 from tfkm import lloyd
-from tfkm.estimators.base import CentroidEstimator
+from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.types import Pass, Result, Status
 
 
@@ -80,6 +80,7 @@ class KMeans(CentroidEstimator):
         self.algorithm = algorithm
         self.backend = backend
 
+    @all_or_nothing
     def fit(self, X, y=None, sample_weight=None):
         """Clusters X (n, d); sample_weight (n,) or None. Returns self.
 
@@ -91,7 +92,7 @@ class KMeans(CentroidEstimator):
             warnings.warn(
                 "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead.",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         result = lloyd.kmeans(
             points,

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval
 
 from tfkm import lloyd, minibatch
 from tfkm.batches import Batches, Weighted
-from tfkm.estimators.base import CentroidEstimator
+from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 
 
 class MiniBatchKMeans(CentroidEstimator):
@@ -104,6 +104,7 @@ class MiniBatchKMeans(CentroidEstimator):
         self.reassignment_ratio = reassignment_ratio
         self.backend = backend
 
+    @all_or_nothing
     def fit(self, X, y=None, sample_weight=None):
         """Clusters X (n, d) or a tf.data.Dataset; sample_weight (n,) or None. Returns self.
 
@@ -116,7 +117,7 @@ class MiniBatchKMeans(CentroidEstimator):
         points, weights = self._checked_for_fit(X, sample_weight)
         n, d = points.shape
         batch_size = min(self.batch_size, n)
-        seeds = self._seeds(n, d)
+        seeds = self._seeds(n, d, self._starts(3))
         self._end(minibatch.fit_points(points, weights, batch_size, seeds, rng, self._options()))
         if self.compute_labels:
             self._label(points, weights)
@@ -133,7 +134,7 @@ class MiniBatchKMeans(CentroidEstimator):
             raise ValueError(
                 "compute_labels: True; X is a dataset without an end, for which it has to be False"
             )
-        seeds = self._seeds(None, batches.d)
+        seeds = self._seeds(None, batches.d, self._starts(3))
         self._end(minibatch.fit_batches(batches, seeds, rng, self._options()))
         self._take_width(batches.d)
         if self.compute_labels:
@@ -142,26 +143,29 @@ class MiniBatchKMeans(CentroidEstimator):
             )
         return self
 
+    @all_or_nothing
     def partial_fit(self, X, y=None, sample_weight=None):
         """Takes one more batch X (n, d); sample_weight (n,) or None. Returns self.
 
         The first batch is seeded from, so it needs n_clusters points.
         """
         self._validate_params()
-        before = getattr(self, "_state", None)
-        points, weights = self._checked_for_fit(X, sample_weight, further=before is not None)
+        state = getattr(self, "_state", None)
+        batch = Weighted(*self._checked_for_fit(X, sample_weight, further=state is not None))
         if not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
-        seeds = self._seeds(len(points), points.shape[1])
-        batch = Weighted(points, weights)
-        state = minibatch.partial_fit(before, batch, seeds, self._random_state, self._options())
+        rng, options = self._random_state, self._options()
+        if state is None:
+            seeds = self._seeds(*batch.points.shape, self._starts(3))
+            state = minibatch.begin(batch, seeds, rng, options)
+        state = minibatch.partial_fit(state, batch, rng, options)
         self._take(state)
         self.n_steps_ = getattr(self, "n_steps_", 0) + 1
         if self.compute_labels:
-            self._label(points, weights)
+            self._label(*batch)
         return self
 
-    def _seeds(self, n: int | None, d: int) -> minibatch.Seeds:
+    def _seeds(self, n: int | None, d: int, n_init: int) -> minibatch.Seeds:
         """What to seed with, of n points or an unknown number of them."""
         size, k = self.init_size, self.n_clusters
         if size is None:
@@ -171,11 +175,9 @@ class MiniBatchKMeans(CentroidEstimator):
                 f"init_size={size} should be larger than n_clusters={k}. "
                 "Setting it to min(3*n_clusters, n_samples)",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-        return minibatch.Seeds(
-            k, self._checked_init(d), self._starts(3), size if size >= k else 3 * k
-        )
+        return minibatch.Seeds(k, self._checked_init(d), n_init, size if size >= k else 3 * k)
 
     def _options(self) -> minibatch.Options:
         return minibatch.Options(

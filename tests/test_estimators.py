@@ -1,0 +1,106 @@
+"""What all estimators owe scikit-learn's tools: routing, output, searches in other processes."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tfkm import BisectingKMeans, KMeans, MiniBatchKMeans
+
+DIGITS = load_digits().data[:600]
+KINDS = [KMeans, MiniBatchKMeans, BisectingKMeans]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_failed_fit_changes_nothing(kind):
+    frame = pd.DataFrame(DIGITS[:, :3], columns=["a", "b", "c"])
+    model = kind(4, random_state=0).fit(frame)
+    before = model.predict(frame)
+    bad = [DIGITS[:3], np.full((9, 2), np.nan), np.full((9, 2), 1e200)]
+    fits = [model.fit, model.partial_fit] if kind is MiniBatchKMeans else [model.fit]
+    for fit in fits:
+        for points in bad:
+            with pytest.raises(ValueError):
+                fit(points)
+        with pytest.raises(ValueError, match=r"sample_weight\[0\] is -1"):
+            fit(frame, sample_weight=-np.ones(600))
+    assert model.n_features_in_ == 3 and model.feature_names_in_.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(model.predict(frame), before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_routed(kind):
+    weights = np.random.default_rng(0).uniform(size=600)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = kind(5, random_state=0).set_fit_request(sample_weight=True)
+        model.set_score_request(sample_weight=True)
+        pipeline = Pipeline([("scale", StandardScaler()), ("cluster", model)])
+        pipeline.named_steps["scale"].set_fit_request(sample_weight=False)
+        pipeline.fit(DIGITS, sample_weight=weights)
+        score = pipeline.score(DIGITS, sample_weight=weights)
+    scaled = StandardScaler().fit_transform(DIGITS)
+    direct = kind(5, random_state=0).fit(scaled, sample_weight=weights)
+    np.testing.assert_array_equal(pipeline["cluster"].labels_, direct.labels_)
+    assert score == direct.score(scaled, sample_weight=weights) != direct.score(scaled)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_output_is_a_frame_where_asked(kind):
+    model = kind(4, random_state=0).set_output(transform="pandas")
+    distances = model.fit_transform(pd.DataFrame(DIGITS, index=range(600, 1200)))
+    names = [f"{kind.__name__.lower()}{j}" for j in range(4)]
+    assert distances.columns.tolist() == names == model.get_feature_names_out().tolist()
+    assert distances.index[0] == 600
+    np.testing.assert_array_equal(
+        distances, model.set_output(transform="default").transform(DIGITS)
+    )
+
+
+@pytest.mark.parametrize("kind", [KMeans, BisectingKMeans])
+def test_copy_x_false_leaves_x_alone(kind):
+    points = np.asfortranarray(DIGITS)
+    kept = points.copy()
+    model = kind(4, random_state=0, copy_x=False).fit(points)
+    np.testing.assert_array_equal(points, kept)
+    np.testing.assert_array_equal(model.labels_, kind(4, random_state=0).fit(kept).labels_)
+
+
+def test_a_search_in_other_processes_finds_the_same():
+    pipeline = Pipeline([("scale", StandardScaler()), ("cluster", KMeans())])
+    grid = {
+        "cluster": [kind(random_state=0) for kind in KINDS],
+        "cluster__n_clusters": [2, 8],
+    }
+    here, there = (
+        GridSearchCV(clone(pipeline), grid, cv=2, n_jobs=n_jobs).fit(DIGITS) for n_jobs in (1, 2)
+    )
+    for name in ("split0_test_score", "split1_test_score"):
+        np.testing.assert_array_equal(here.cv_results_[name], there.cv_results_[name])
+    assert here.best_params_["cluster__n_clusters"] == 8
+
+
+@pytest.mark.parametrize(
+    "warn, category",
+    [
+        (lambda: KMeans(4, random_state=0).fit(DIGITS[[0, 1, 1, 1, 1]]), ConvergenceWarning),
+        (lambda: BisectingKMeans(4).fit(DIGITS[[0, 1, 1, 1, 1]]), ConvergenceWarning),
+        (lambda: KMeans(1, algorithm="elkan").fit(DIGITS), RuntimeWarning),
+        (lambda: KMeans(2, init=DIGITS[:2], n_init=3).fit(DIGITS), RuntimeWarning),
+        (lambda: MiniBatchKMeans(2, init=DIGITS[:2], n_init=3).fit(DIGITS), RuntimeWarning),
+        (lambda: MiniBatchKMeans(4, init_size=3).fit(DIGITS), RuntimeWarning),
+    ],
+)
+def test_warnings_point_at_the_call(warn, category):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn()
+    (one,) = (w for w in caught if w.category is category)
+    assert one.filename == __file__
