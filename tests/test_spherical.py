@@ -1,4 +1,4 @@
-"""metric="cosine": that it is the cosine distance, what a zero row is, and that scales and blocks do not matter."""
+"""metric="cosine": the cosine distance it is, zero rows, scales and blocks that do not matter."""
 
 import numpy as np
 import pytest
@@ -118,3 +118,16 @@ def test_kept_points_are_those_scaled_anew(monkeypatch):
     rows = np.array([5, 2, 399])
     np.testing.assert_array_equal(kept[rows], anew[rows])
     np.testing.assert_array_equal(kept.array, np.concatenate([b for _, b in anew]))
+
+
+def test_estimator(backend, some_zero):
+    model = tfkm.KMeans(6, metric="cosine", random_state=0, backend=backend).fit(some_zero)
+    distances = model.transform(some_zero)
+    np.testing.assert_allclose(
+        distances, cosine_distances(some_zero, model.cluster_centers_), atol=1e-6
+    )
+    assert (distances[ZEROS] == 1).all()
+    np.testing.assert_array_equal(model.predict(some_zero), model.labels_)
+    np.testing.assert_array_equal(model.predict(tf.constant(some_zero)), model.labels_)
+    assert model.score(some_zero) == -model.inertia_
+    np.testing.assert_array_equal(model.predict(some_zero[:10] * 1024), model.labels_[:10])

@@ -57,8 +57,8 @@ class Points:
         self.compute = tf.float64 if self.dtype == tf.float64 else tf.float32
 
     @property
-    def array(self) -> np.ndarray:
-        """(n, d), in place; for a tensor on a GPU a copy."""
+    def array(self) -> np.ndarray | None:
+        """(n, d), in place; for a tensor on a GPU a copy. None where they are not in one array."""
         source = self._source
         return source.numpy() if isinstance(source, tf.Tensor) else source
 

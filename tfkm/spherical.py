@@ -1,7 +1,7 @@
 """Spherical k-means (Dhillon & Modha 2001) as k-means of points scaled to length 1.
 
-For x and c of length 1, ½‖x − c‖² = 1 − x·c, the cosine distance. So assignment, seeding, empty clusters and
-stopping are those of Lloyd's iteration on the scaled points, and only a centroid is scaled after each mean.
+For x and c of length 1, ½‖x − c‖² = 1 − x·c, the cosine distance. So assignment, seeding, empty clusters
+and stopping are those of Lloyd's iteration on the scaled points; only a centroid is scaled after each mean.
 
 A point of zeros has no direction: its cosine distance to everything is defined as 1, its label as 0; it
 counts in the inertia, and has no part in seeding and in centroids.
@@ -69,7 +69,6 @@ class UnitPoints(Points):
 
     @property
     def array(self) -> np.ndarray | None:
-        """(n, d), if they are kept."""
         return None if self._source is None else self._source.numpy()
 
     def blocks(self, rows: int) -> Iterator[Block]:

@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from tfkm import lloyd, ops
+from tfkm import lloyd, ops, seeding
 from tfkm.ops import validate
 from tfkm.points import Points
 
@@ -49,7 +49,7 @@ class CentroidEstimator(
     # Read by `_validate_params`, whose messages a user of scikit-learn knows.
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "init": [StrOptions({"k-means++", "random"}), callable, "array-like"],
+        "init": [StrOptions(set(seeding.NAMES)), callable, "array-like"],
         "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -157,7 +157,7 @@ class CentroidEstimator(
 
     def _checked_init(self, d: int):
         """`init`, where it gives centers with a check of their shape."""
-        if isinstance(self.init, str):
+        if seeding.is_own(self.init):
             return self.init
         if not callable(self.init):
             return _checked_centers(self.init, self.n_clusters, d)
@@ -172,7 +172,7 @@ class CentroidEstimator(
         """`n_init` as a number; "auto" is `auto` where a start is not as good as k-means++."""
         given = not isinstance(self.init, str) and not callable(self.init)
         if self.n_init == "auto":
-            return 1 if given or self.init == "k-means++" else auto
+            return 1 if given or seeding.default_starts(self.init) == 1 else auto
         if given and self.n_init != 1:
             warnings.warn(
                 "Explicit initial center position passed: performing only one init in "

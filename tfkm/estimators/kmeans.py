@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+import tensorflow as tf
 from sklearn.utils._param_validation import StrOptions
 
-from tfkm import lloyd
+from tfkm import lloyd, ops, spherical
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.types import Pass, Result, Status
 
@@ -16,9 +18,11 @@ class KMeans(CentroidEstimator):
 
     Args:
       n_clusters: k, 1 ≤ k ≤ n.
-      init: "k-means++" (greedy), "random", an array (k, d), or a callable
+      init: "k-means++" (greedy), "k-means||", "afk-mc2", "random", an array (k, d), a function of this
+        package with settings (`functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)`), or a callable
         (X, n_clusters, random_state) -> (k, d).
-      n_init: restarts, the least inertia is kept; "auto" is 1 for "k-means++" and an array, else 10.
+      n_init: restarts, the least inertia is kept; "auto" is 10 for "random" and a callable of your own,
+        else 1.
       max_iter: most iterations of a start.
       tol: end when Σ‖shift‖² ≤ tol · mean variance of the features; 0 for when nothing moves.
       verbose: 1 prints the inertia of each iteration, and why the best start ended.
@@ -26,6 +30,9 @@ class KMeans(CentroidEstimator):
       copy_x: whether points that TensorFlow cannot read in place may be copied once (below 256 MB);
         X itself is never changed.
       algorithm: "lloyd" or "elkan"; both are exact, so both are the same here.
+      metric: "euclidean", or "cosine" for spherical k-means: assignment, seeding and stopping by cosine
+        distance; `transform` gives it, `inertia_` is the sum of it, and centers are of length 1. A row of
+        zeros is at distance 1 from everything and has label 0.
       backend: a name from `tfkm.backends()`; None takes the fastest usable one.
 
     Attributes:
@@ -53,6 +60,7 @@ class KMeans(CentroidEstimator):
     _parameter_constraints = CentroidEstimator._parameter_constraints | {
         "copy_x": ["boolean"],
         "algorithm": [StrOptions({"lloyd", "elkan"})],
+        "metric": [StrOptions(set(spherical.METRICS))],
     }
 
     def __init__(
@@ -67,6 +75,7 @@ class KMeans(CentroidEstimator):
         random_state=None,
         copy_x=True,
         algorithm="lloyd",
+        metric="euclidean",
         backend=None,
     ):
         self.n_clusters = n_clusters
@@ -78,6 +87,7 @@ class KMeans(CentroidEstimator):
         self.random_state = random_state
         self.copy_x = copy_x
         self.algorithm = algorithm
+        self.metric = metric
         self.backend = backend
 
     @all_or_nothing
@@ -103,6 +113,7 @@ class KMeans(CentroidEstimator):
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=self.random_state,
+            metric=self.metric,
             backend=self.backend,
             copy=self.copy_x,
             on_pass=print_pass if self.verbose else None,
@@ -115,6 +126,25 @@ class KMeans(CentroidEstimator):
         if self.verbose:
             _print_end(result, self.tol)
         return self
+
+    def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
+        if self.metric == "euclidean":
+            return super()._labels_of(points)
+        unit, zeros = spherical.unit_rows(points, self.backend)
+        return tf.where(zeros, 0, super()._labels_of(unit))
+
+    def _distances(self, points: tf.Tensor) -> tf.Tensor:
+        """As they are in `metric`."""
+        if self.metric == "euclidean":
+            return super()._distances(points)
+        unit, zeros = spherical.unit_rows(points, self.backend)
+        distances = ops.sq_distances(unit, self.cluster_centers_, backend=self.backend) / 2
+        return tf.where(zeros[:, None], tf.ones_like(distances), distances)
+
+    def _inertia_of(self, points, weights: np.ndarray | None) -> float:
+        return lloyd.inertia(
+            points, self.cluster_centers_, weights, metric=self.metric, backend=self.backend
+        )
 
 
 def print_pass(done: Pass) -> None:

@@ -113,8 +113,9 @@ def kmeans_plusplus(
 ) -> np.ndarray | None:
     """Greedy k-means++ as a whole, or None where the backend has only its parts.
 
-    Args, taken as checked: points (n, d) NumPy array, or None where they are not in one; weights (n,) or None; first: the first index;
-      uniforms (k − 1, trials) in [0, 1), which choose the candidates of each round.
+    Args, taken as checked: points (n, d) NumPy array, or None where they are not in one;
+      weights (n,) or None; first: the first index; uniforms (k − 1, trials) in [0, 1), which choose the
+      candidates of each round.
 
     Returns: (k,) int64 indices; −1 from where on every point coincides with a chosen one.
     """

@@ -39,6 +39,11 @@ def checked(init: Init, points: Points, k: int) -> Init:
     return array(init, points, k)
 
 
+def is_own(init: Init) -> bool:
+    """Whether it is a seeding of this package, by name or as a function."""
+    return _name(init) is not None
+
+
 def default_starts(init: Init) -> int:
     """What `n_init="auto"` is, as in scikit-learn: 10 for "random" and a callable of the user's own."""
     return 10 if _name(init) in ("random", None) else 1
