@@ -29,9 +29,9 @@ class Problem(NamedTuple):
         """Indices (size,) drawn in proportion to weight."""
         weights = self.weights
         # Equal weights draw what none do, so that scaling weights changes nothing.
-        equal = weights is None or bool((weights == weights[0]).all())
-        shares = None if equal else weights / np.sum(weights)
-        return self.rng.choice(self.points.n, size=size, replace=replace, p=shares)
+        if weights is None or (weights == weights[0]).all():
+            return self.rng.choice(self.points.n, size=size, replace=replace)
+        return self.rng.choice(self.points.n, size=size, replace=replace, p=weights / weights.sum())
 
     def with_given(self, chosen: np.ndarray) -> Problem:
         """The choice that is left when these points have been chosen."""
