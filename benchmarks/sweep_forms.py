@@ -21,7 +21,7 @@ from tfkm.testing import noise
 FORMS = ("registers", "dots", "blocks", "panels", "bfloat16")
 FEATURES = (2, 4, 8, 16, 32, 48, 64, 96, 128, 256, 512, 1024)
 CENTROIDS = (4, 10, 16, 32, 64, 128, 256, 1024, 4096)
-FLOPS = 8e9  # of each assignment, so that each takes tens of milliseconds
+FLOPS = 3e9  # of each assignment, so that each takes tens of milliseconds
 ROUNDS = 5
 
 

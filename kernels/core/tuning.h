@@ -26,7 +26,9 @@ constexpr int64_t kMostInRegisters = 8;
 constexpr Rule kDotsRule = {32, kAny, 1, 16, Form::kDots, 64 << 10};
 constexpr Rule kRules[] = {
     {1, kAny, 2048, kAny, Form::kBfloat16, 512 << 10},
+    {8, kAny, 1024, kAny, Form::kBfloat16, 512 << 10},
     {1, kMostInRegisters, 1, kAny, Form::kRegisters, 16 << 10},
+    {640, kAny, 13, 16, Form::kBlocks, 512 << 10},  // as dots the centroids would not stay in the first-level cache
     kDotsRule,
     {16, kAny, 256, kAny, Form::kBfloat16, 512 << 10},
     {1, 95, 1, kAny, Form::kBlocks, 512 << 10},
