@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfkm
-from tfkm import __main__, cli, files
+from tfkm import __main__, cli, files, seeding
 
 POINTS = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
 POINTS[100:] += 20
@@ -52,6 +52,15 @@ def test_fit_writes_the_result_of_kmeans(run, folder):
     for words in ("200 × 3 float32 from x.npy", "from 100 to 100, median 100", "x.tfkm.npz"):
         assert words in out
     assert expected.status.value in out and f"{expected.inertia:.9g}" in out
+
+
+def test_init_offers_every_name(run, folder):
+    _, out, _ = run("fit --help")
+    assert "[" + "|".join(seeding.NAMES) + "]" in "".join(out.split())
+    for name in seeding.NAMES:
+        assert run(f"fit x.npy -k 5 --force --init {name}")[0] == 0
+        expected = tfkm.kmeans(POINTS, 5, random_state=0, init=name)
+        np.testing.assert_array_equal(files.read_model("x.tfkm.npz").centroids, expected.centroids)
 
 
 def test_max_iter_and_backend_arrive(run, folder):

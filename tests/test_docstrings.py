@@ -20,5 +20,8 @@ def test_examples(name):
 
 
 def test_public_names_have_examples():
-    for name in ("KMeans", "kmeans", "assign", "accumulate", "backends"):
+    for name in (
+        "KMeans", "kmeans", "assign", "accumulate", "backends", "kmeans_plusplus",
+        "kmeans_parallel", "afk_mc2", "random_points",
+    ):  # fmt: skip
         assert ">>>" in getattr(tfkm, name).__doc__, name

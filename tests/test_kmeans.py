@@ -1,5 +1,6 @@
 """KMeans: scikit-learn's contract, by its own checks and by what its users do."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -128,6 +129,18 @@ def test_in_a_pipeline_and_a_grid_search():
     assert pipeline.fit_predict(DIGITS).shape == (1797,)
     search = GridSearchCV(KMeans(random_state=0), {"n_clusters": [2, 9]}, cv=2).fit(DIGITS)
     assert search.best_params_ == {"n_clusters": 9}
+
+
+def test_settings_of_a_seeding_survive_clone_and_pickle():
+    weights = np.arange(len(DIGITS)) % 3
+    init = functools.partial(tfkm.kmeans_plusplus, n_local_trials=1, given=DIGITS[:2])
+    models = [KMeans(5, init=init, random_state=0, max_iter=2)]
+    models += [clone(models[0]), pickle.loads(pickle.dumps(models[0]))]
+    centers = [model.fit(DIGITS, sample_weight=weights).cluster_centers_ for model in models]
+    seeds = init(DIGITS, 5, weights=weights, random_state=0)
+    same = KMeans(5, init=seeds.centroids.numpy(), max_iter=2).fit(DIGITS, sample_weight=weights)
+    for one in centers:
+        np.testing.assert_array_equal(one, same.cluster_centers_)
 
 
 def test_callable_init_gets_x():

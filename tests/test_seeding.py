@@ -1,13 +1,36 @@
 """seeding: what may be chosen, how often, and that blocks and offsets do not matter."""
 
+import functools
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.stats import chi2_contingency, chisquare
 
+import tfkm
 from tfkm import ops, seeding
 from tfkm import points as points_module
 from tfkm.points import Points
+from tfkm.seeding import potential as potential_module
+from tfkm.seeding.plusplus import in_blocks
+from tfkm.seeding.potential import Potential
+from tfkm.seeding.problem import Problem
 from tfkm.testing import duplicates, noise
+
+PLAIN = functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)
+FUNCTIONS = {
+    "k-means++": tfkm.kmeans_plusplus,
+    "k-means||": tfkm.kmeans_parallel,
+    "afk-mc2": tfkm.afk_mc2,
+    "random": tfkm.random_points,
+}
+FORMS = {**FUNCTIONS, "plain": PLAIN}
+BY_DISTANCE = {name: form for name, form in FORMS.items() if name != "random"}
+
+
+def parametrize(forms):
+    return pytest.mark.parametrize("init", forms.values(), ids=forms)
 
 
 def seed(points, k, init="k-means++", state=0, **options):
@@ -15,11 +38,20 @@ def seed(points, k, init="k-means++", state=0, **options):
     return seeding.seed(points, k, init, np.random.RandomState(state), **options).numpy()
 
 
+def potential_of(points, *chosen, weights=None, backend=None):
+    points = Points(points)
+    none = tf.zeros([0, points.d], points.compute)
+    potential = Potential(Problem(points, weights, none, 0, None, backend))
+    for index in chosen:
+        potential.add(points[np.array([index])])
+    return potential
+
+
 def rows_of(centroids, points):
     return [int(np.flatnonzero((points == c).all(1))[0]) for c in centroids]
 
 
-@pytest.mark.parametrize("init", seeding.NAMES)
+@parametrize(FORMS)
 class TestChosen:
     def test_are_distinct_points(self, backend, init):
         points = noise(500, 1, 3).points
@@ -45,6 +77,8 @@ class TestChosen:
         points = noise(3000, 1, 3).points
         expected = seed(points, 9, init, backend=backend)
         monkeypatch.setattr(points_module, "_COPY_BYTES", 1000)
+        monkeypatch.setattr(potential_module, "_BLOCK", 128)
+        monkeypatch.setattr(potential_module, "_DISTANCES", 1000)
         np.testing.assert_array_equal(seed(points, 9, init, backend=backend), expected)
 
     def test_duplicates_do_not_make_it_fail(self, backend, init):
@@ -53,33 +87,244 @@ class TestChosen:
         assert seed(np.ones((30, 2), np.float32), 30, init, backend=backend).shape == (30, 2)
 
 
-def test_kmeans_plusplus_finds_every_far_group(backend):
-    """Greedy k-means++ on groups far apart takes one of each; random choice hardly ever does."""
+@pytest.mark.parametrize("init", ["k-means++", "k-means||"])
+def test_finds_every_far_group(backend, init):
+    """On groups far apart these take one of each; random choice hardly ever does."""
     rng = np.random.default_rng(0)
     centers = np.arange(12)[:, None] * 1e4
     points = (centers[rng.integers(0, 12, 600)] + rng.standard_normal((600, 1))).astype(np.float32)
     for state in range(5):
-        chosen = seed(points, 12, state=state, backend=backend)
+        chosen = seed(points, 12, init, state, backend=backend)
         assert len(np.unique(np.round(chosen / 1e4))) == 12
 
 
-def test_kmeans_plusplus_draws_by_squared_distance():
-    """With one trial, the second of three points on a line is drawn as 1² to 3² of the first."""
-    points = np.array([[0.0], [1.0], [3.0]])
-    counts = np.zeros(3)
-    for state in range(4000):
-        rng = np.random.RandomState(state)
-        potential = seeding._Potential(Points(points), None, "xla")
-        potential.add(0)
-        counts[potential.draw(rng.uniform(size=1))[0]] += 1
-    assert counts[0] == 0
-    assert abs(counts[2] / 4000 - 0.9) < 4 * np.sqrt(0.9 * 0.1 / 4000)
+@parametrize(BY_DISTANCE)
+def test_all_backends_choose_alike(backend, init):
+    """On whole numbers, of which every distance and sum is exact."""
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, 50, (700, 3)).astype(np.float32)
+    weights = rng.integers(0, 4, 700).astype(float)
+    for given in (None, points[:3] + 1):
+        one, same = (
+            init(points, 30, weights=weights, random_state=1, given=given, backend=name)
+            for name in (backend, "reference")
+        )
+        np.testing.assert_array_equal(one.indices, same.indices)
+        np.testing.assert_array_equal(one.centroids, same.centroids)
+
+
+@pytest.mark.parametrize("init", [PLAIN, tfkm.afk_mc2], ids=["plain", "afk-mc2"])
+def test_draws_by_weight_and_squared_distance(init):
+    """Sets of three of five points, as often as the definition of k-means++ says."""
+    points = np.array([[0.0], [1.0], [3.0], [4.0], [9.0]])
+    weights = np.array([1.0, 4, 0, 2, 0.5])
+    expected = {}
+    for order in itertools.permutations(np.flatnonzero(weights), 3):
+        probability = weights[order[0]] / weights.sum()
+        for i in (1, 2):
+            costs = weights * np.square(points - points[list(order[:i])].T).min(1)
+            probability *= costs[order[i]] / costs.sum()
+        expected[frozenset(order)] = expected.get(frozenset(order), 0) + probability
+    counts = dict.fromkeys(expected, 0)
+    for state in range(2000):
+        chosen = init(points, 3, weights=weights, random_state=state).indices
+        counts[frozenset(chosen.numpy().tolist())] += 1
+    expected = [2000 * expected[key] for key in counts]
+    assert chisquare(list(counts.values()), expected).pvalue > 1e-3
+
+
+@parametrize({name: FORMS[name] for name in ("k-means++", "k-means||")})
+def test_a_weight_is_as_good_as_copies(init):
+    points = np.array([[0.0], [1.0], [3.0], [4.0], [9.0], [10.0]])
+    weights = np.array([1, 12, 1, 6, 1, 2])
+    copies = np.repeat(points, weights, axis=0)
+    drawn = [], []
+    for state in range(600):
+        one = init(points, 3, weights=weights, random_state=state)
+        other = init(copies, 3, random_state=10_000 + state)
+        for found, seeds in zip(drawn, (one, other), strict=True):
+            found.append(sum(2 ** np.searchsorted(points[:, 0], seeds.centroids.numpy()[:, 0])))
+    sets, counts = np.unique(np.concatenate(drawn), return_counts=True)
+    sets = sets[counts >= 10]
+    table = [[np.count_nonzero(found == one) for one in sets] for found in map(np.array, drawn)]
+    assert len(sets) > 3 and chi2_contingency(table).pvalue > 1e-3
+
+
+class TestGiven:
+    @parametrize(FORMS)
+    def test_come_first_and_the_rest_are_points(self, init):
+        points = noise(300, 1, 3).points
+        given = points[:4] + 0.5
+        centroids, indices = init(points, 12, given=given, random_state=0)
+        np.testing.assert_array_equal(centroids[:4], given)
+        np.testing.assert_array_equal(indices[:4], np.full(4, -1))
+        np.testing.assert_array_equal(centroids[4:], points[indices[4:]])
+        assert len(set(indices.numpy())) == 1 + 8
+
+    @parametrize(BY_DISTANCE)
+    def test_repel_the_rest(self, init):
+        """Of groups far apart, those with a given centroid get no second one."""
+        rng = np.random.default_rng(0)
+        groups = rng.integers(0, 5, 400)
+        points = (1e4 * groups[:, None] + rng.standard_normal((400, 2))).astype(np.float32)
+        for state in range(5):
+            chosen = init(points, 5, given=[[0, 0], [2e4, 2e4]], random_state=state).indices[2:]
+            assert sorted(groups[chosen]) == [1, 3, 4]
+
+    @parametrize(BY_DISTANCE)
+    def test_may_be_all_that_differs(self, init):
+        points = np.ones((20, 2), np.float32)
+        centroids, indices = init(points, 4, given=points[:1], random_state=0)
+        np.testing.assert_array_equal(centroids, np.ones((4, 2)))
+        assert (indices.numpy()[1:] >= 0).all()
+
+    @pytest.mark.parametrize(
+        "given, message",
+        [
+            (np.zeros(2), r"given: shape \(2,\); it needs shape \(m, 2\) with 1 ≤ m < 3"),
+            (np.zeros((1, 3)), r"given: shape \(1, 3\)"),
+            (np.zeros((0, 2)), r"given: shape \(0, 2\)"),
+            (np.zeros((3, 2)), r"given: shape \(3, 2\)"),
+            (np.full((1, 2), np.nan), r"given\[0, 0\] is NaN"),
+        ],
+    )
+    def test_bad(self, given, message):
+        points = np.zeros((5, 2))
+        with pytest.raises(ValueError, match=message):
+            tfkm.kmeans_plusplus(points, 3, given=given)
+        with pytest.raises(ValueError, match=message):
+            tfkm.kmeans(points, 3, init=functools.partial(tfkm.afk_mc2, given=given))
+
+
+class TestFunctions:
+    @pytest.mark.parametrize("name", seeding.NAMES)
+    def test_choose_what_the_name_does(self, name):
+        points, weights = noise(300, 1, 3).points, np.arange(300) % 4
+        centroids, indices = FUNCTIONS[name](points, 9, weights=weights, random_state=5)
+        np.testing.assert_array_equal(centroids, seed(points, 9, name, 5, weights=weights / 1.0))
+        np.testing.assert_array_equal(centroids, points[indices])
+        assert indices.dtype == tf.int64
+
+    @parametrize(FORMS)
+    def test_take_weights_and_backend_from_the_fit(self, backend, init):
+        points = noise(60, 1, 3).points
+        weights = (np.arange(60) % 3 == 0).astype(float)
+        chosen = rows_of(seed(points, 20, init, weights=weights, backend=backend), points)
+        assert sorted(chosen) == list(range(0, 60, 3))
+
+    @parametrize(FORMS)
+    def test_are_tried_as_often_as_their_names(self, init):
+        starts = set()
+        tfkm.kmeans(noise(60, 1, 3).points, 4, init=init, on_pass=lambda p: starts.add(p.start))
+        assert len(starts) == (10 if init is tfkm.random_points else 1)
+
+    def test_a_callable_of_the_users_own_is_tried_ten_times(self):
+        points, starts = noise(60, 1, 3).points, set()
+
+        def init(X, k, random_state):
+            return tfkm.kmeans_plusplus(X, k, random_state=random_state).centroids
+
+        tfkm.kmeans(points, 4, init=init, on_pass=lambda p: starts.add(p.start))
+        assert len(starts) == 10
+
+    @pytest.mark.parametrize(
+        "function, settings, error, message",
+        [
+            (tfkm.kmeans_plusplus, dict(n_local_trials=0), ValueError, "n_local_trials: 0; it nee"),
+            (tfkm.kmeans_plusplus, dict(n_local_trials=2.5), TypeError, "n_local_trials: 2.5 is"),
+            (tfkm.kmeans_parallel, dict(rounds=0), ValueError, "rounds: 0; it needs an integer"),
+            (tfkm.kmeans_parallel, dict(oversampling=0), ValueError, "oversampling: 0; it needs a"),
+            (tfkm.kmeans_parallel, dict(oversampling=np.inf), ValueError, "oversampling: inf"),
+            (tfkm.afk_mc2, dict(chain_length=0), ValueError, "chain_length: 0; it needs an int"),
+            (tfkm.afk_mc2, dict(chain=3), TypeError, "unexpected keyword argument 'chain'"),
+        ],
+    )
+    def test_bad_settings(self, function, settings, error, message):
+        points = np.full((5, 2), np.nan)  # is not looked at
+        with pytest.raises(error, match=message):
+            function(points, 2, **settings)
+        with pytest.raises(error, match=message):
+            tfkm.kmeans(points, 2, init=functools.partial(function, **settings))
+
+    @pytest.mark.parametrize(
+        "options, error, message",
+        [
+            (dict(n_clusters=6), ValueError, "n_clusters: 6 is more than the 5 points"),
+            (dict(n_clusters=0), ValueError, "n_clusters: 0; it needs an integer ≥ 1"),
+            (dict(weights=[1, 0, 0, 0, 0]), ValueError, "n_clusters: 2 is more than the 1 points"),
+            (dict(weights=[1, 1, 1, 1, -1]), ValueError, r"weights\[4\] is -1.0"),
+            (dict(points=np.full((5, 2), np.inf)), ValueError, r"points\[0, 0\] is infinity"),
+            (dict(backend="cuda"), ValueError, "backend: 'cuda'"),
+        ],
+    )
+    def test_bad_arguments(self, options, error, message):
+        with pytest.raises(error, match=message):
+            tfkm.kmeans_parallel(**{"points": np.zeros((5, 2)), "n_clusters": 2, **options})
+
+    def test_may_not_say_what_the_fit_says(self):
+        points = np.zeros((5, 2))
+        init = functools.partial(tfkm.kmeans_plusplus, weights=np.ones(5))
+        with pytest.raises(TypeError, match="init: kmeans_plusplus with weights, which is for"):
+            tfkm.kmeans(points, 2, init=init)
+        with pytest.raises(TypeError, match="init: afk_mc2 with a positional argument, which is"):
+            tfkm.kmeans(points, 2, init=functools.partial(tfkm.afk_mc2, points))
+
+
+@parametrize(BY_DISTANCE)
+def test_every_distinct_point_is_found_before_one_is_taken_twice(backend, init):
+    points = np.zeros((3000, 2), np.float32)
+    points[[7, 700, 2999]] = [[1, 0], [0, 2], [3, 3]]
+    for k in (4, 6):
+        chosen = seed(points, k, init, backend=backend)
+        assert len(np.unique(chosen, axis=0)) == 4
+
+
+def test_short_chains_fall_back():
+    """All but three of the points coincide with a centroid: chains of 2 see nothing else."""
+    points = np.zeros((3000, 1))
+    points[:3, 0] = [1, 1, 2]
+    for state in range(20):
+        indices = tfkm.afk_mc2(points, 3, chain_length=2, random_state=state).indices
+        assert len(np.unique(points[indices])) == 3
+
+
+def test_few_candidates_are_completed():
+    points = noise(500, 1, 3).points
+    for options in (dict(rounds=1, oversampling=0.1), dict(rounds=2, oversampling=0.5)):
+        indices = tfkm.kmeans_parallel(points, 20, random_state=0, **options).indices.numpy()
+        assert len(set(indices)) == 20
+
+
+def test_parallel_weighs_candidates_by_their_clusters():
+    """Unweighted, the many candidates of a thin cloud around two dense groups would win."""
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((4000, 2)) * 0.01 + np.tile([[0, 0], [1, 0]], (2000, 1))
+    points = np.concatenate([dense, rng.uniform(-8, 8, (40, 2))])
+    for state in range(10):
+        chosen = tfkm.kmeans_parallel(points, 4, random_state=state).indices
+        assert np.count_nonzero(chosen < 4000) == 2
+
+
+def test_more_trials_than_the_core_takes():
+    points = noise(400, 1, 3).points
+    one = tfkm.kmeans_plusplus(points, 9, n_local_trials=100, random_state=0)
+    same = tfkm.kmeans_plusplus(points, 9, n_local_trials=100, random_state=0, backend="reference")
+    np.testing.assert_array_equal(one.indices, same.indices)
+
+
+def test_sizes_are_those_of_the_clusters(backend):
+    points, centroids, weights = noise(700, 9, 3, np.float64)[:2] + (np.arange(700) % 3 / 2,)
+    problem = Problem(Points(points), weights, tf.constant(centroids[:4]), 0, None, backend)
+    potential = Potential(problem, labelled=True)
+    potential.add(tf.constant(centroids[4:]))
+    _, expected = tfkm.accumulate(points, centroids, weights)
+    np.testing.assert_array_equal(potential.sizes(), expected.weights)
+    np.testing.assert_allclose(potential.total, expected.inertia, rtol=1e-12)
 
 
 def test_potential_is_exact_and_picks_the_best(backend):
     points = noise(400, 1, 5, np.float64).points
-    potential = seeding._Potential(Points(points), None, backend)
-    potential.add(7)
+    potential = potential_of(points, 7, backend=backend)
     candidates = np.array([1, 50, 399])
     near = np.square(points - points[7]).sum(1)
     expected = [np.minimum(near, np.square(points - points[c]).sum(1)).sum() for c in candidates]
@@ -87,13 +332,19 @@ def test_potential_is_exact_and_picks_the_best(backend):
     np.testing.assert_allclose(potential.with_each(candidates), expected, rtol=1e-12)
 
 
+@parametrize(BY_DISTANCE)
+def test_costs_too_small_for_a_step(init):
+    """Squared distances of 1e-320 cannot be told from 0 on a grid; the choice is by weight."""
+    points = np.arange(5.0)[:, None] * 1e-160
+    assert (init(points, 3, random_state=0).indices.numpy() >= 0).all()
+
+
 def test_a_long_tail_is_not_lost():
     """All of the potential lies in the last of 2 million points' costs, one 1e-9 of another."""
     points = np.zeros((2_000_000, 1), np.float32)
     points[-1_000_000:] = 1e-3
     points[0] = 1e3
-    potential = seeding._Potential(Points(points), None, None)
-    potential.add(1)
+    potential = potential_of(points, 1)
     np.testing.assert_allclose(potential.total, 1e6 + 1.0, rtol=1e-7)
     drawn = potential.draw(np.random.RandomState(0).uniform(size=3))
     assert set(drawn) == {0}
@@ -111,7 +362,9 @@ def test_native_chooses_as_the_blocks_do(dtype, n, k, d, weighted):
     first, uniforms = int(np.argmax(weights)) if weighted else 5, rng.random((k - 1, 6))
     for given in (points, np.repeat(points, 2, axis=0)[::2]):  # the second with rows apart
         chosen = ops.kmeans_plusplus(given, weights, first, uniforms, backend="native")
-        expected = seeding._in_blocks(Points(given), weights, first, uniforms, "reference")
+        none = tf.zeros([0, d], Points(given).compute)
+        problem = Problem(Points(given), weights, none, k, None, "reference")
+        expected = in_blocks(problem, first, uniforms)
         np.testing.assert_array_equal(chosen, expected)
 
 

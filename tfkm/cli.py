@@ -98,7 +98,7 @@ def tfkm_command() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option(
     "--init",
-    type=click.Choice(["k-means++", "random"]),
+    type=click.Choice(["k-means++", "k-means||", "afk-mc2", "random"]),
     default="k-means++",
     show_default=True,
     help="How the first centroids are chosen.",

@@ -69,10 +69,12 @@ def kmeans(
         finite. Computed in float64 if float64, else in float32.
       n_clusters: k, 1 ≤ k ≤ the number of points of positive weight.
       weights: (n,) real, finite, not negative; None for ones.
-      init: "k-means++" (greedy), "random", an array (k, d), or a callable
+      init: "k-means++" (greedy), "k-means||", "afk-mc2" or "random", which are the functions
+        `kmeans_plusplus`, `kmeans_parallel`, `afk_mc2` and `random_points`; a `functools.partial` of
+        one, with settings such as n_local_trials or given; an array (k, d); or any other callable
         (points, k, random_state=…) -> (k, d).
       n_init: restarts, of which the one with the least inertia is kept; "auto" is 10 for "random" and
-        a callable, else 1. An array is tried once.
+        any other callable, else 1. An array is tried once.
       max_iter: most passes of a start.
       tol: the end is also reached when Σ‖shift‖² ≤ tol · mean variance of the features.
       random_state: None, an int or a `numpy.random.RandomState`.

@@ -99,7 +99,7 @@ def check_clusters(n_clusters: int, n: int, weights: np.ndarray | None) -> None:
         raise ValueError(f"n_clusters: {n_clusters} is more than the {positive} {what}")
 
 
-def check_number(name: str, value: Any, kind: Any, least: int, otherwise: str = "") -> None:
+def check_number(name: str, value: Any, kind: Any, least: float, otherwise: str = "") -> None:
     """A `numbers.Integral` or finite `numbers.Real` from `least` on."""
     noun = "an integer" if kind is Integral else "a finite number"
     allowed = f"it needs {noun} ≥ {least}{otherwise}"

@@ -104,8 +104,10 @@ def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, tf.Tensor] | N
     settings = {}
     if isinstance(init, functools.partial):
         settings = dict(init.keywords)
-        if wrong := [*map(repr, init.args), *(n for n in _OF_THE_FIT if n in settings)]:
+        wrong = ["a positional argument"] * len(init.args)
+        wrong += [setting for setting in _OF_THE_FIT if setting in settings]
+        if wrong:
             function = init.func.__name__
-            raise TypeError(f"init: {function} with {wrong[0]}, which the fit itself sets")
+            raise TypeError(f"init: {function} with {wrong[0]}, which is for the fit to set")
     given = given_centroids(settings.pop("given", None), points, k)
     return _NAMED[name][1](**settings), given

@@ -28,8 +28,9 @@ def afk_mc2(
     """Centroids by AFK-MC²: what `init="afk-mc2"` does.
 
     Plain k-means++ whose draws by weight · D² are approximated, each by a Markov chain. It proposes points
-    by half their share of weight · D² to the first centroid and half their share of weight. So the points
-    are read once, and the rest takes chain_length · k² distances, whatever n is.
+    by half their share of weight · D² to the first centroid (or those given) and half their share of
+    weight. So the points are read once, and the rest takes chain_length · k² distances and chain_length · k
+    integers, whatever n is.
 
     Args:
       chain_length: ≥ 1 points proposed for each centroid. The longer, the nearer to plain k-means++.

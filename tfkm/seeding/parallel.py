@@ -34,7 +34,7 @@ def kmeans_parallel(
     assigning them to 1 + rounds · ⌈oversampling · k⌉ centroids.
 
     Args:
-      rounds: ≥ 1. oversampling: > 0.
+      rounds: ≥ 1. oversampling: ≥ 0.1.
       The others, returns and raises as `tfkm.kmeans_plusplus`.
 
     Candidates are drawn with replacement, where Bahmani et al. let each point decide for itself: so a
@@ -56,9 +56,7 @@ def kmeans_parallel(
 def chooser(rounds: int = 5, oversampling: float = 2.0) -> Choose:
     """The choice with these settings, which are checked here."""
     validate.check_number("rounds", rounds, Integral, 1)
-    validate.check_number("oversampling", oversampling, Real, 0)
-    if oversampling == 0:
-        raise ValueError("oversampling: 0; it needs a finite number > 0")
+    validate.check_number("oversampling", oversampling, Real, 0.1)
     return partial(_choose, rounds=rounds, oversampling=oversampling)
 
 

@@ -56,7 +56,7 @@ def kmeans_plusplus(
     >>> bool((centroids.numpy() == x[indices]).all())
     True
     >>> tfkm.kmeans_plusplus(x, 2, given=[[10.5]], random_state=0).indices.numpy()
-    array([-1,  0])
+    array([-1,  1])
     >>> plain = functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)
     >>> tfkm.kmeans(x, 2, init=plain, random_state=0).inertia
     1.0

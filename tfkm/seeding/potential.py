@@ -40,7 +40,7 @@ class Potential:
 
     def add(self, centroids: tf.Tensor) -> None:
         """(m, d) in the dtype to compute in."""
-        for start, block in self._points.blocks(_BLOCK):
+        for start, block in self._points:
             rows = slice(start, start + len(block))
             labels, distances = self._assign(block, centroids)
             nearer = distances < self.nearest[rows]
@@ -50,7 +50,7 @@ class Potential:
         self._count += len(centroids)
         # A power of two, so that dividing is exact, and room for twice the plain sum.
         plain = sum(costs.sum() for costs in self._costs())
-        self._step = 2.0 ** (np.ceil(np.log2(plain)) + 1 - 52) if plain > 0 else 1.0
+        self._step = 2.0 ** max(np.ceil(np.log2(plain)) + 1 - 52, -1000) if plain > 0 else 1.0
         self._totals = np.array([self._rounded(costs).sum() for costs in self._costs()])
         self.total = float(self._totals.sum())
 
@@ -88,8 +88,8 @@ class Potential:
         sizes = np.zeros(self._count)
         for start in range(0, self._points.n, _BLOCK):
             rows = slice(start, start + _BLOCK)
-            # One by one in the order of the points, so that blocks do not matter.
-            np.add.at(sizes, self.labels[rows], 1 if self._weights is None else self._weights[rows])
+            weights = None if self._weights is None else self._weights[rows]
+            sizes += np.bincount(self.labels[rows], weights, self._count)
         return sizes
 
     def _assign(self, block: tf.Tensor, centroids: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
