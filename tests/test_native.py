@@ -49,6 +49,7 @@ LEVELS = ["base", "avx2", "avx512", "avx512bf16"]
         ("avx512", 4, "panels"),
         ("avx512bf16", 4, ""),
         ("avx512bf16", 2, "bfloat16"),
+        ("avx512bf16", 2, "ordered"),
     ],
 )
 def test_instruction_sets_threads_and_forms_are_invisible(python, expected, isa, threads, form):

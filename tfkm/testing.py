@@ -53,6 +53,19 @@ def per_feature_offsets(n: int, k: int, d: int, dtype=np.float32) -> Case:
     return Case((case.points + offsets).astype(dtype), (case.centroids + offsets).astype(dtype))
 
 
+def along_a_line(n: int, k: int, d: int) -> Case:
+    """Points and centroids far along one direction and close together across it: coarse products tell
+    few centroids apart unless neighbours are put together."""
+    rng = np.random.default_rng(0)
+    direction = rng.standard_normal(d)
+
+    def some(count: int) -> np.ndarray:
+        at = rng.uniform(-100, 100, (count, 1))
+        return (at * direction + rng.standard_normal((count, d))).astype(np.float32)
+
+    return Case(some(n), some(k))
+
+
 def two_far_groups(n: int, k: int, d: int, dtype=np.float32, distance: float = 1e3) -> Case:
     """Half of the points and centroids at +distance, half at −distance: no one centre suits both."""
     case = noise(n, k, d, np.float64)
@@ -105,6 +118,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "per-feature offsets": lambda: per_feature_offsets(2000, 8, 15),
     "two far groups": lambda: two_far_groups(2000, 8, 16),
     "two far groups in float64": lambda: two_far_groups(500, 8, 16, np.float64, 1e7),
+    "along a line": lambda: along_a_line(3200, 260, 16),
     "ties": lambda: ties(3000, 24, 3),
     "ties over tiles": lambda: ties(200, 9000, 4),
     # Around the centroids' mean ‖c‖² − 2c·x is 0 for many points: subnormal with an index in its last bits.

@@ -14,6 +14,31 @@
 
 namespace {
 
+// Puts neighbouring centroids beside each other where some points, spread over all, say that it pays: of
+// image patches (131072, 1024, 192) a ninth of the tiles are to be looked at again instead of three fifths, so bfloat16 stays,
+// and an assignment takes 70 ms instead of 111. On noise it does not pay. Centring each tile on its own, beside that, would leave a
+// twentieth (simulated), and take a product in float32 of each point with each tile.
+template <class S, class T>
+int order_if_worthwhile(const Job& job, Frame<T>& frame, const ParallelFor& parallel_for) {
+  constexpr int64_t kPoints = 2 * kPairBlock;
+  constexpr double kWorthOrdering = 0.05;
+  if (frame.rule.ordered) return frame.pack_in_order(static_cast<const T*>(job.centroids), parallel_for), 0;
+  if (frame.rule.form != Form::kBfloat16 || job.n < 32 * kPoints || frame.tiles < 8) return 0;
+  int32_t labels[kPoints];
+  T sq_distances[kPoints];
+  Job some = job;
+  some.n = kPoints, some.stride = job.stride * (job.n / kPoints);
+  some.labels = labels, some.sq_distances = sq_distances;
+  some.weights = nullptr, some.high.sums = nullptr;
+  Arena arena;
+  { Worker<S, T>(some, frame, arena); }
+  if (!arena.allocate()) return 1;
+  Worker<S, T> worker(some, frame, arena);
+  worker.rows(0, kPoints);
+  if (worker.again() > kWorthOrdering) frame.pack_in_order(static_cast<const T*>(job.centroids), parallel_for);
+  return 0;
+}
+
 template <class S, class T>
 int run(const Job& job, const ParallelFor& parallel_for) {
   using W = Worker<S, T>;
@@ -36,6 +61,7 @@ int run(const Job& job, const ParallelFor& parallel_for) {
 
   Frame<T> frame(job, rule, arena);
   frame.pack(static_cast<const T*>(job.centroids), parallel_for);
+  if (order_if_worthwhile<S>(job, frame, parallel_for)) return 1;
   char* memory = static_cast<char*>(std::malloc(workers * sizeof(W) + 1));
   if (!memory) return 1;
   W* all = reinterpret_cast<W*>(memory);

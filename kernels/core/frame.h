@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "core.h"
 #include "direct.h"
+#include "order.h"
 #include "parts.h"
 #include "simd.h"
 #include "tuning.h"
@@ -29,7 +30,7 @@ struct Frame {
   Rule rule;
   int64_t k, d, padded_d;  // padded to whole eights
   int64_t tile, tiles;     // centroids beside each other in `factors`
-  T* rows;                 // (k, padded_d): as given
+  T* rows;                 // (k, padded_d): as given, in the order of `factors`
   T* offset;               // (d,) the mean of some centroids, padded with zeros
   T* factors;              // (tiles, d, tile): −2(c − offset); for dots (d / lanes, tile, lanes)
   T* sq_norms;             // (tiles, tile): ‖c − offset‖², infinite where there is no centroid
@@ -37,6 +38,7 @@ struct Frame {
   int32_t* halves;         // for bfloat16: factors in eights (tiles · tile / 8, pairs, 8)
   T least_share;           // of narrow_sq_distance that the true one is at least, with room for rounding
   T* residuals;            // (tiles, tile): what rounding to bfloat16 took, ‖ ‖²
+  int32_t* order;          // (k,), for bfloat16: the centroid at each place; null: each at its own
 
   Frame(const Job& job, const Rule& chosen, Arena& arena)
       : rule(chosen), k(job.k), d(job.d), padded_d(round_up(d, 8)), tile(width()),
@@ -48,6 +50,26 @@ struct Frame {
     int64_t halved = rule.form == Form::kBfloat16 ? tiles * tile : 0;
     halves = arena.take<int32_t>(halved * pairs);
     residuals = arena.take<T>(halved);
+    order_ = arena.take<int32_t>(halved);
+    keys_ = arena.take<T>(halved);
+    mean_ = arena.take<T>(d);
+    order = nullptr;
+  }
+
+  // The centroid at this place, and the place of centroid 0.
+  int64_t centroid_at(int64_t place) const { return order ? order[place] : place; }
+  int64_t place_of_first() const {
+    int64_t place = 0;
+    while (centroid_at(place) != 0) ++place;
+    return place;
+  }
+
+  // As pack, with neighbours beside each other.
+  void pack_in_order(const T* centroids, const tfkm::ParallelFor& parallel_for) {
+    for (int64_t i = 0; i < k; ++i) order_[i] = int32_t(i);
+    Neighbours<T>{centroids, d, tile, order_, mean_, keys_}.split(0, k);
+    order = order_;
+    pack_around_offset(centroids, parallel_for);
   }
 
   void pack(const T* centroids, const tfkm::ParallelFor& parallel_for) {
@@ -112,7 +134,7 @@ struct Frame {
     bool dots = rule.form == Form::kDots;
     for (int64_t r = 0; r < (dots ? kLanes : tile); ++r) {
       int64_t i = t * tile + r;
-      const T* c = centroids + i * d;
+      const T* c = centroids + (i < k ? centroid_at(i) : 0) * d;
       double sq_norm = 0;
       for (int64_t j = 0; j < round_up(d, dots ? kLanes : 1); ++j) {
         T centred = i < k && j < d ? T(c[j] - offset[j]) : T(0);
@@ -159,6 +181,8 @@ struct Frame {
     least_margin_ = 8 * (d + 8) * (sizeof(T) == 4 ? FLT_MIN : DBL_MIN);
   }
 
+  int32_t* order_;
+  T *keys_, *mean_;  // of order.h
   T largest_norm_, per_product_, per_sq_norm_, per_square_, per_value_, least_margin_, residual_ = 0;
 };
 

@@ -19,6 +19,7 @@ struct Rule {
   int64_t least_d, most_d, least_k, most_k;  // the first rule that all hold for is taken
   Form form;
   int64_t point_bytes;  // of a group of packed points, which stays in cache while the centroids pass
+  bool ordered = false;  // whether neighbouring centroids are put together without a look at whether it pays
 };
 
 constexpr int64_t kAny = INT64_MAX;
@@ -47,7 +48,7 @@ constexpr bool kHasBfloat16 = true;
 constexpr bool kHasBfloat16 = false;
 #endif
 
-// TFKM_FORM in the environment forces one, for the sweep and the tests.
+// TFKM_FORM in the environment forces one, for the sweep and the tests; "ordered" is bfloat16 with centroids in order.
 template <class T>
 Rule rule_for(int64_t d, int64_t k, int lanes) {
   const char* forced = std::getenv("TFKM_FORM");
@@ -56,6 +57,8 @@ Rule rule_for(int64_t d, int64_t k, int lanes) {
     return (form != Form::kRegisters || d <= kMostInRegisters) && (form != Form::kDots || k <= lanes) &&
            (form != Form::kBfloat16 || (kHasBfloat16 && sizeof(T) == 4));
   };
+  if (forced && std::strcmp(forced, "ordered") == 0 && possible(Form::kBfloat16))
+    return {1, kAny, 1, kAny, Form::kBfloat16, 512 << 10, true};
   for (const Rule& rule : kRules)
     if (forced && std::strcmp(forced, names[int(rule.form)]) == 0 && possible(rule.form)) return rule;
   for (const Rule& rule : kRules)

@@ -33,6 +33,15 @@ class Worker {
   int64_t group_rows() const { return group_.rows; }
   const Sums& sums() const { return sums_; }
 
+  // The share of tiles that the screen in bfloat16 left to look at again, so far.
+  double again() const {
+#if defined(__AVX512BF16__)
+    return seen_ ? double(again_) / double(seen_ * frame_.tiles) : 0;
+#else
+    return 0;
+#endif
+  }
+
   void rows(int64_t begin, int64_t end) {
     if (job_.high.sums && !sums_.started()) sums_.start();
     for (int64_t row = begin; row < end; row += group_.rows) {
@@ -118,6 +127,7 @@ class Worker {
                             ? sq_distance(x, frame_.row(label), job_.d)
                             : unsure(x, i, &label);
       distances[i] = T(distance);
+      label = frame_.centroid_at(label);
       labels[i] = int32_t(label);
       if (!with_sums) continue;
       distances_[i] = distance;
@@ -128,7 +138,7 @@ class Worker {
 
   // The nearest centroid by the direct form, of those that row i's screen could not tell apart.
   double unsure(const S* x, int64_t i, int64_t* label) const {
-    if (!(group_.sq_norms[i] <= kLargestSqNorm)) return *label = 0, NAN;
+    if (!(group_.sq_norms[i] <= kLargestSqNorm)) return *label = frame_.place_of_first(), NAN;
     double least = sq_distance(x, frame_.row(*label), job_.d);
     if (frame_.rule.form < Form::kPanels) {
       nearest_among(x, 0, 1, label, &least);
@@ -152,7 +162,8 @@ class Worker {
 
   void nearest_of(const S* x, int64_t c, int64_t* label, double* least) const {
     double distance = sq_distance(x, frame_.row(c), job_.d);
-    if (distance < *least || (distance == *least && c < *label)) *least = distance, *label = c;
+    if (distance < *least || (distance == *least && frame_.centroid_at(c) < frame_.centroid_at(*label)))
+      *least = distance, *label = c;
   }
 
   const Job& job_;
