@@ -29,7 +29,7 @@ POINTS = {
         r"squared norm of points\[2\] is inf and overflows; in float64",
     ),
     "rank 1": (X[0], ValueError, r"points: shape \(2,\); it needs rank 2"),
-    "rank 3": (X[None], ValueError, r"points: shape \(1, 6, 2\); it needs rank 2"),
+    "rank 3": (bad(np.nan)[None], ValueError, r"points(\[0, 2, 1\] is NaN|: .* it needs rank 2,)"),
     "no features": (X[:, :0], ValueError, r"points: shape \(6, 0\)"),
     "complex": (X.astype(np.complex64), TypeError, "points: dtype complex64; allowed are float32"),
     "text": (np.array([["a", "b"]]), TypeError, "points: dtype string; allowed are float32"),

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from tfkm.ops import accumulate as accumulate
     from tfkm.ops import assign as assign
     from tfkm.ops.backends import backends as backends
+    from tfkm.problems import kmeans_batch as kmeans_batch
     from tfkm.seeding import afk_mc2 as afk_mc2
     from tfkm.seeding import kmeans_parallel as kmeans_parallel
     from tfkm.seeding import kmeans_plusplus as kmeans_plusplus
     from tfkm.seeding import random_points as random_points
     from tfkm.types import Assignment as Assignment
+    from tfkm.types import BatchResult as BatchResult
     from tfkm.types import Pass as Pass
     from tfkm.types import Result as Result
     from tfkm.types import Seeds as Seeds
@@ -33,6 +35,7 @@ _HOMES = {
     "KMeans": "tfkm.estimators",
     "MiniBatchKMeans": "tfkm.estimators",
     "kmeans": "tfkm.lloyd",
+    "kmeans_batch": "tfkm.problems",
     "accumulate": "tfkm.ops",
     "assign": "tfkm.ops",
     "backends": "tfkm.ops.backends",
@@ -41,6 +44,7 @@ _HOMES = {
     "kmeans_plusplus": "tfkm.seeding",
     "random_points": "tfkm.seeding",
     "Assignment": "tfkm.types",
+    "BatchResult": "tfkm.types",
     "Pass": "tfkm.types",
     "Result": "tfkm.types",
     "Seeds": "tfkm.types",

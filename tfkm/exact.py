@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 # Bounds stay above 2⁻⁸⁰⁰, so that no step of the grid is subnormal (TensorFlow flushes those).
@@ -29,42 +30,56 @@ _SMALLEST = 2.0**-800
 class Grid(NamedTuple):
     """What every part of one sum must agree on: powers of two, float64.
 
-    sums: (d,), weights: (), inertia: () — each above count times its largest term.
-    count: () — above the number of terms in all.
+    sums: (d,), and in others (3,): weights, inertia; each above count times its largest term. The
+    third is count, above the number of terms in all. Leading dimensions: a grid for each problem.
     """
 
     sums: tf.Tensor
-    weights: tf.Tensor
-    inertia: tf.Tensor
-    count: tf.Tensor
+    others: tf.Tensor
+
+    @property
+    def weights(self) -> tf.Tensor:
+        return self.others[..., 0]
+
+    @property
+    def inertia(self) -> tf.Tensor:
+        return self.others[..., 1]
+
+    @property
+    def count(self) -> tf.Tensor:
+        return self.others[..., 2]
 
 
-def grid(
-    count: int | tf.Tensor,
-    points_max: tf.Tensor,
-    centroids_max: tf.Tensor,
-    weights_max: float | tf.Tensor = 1.0,
-) -> Grid:
-    """The grid for at most `count` points.
+def grid(count, points_max, centroids_max, weights_max=1.0) -> Grid:
+    """The grid for at most `count` points, () or (…).
 
-    points_max, centroids_max: (d,) largest absolute value of each feature.
-    weights_max: () largest weight.
+    points_max, centroids_max: (…, d) float64, largest absolute value of each feature.
+    weights_max: () or (…) largest weight. If points_max is a NumPy array, all is done by NumPy: a fit of
+    few points would be over before TensorFlow has done these small ops.
     """
+    tensors = isinstance(points_max, tf.Tensor)
+    count, weights_max, centroids_max = (
+        tf.cast(x, tf.float64)
+        if tensors and isinstance(x, tf.Tensor)
+        else np.asarray(x, np.float64)
+        for x in (count, weights_max, centroids_max)
+    )
+    sum_, stack = (tf.reduce_sum, tf.stack) if tensors else (np.sum, np.stack)
     count = power_of_two_above(count)
     weights = count * power_of_two_above(weights_max)
-    reach = tf.cast(points_max, tf.float64) + tf.cast(centroids_max, tf.float64)
+    reach = points_max + centroids_max
+    inertia = weights * power_of_two_above(sum_(reach * reach, axis=-1))
+    ones = tf.ones_like(inertia) if tensors else np.ones_like(inertia)
     return Grid(
-        sums=weights * power_of_two_above(points_max),
-        weights=weights,
-        inertia=weights * power_of_two_above(tf.reduce_sum(tf.square(reach))),
-        count=count,
+        sums=weights[..., None] * power_of_two_above(points_max),
+        others=stack([weights * ones, inertia, count * ones], axis=-1),
     )
 
 
-def power_of_two_above(x: float | tf.Tensor) -> tf.Tensor:
+def power_of_two_above(x):
     """The least power of two > x, for x ≥ 0, by its exponent bits: exact, unlike 2**ceil(log2)."""
-    if not isinstance(x, tf.Tensor):  # tf.cast would read a Python float as float32
-        x = tf.constant(x, tf.float64)
+    if not isinstance(x, tf.Tensor):
+        return np.ldexp(1.0, np.frexp(np.maximum(x, _SMALLEST))[1])
     bits = tf.bitcast(tf.maximum(tf.cast(x, tf.float64), _SMALLEST), tf.int64)
     exponent = tf.bitwise.right_shift(bits, tf.constant(52, tf.int64))
     return tf.bitcast(tf.bitwise.left_shift(exponent + 1, tf.constant(52, tf.int64)), tf.float64)

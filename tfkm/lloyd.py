@@ -1,50 +1,23 @@
-"""Lloyd's iteration (Lloyd 1982): assign, add up, move, until nothing changes."""
+"""k-means of points in memory or in a memory map: checks, seeds, starts, and the best of them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from sklearn.utils import check_random_state
 
-from tfkm import exact, ops, seeding, spherical, update
+from tfkm import seeding, spherical
+from tfkm.iteration import End, iterate
 from tfkm.ops import backends, validate
 from tfkm.points import Points
-from tfkm.types import Assignment, ExactStatistics, Pass, Result, Statistics, Status
+from tfkm.starts import Problem, Starts, mean_variance_of, pass_over, problem_of
+from tfkm.types import Assignment, Pass, Result, Statistics
 
-
-class _Problem(NamedTuple):
-    """What stays the same in all passes."""
-
-    points: Points
-    weights: np.ndarray | None  # (n,) float64; 0 for points without a direction
-    largest: tf.Tensor  # (d,) magnitudes
-    backend: str
-    directions: _Directions | None = None  # for the cosine distance
-
-
-class _Directions(NamedTuple):
-    """Where points and centroids are of length 1."""
-
-    zeros: np.ndarray  # (m,) indices of points of zeros, which have none
-    weight: float  # of those
-
-
-def _problem(data: Points, weights: np.ndarray | None, metric: str, backend: str) -> _Problem:
-    """Raises ValueError if a point is not finite."""
-    largest = data.largest_magnitudes()
-    if metric == "euclidean":
-        return _Problem(data, weights, largest, backend)
-    unit = spherical.UnitPoints(data, backend)
-    zeros = np.flatnonzero(unit.zeros)
-    weight = float(len(zeros) if weights is None else weights[zeros].sum())
-    if len(zeros):
-        weights = np.where(unit.zeros, 0.0, 1.0 if weights is None else weights)
-    return _Problem(unit, weights, unit.largest_magnitudes(), backend, _Directions(zeros, weight))
+# Of the labels and distances of starts that run together.
+_TOGETHER_BYTES = 2**28
 
 
 def kmeans(
@@ -99,7 +72,7 @@ def kmeans(
     >>> sorted(result.centroids.numpy().ravel().tolist()), result.inertia
     ([0.5, 10.5], 1.0)
     """
-    _check_parameters(n_clusters, init, n_init, max_iter, tol, metric)
+    check_parameters(n_clusters, init, n_init, max_iter, tol, metric)
     backend = backends.select(backend).__name__.rpartition(".")[2]
     data = Points(points, copy=copy)
     weights = validate.weights_array(weights, data.n)
@@ -107,7 +80,7 @@ def kmeans(
     init = seeding.checked(init, data, n_clusters)
     rng = check_random_state(random_state)
 
-    problem = _problem(data, weights, metric, backend)
+    problem = problem_of(data, weights, metric, backend)
     data, weights = problem.points, problem.weights
     usable = data.n if weights is None else int(np.count_nonzero(weights))
     if n_clusters > usable:
@@ -115,17 +88,48 @@ def kmeans(
             f"n_clusters: {n_clusters} is more than the {usable} points of positive weight that are "
             "not all zeros, which metric='cosine' needs"
         )
-    threshold = tol * _mean_variance(problem) if tol > 0 else 0.0
+    threshold = tol * mean_variance_of(problem) if tol > 0 else 0.0
 
-    def one(start: int) -> Result:
+    def seed() -> np.ndarray:
         centroids = seeding.seed(
             data, n_clusters, init, rng, weights=weights, original=points, backend=backend
         )
         if problem.directions is not None:
             centroids = unit_centroids(centroids, backend)
-        return _one_start(problem, centroids, max_iter, threshold, start, on_pass)
+        return centroids.numpy()
 
-    return min(map(one, range(_starts(n_init, init))), key=lambda result: result.inertia)
+    seeds = [seed() for _ in range(starts(n_init, init))]
+    best = _best(problem, seeds, threshold, max_iter, on_pass)
+    return Result(
+        tf.constant(best.centroids),
+        tf.constant(best.labels),
+        best.inertia,
+        best.n_iter,
+        best.status,
+    )
+
+
+def _best(
+    problem: Problem,
+    seeds: list[np.ndarray],
+    threshold: float,
+    max_iter: int,
+    on_pass: Callable[[Pass], None] | None,
+) -> End:
+    """Of starts with these centroids (k, d). They run together, as many as memory allows."""
+    best: list[End] = []
+    together = max(1, _TOGETHER_BYTES // (16 * problem.points.n))
+    for first in range(0, len(seeds), together):
+        group = np.stack(seeds[first : first + together])
+        tell = on_pass and _numbered_from(first, on_pass)
+        thresholds = np.full(len(group), threshold)
+        ends = iterate(Starts(problem, group), group, thresholds, max_iter, tell)
+        best = [min(best + ends, key=lambda end: end.inertia)]
+    return best[0]
+
+
+def _numbered_from(first: int, on_pass: Callable[[Pass], None]) -> Callable[[Pass], None]:
+    return lambda done: on_pass(done._replace(start=first + done.start))
 
 
 def unit_centroids(centroids: tf.Tensor, backend: str | None = None) -> tf.Tensor:
@@ -144,138 +148,45 @@ def inertia(
 
     Of the points and weights of a fit and its centroids it is `Result.inertia`, bit for bit.
     """
-    problem = _checked_problem(points, weights, metric, backend)
-    return _inertia(problem, _one_pass(problem, centroids)[1])
+    return float(_one_pass(points, centroids, weights, metric, backend)[1].inertia)
 
 
 def one_pass(
     points, centroids, weights=None, *, backend: str | None = None
 ) -> tuple[Assignment, Statistics]:
     """Labels (n,) and squared distances (n,) as arrays, and the statistics; arguments as for `kmeans`."""
-    return _one_pass(_checked_problem(points, weights, "euclidean", backend), centroids)
+    return _one_pass(points, centroids, weights, "euclidean", backend)
 
 
-def _one_pass(problem: _Problem, centroids) -> tuple[Assignment, Statistics]:
+def _one_pass(points, centroids, weights, metric, backend) -> tuple[Assignment, Statistics]:
+    problem = _checked_problem(points, weights, metric, backend)
     centroids = tf.convert_to_tensor(centroids)
     if problem.points.compute == tf.float64:
         centroids = tf.cast(centroids, tf.float64)
-    return _pass(problem, centroids, _grid(problem, centroids))
+    assignment, statistics = pass_over(problem, centroids.numpy())
+    return Assignment(*(a[0] for a in assignment)), Statistics(*(s[0] for s in statistics))
 
 
 def mean_variance(points, *, backend: str | None = None) -> float:
     """The unit of `tol`: the mean over the features of their variance, unweighted."""
-    return _mean_variance(_checked_problem(points, None, "euclidean", backend))
+    return mean_variance_of(_checked_problem(points, None, "euclidean", backend))
 
 
-def _checked_problem(points, weights, metric: str, backend: str | None) -> _Problem:
+def _checked_problem(points, weights, metric: str, backend: str | None) -> Problem:
     data = Points(points)
     name = backends.select(backend).__name__.rpartition(".")[2]
-    return _problem(data, validate.weights_array(weights, data.n), metric, name)
+    return problem_of(data, validate.weights_array(weights, data.n), metric, name)
 
 
-def _one_start(
-    problem: _Problem,
-    centroids: tf.Tensor,
-    max_iter: int,
-    threshold: float,
-    start: int,
-    on_pass: Callable[[Pass], None] | None,
-) -> Result:
-    grid = _grid(problem, centroids)
-    status, labels_before = Status.MAX_ITER, np.empty(0, np.int32)
-    for iteration in range(1, max_iter + 1):
-        began = time.perf_counter()
-        assignment, statistics = _pass(problem, centroids, grid)
-        moved, shift = _move(problem, centroids, assignment, statistics)
-        if on_pass is not None:
-            seconds = time.perf_counter() - began
-            on_pass(Pass(start, iteration, _inertia(problem, statistics), shift, seconds))
-        labels, inertia = assignment.labels, _inertia(problem, statistics)
-        before, centroids = centroids, moved
-        if np.array_equal(labels, labels_before):
-            status = Status.LABELS_UNCHANGED
-            break
-        if shift <= threshold:
-            status = Status.WITHIN_TOL
-            break
-        labels_before = labels
-    # Labels and inertia are those of the centroids before the last move.
-    if not np.array_equal(before, centroids):
-        (labels, _), statistics = _pass(problem, centroids, grid)
-        inertia = _inertia(problem, statistics)
-    return Result(centroids, tf.constant(labels), inertia, iteration, status)
-
-
-def _pass(
-    problem: _Problem, centroids: tf.Tensor, grid: exact.Grid
-) -> tuple[Assignment, Statistics]:
-    """One pass over all points: labels (n,) and distances (n,) as arrays, and their statistics."""
-    n = problem.points.n
-    labels = np.empty(n, np.int32)
-    distances = np.empty(n, problem.points.compute.as_numpy_dtype)
-    total = ExactStatistics.zeros(*centroids.shape)
-    for start, block in problem.points:
-        rows = slice(start, start + len(block))
-        weights = None if problem.weights is None else tf.constant(problem.weights[rows])
-        assignment, part = ops.partial(block, centroids, weights, grid, backend=problem.backend)
-        labels[rows], distances[rows] = assignment.labels, assignment.sq_distances
-        total = total + part
-    if problem.directions is not None:
-        labels[problem.directions.zeros] = 0
-    return Assignment(labels, distances), total.rounded()
-
-
-def _inertia(problem: _Problem, statistics: Statistics) -> float:
-    """Of squared distances, or of cosine distances: those of length 1 are at half their squared one."""
-    inertia = float(statistics.inertia)
-    return inertia if problem.directions is None else inertia / 2 + problem.directions.weight
-
-
-def _move(
-    problem: _Problem, centroids: tf.Tensor, assignment: Assignment, statistics: Statistics
-) -> tuple[tf.Tensor, float]:
-    """The new centroids, in the dtype of the old, and Σ‖shift‖²."""
-    means = update.centroids(
-        statistics, centroids.numpy(), *assignment, problem.weights, lambda i: problem.points[i]
-    )
-    if problem.directions is not None:
-        unit, zeros = spherical.unit_rows(tf.constant(means), problem.backend)
-        means = np.where(zeros[:, None], centroids.numpy(), unit.numpy())  # no direction: it stays
-    moved = means.astype(centroids.dtype.as_numpy_dtype)
-    shift = np.square(moved.astype(np.float64) - centroids.numpy()).sum()
-    return tf.constant(moved), float(shift)
-
-
-def _mean_variance(problem: _Problem) -> float:
-    """The mean over the features of their variance (unweighted, as in scikit-learn), in one pass.
-
-    As k-means with one centroid, a point: Σ‖x − c‖² = n·Σvariance + n·‖mean − c‖².
-    """
-    unweighted = problem._replace(weights=None)
-    centroid = problem.points[np.array([0])]
-    _, (sums, _, inertia) = _pass(unweighted, centroid, _grid(unweighted, centroid))
-    mean_from_centroid = sums[0] / problem.points.n - tf.cast(centroid[0], tf.float64)
-    spread = inertia / problem.points.n - tf.reduce_sum(tf.square(mean_from_centroid))
-    return max(float(spread), 0.0) / problem.points.d
-
-
-def _grid(problem: _Problem, centroids: tf.Tensor) -> exact.Grid:
-    """One grid for all passes of a start: means never leave the hull of points and centroids."""
-    return exact.grid(
-        problem.points.n,
-        problem.largest,
-        tf.maximum(problem.largest, ops.largest_magnitudes(centroids)),
-        1.0 if problem.weights is None else problem.weights.max(),
-    )
-
-
-def _starts(n_init: int | str, init: seeding.Init) -> int:
+def starts(n_init: int | str, init: seeding.Init) -> int:
+    """How many, with "auto" worked out."""
     if not isinstance(init, str) and not callable(init):
         return 1
     return seeding.default_starts(init) if n_init == "auto" else int(n_init)
 
 
-def _check_parameters(n_clusters, init, n_init, max_iter, tol, metric) -> None:
+def check_parameters(n_clusters, init, n_init, max_iter, tol, metric) -> None:
+    """Raises a ValueError or TypeError that names the first one that is wrong."""
     validate.check_number("n_clusters", n_clusters, Integral, 1)
     validate.check_number("max_iter", max_iter, Integral, 1)
     validate.check_number("tol", tol, Real, 0)

@@ -176,7 +176,7 @@ def _run(
     for step, batch in enumerate(batches, 1):
         statistics = statistics_of(batch, state.centroids)
         before, state = state, _update(state, batch, statistics, rng, options)
-        inertia = float(statistics.inertia) / float(tf.reduce_sum(statistics.weights))
+        inertia = float(statistics.inertia) / float(np.sum(statistics.weights))
         shift = float(np.square(state.means - before.means).sum())
         rate = 2 * len(batch.points) / (rows_of_a_pass() + 1)
         if monitor.sees_the_end(step, inertia, shift, rate):

@@ -69,7 +69,7 @@ class UnitPoints(Points):
 
     @property
     def array(self) -> np.ndarray | None:
-        return None if self._source is None else self._source.numpy()
+        return None if self._source is None else super().array
 
     def blocks(self, rows: int) -> Iterator[Block]:
         if self._source is not None:

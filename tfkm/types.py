@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -105,3 +106,17 @@ class Result(NamedTuple):
     inertia: float
     n_iter: int
     status: Status
+
+
+class BatchResult(NamedTuple):
+    """The results of B problems of n points.
+
+    centroids: (B, k, d) float32 or float64. labels: (B, n) int32, −1 for rows that are not points.
+    inertia: (B,) float64 and n_iter: (B,) int64, arrays. status: why each ended.
+    """
+
+    centroids: tf.Tensor
+    labels: tf.Tensor
+    inertia: np.ndarray
+    n_iter: np.ndarray
+    status: list[Status]

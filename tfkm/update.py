@@ -38,9 +38,15 @@ def centroids(
             sums[labels[index]] -= weight * point
             sizes[labels[index]] -= weight
             sums[cluster], sizes[cluster] = weight * point, weight
-    means = np.array(previous, np.float64)
-    np.divide(sums, sizes[:, None], out=means, where=sizes[:, None] > 0)
-    return means
+    return means(Statistics(sums, sizes, statistics.inertia), previous)
+
+
+def means(statistics: Statistics, previous: np.ndarray) -> np.ndarray:
+    """(…, k, d) float64, the weighted mean of each cluster, and of an empty one the previous centroid."""
+    sizes = statistics.weights[..., None]
+    result = np.array(previous, np.float64)
+    np.divide(statistics.sums, sizes, out=result, where=sizes > 0)
+    return result
 
 
 def _farthest(

@@ -49,6 +49,14 @@ struct Job {
 // 0, or 1 if memory for the scratch (O(k·d) for each worker) could not be had.
 int accumulate(const Job& job, const ParallelFor& parallel_for);
 
+// Many jobs of one k and d, with the results that each has alone (batch.cc).
+struct Jobs {
+  int64_t count, most_n, k, d;
+  Job (*get)(const void* arg, int64_t index);
+  const void* arg;
+};
+int accumulate(const Jobs& jobs, const ParallelFor& parallel_for);
+
 // Greedy k-means++ (seed.h).
 constexpr int kMostTrials = 64;
 struct Seeding {

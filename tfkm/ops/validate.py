@@ -16,15 +16,17 @@ POINT_DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.uin
 CENTROID_DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16)
 
 
-def matrix(name: str, value, allowed: tuple[tf.DType, ...]) -> tf.Tensor:
-    """`value` as a rank-2 tensor of an allowed dtype with at least one column."""
+def matrix(name: str, value, allowed: tuple[tf.DType, ...], leading: bool = False) -> tf.Tensor:
+    """`value` as a tensor (rows, features ≥ 1) of an allowed dtype; or (…, rows, features)."""
     tensor = _tensor(name, value)
     if tensor.dtype not in allowed:
         names = ", ".join(dtype.name for dtype in allowed)
         raise TypeError(f"{name}: dtype {tensor.dtype.name}; allowed are {names}")
-    if tensor.shape.rank != 2:
-        raise ValueError(f"{name}: shape {tensor.shape}; it needs rank 2, (rows, features)")
-    if tensor.shape[1] is None or tensor.shape[1] < 1:
+    rank = tensor.shape.rank
+    if rank != 2 and not (leading and rank is not None and rank > 2):
+        more = " or more" if leading else ""
+        raise ValueError(f"{name}: shape {tensor.shape}; it needs rank 2{more}, (rows, features)")
+    if tensor.shape[-1] is None or tensor.shape[-1] < 1:
         raise ValueError(f"{name}: shape {tensor.shape}; it needs a known number ≥ 1 of features")
     return tensor
 
@@ -37,58 +39,84 @@ def real_matrix(name: str, value) -> tf.Tensor:
     return matrix(name, tensor, POINT_DTYPES)
 
 
-def points_and_centroids(points, centroids) -> tuple[tf.Tensor, tf.Tensor]:
-    """points as they are, centroids in the dtype to compute in; widths agree, centroids finite."""
-    points = matrix("points", points, POINT_DTYPES)
-    centroids = matrix("centroids", centroids, CENTROID_DTYPES)
-    k, d = centroids.shape
+def points_and_centroids(points, centroids, leading: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    """points as they are, centroids in the dtype to compute in; widths agree, centroids finite.
+
+    leading: whether they may have leading dimensions, which have to broadcast.
+    """
+    points = matrix("points", points, POINT_DTYPES, leading)
+    centroids = matrix("centroids", centroids, CENTROID_DTYPES, leading)
+    k, d = centroids.shape[-2:]
     if k is None or k < 1:
         raise ValueError(f"centroids: shape {centroids.shape}; it needs a known number ≥ 1 of rows")
-    if points.shape[1] != d:
+    if points.shape[-1] != d:
         raise ValueError(
-            f"centroids: shape {centroids.shape}; points have {points.shape[1]} features, "
-            f"so it needs shape (k, {points.shape[1]})"
+            f"centroids: shape {centroids.shape}; points have {points.shape[-1]} features, "
+            f"so it needs shape (k, {points.shape[-1]})"
         )
+    _broadcast("centroids", centroids, centroids.shape[:-2], points.shape[:-2])
     wide = tf.float64 in (points.dtype, centroids.dtype)
     centroids = tf.cast(centroids, tf.float64 if wide else tf.float32)
     return points, finite_rows("centroids", centroids, centroids.dtype)
 
 
-def weights_of(points: tf.Tensor, weights) -> tf.Tensor:
-    """(n,) float64; finite, none negative, not all zero."""
-    n = points.shape[0]
+def _broadcast(name: str, tensor: tf.Tensor, mine: tf.TensorShape, others: tf.TensorShape):
+    """The shape to which these leading dimensions broadcast, as far as it is known."""
+    try:
+        return tf.broadcast_static_shape(mine, others) if mine.rank or others.rank else mine
+    except ValueError as error:
+        raise ValueError(
+            f"{name}: shape {tensor.shape}; its leading dimensions {mine} do not broadcast "
+            f"with {others}, those before it"
+        ) from error
+
+
+def weights_of(points: tf.Tensor, weights, centroids: tf.Tensor) -> tf.Tensor:
+    """(…, n) float64; finite, none negative, in no problem all zero."""
+    n = points.shape[-2]
     tensor = real_numbers("weights", weights)
-    if tensor.shape.rank != 1 or (n is not None and tensor.shape[0] not in (None, n)):
-        raise ValueError(f"weights: shape {tensor.shape}; it needs shape ({n or 'n'},)")
+    together = _broadcast("centroids", centroids, centroids.shape[:-2], points.shape[:-2])
+    rank = tensor.shape.rank
+    if rank in (None, 0) or rank - 1 > together.rank or (n and tensor.shape[-1] not in (None, n)):
+        leading = "…, " if together.rank else ""
+        raise ValueError(
+            f"weights: shape {tensor.shape}; it needs shape ({leading}{n or 'n'}{',' * (not leading)})"
+        )
+    if not _broadcast("weights", tensor, tensor.shape[:-1], together).is_compatible_with(together):
+        raise ValueError(
+            f"weights: shape {tensor.shape}; points and centroids have leading dimensions {together}"
+        )
     tensor = tf.cast(tensor, tf.float64)
     if not tf.executing_eagerly():
-        fine = tf.reduce_all((tensor >= 0) & tf.math.is_finite(tensor))
+        fine = tf.reduce_all((tensor >= 0) & tf.math.is_finite(tensor), axis=-1)
         return _if(fine, tensor, "weights: not finite and ≥ 0")
     check_weights(tensor.numpy())
     return tensor
 
 
-def weights_array(weights, n: int) -> np.ndarray | None:
-    """(n,) float64, judged as `weights_of` does; None for None."""
+def weights_array(weights, *shape: int) -> np.ndarray | None:
+    """(n,) or (…, n) float64, judged as `weights_of` does; None for None."""
     if weights is None:
         return None
     weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (n,):
-        raise ValueError(f"weights: shape {weights.shape}; it needs shape ({n},)")
+    if weights.shape != shape:
+        raise ValueError(f"weights: shape {weights.shape}; it needs shape {shape}")
     check_weights(weights)
     return weights
 
 
 def check_weights(weights: np.ndarray, name: str = "weights", all_zero: bool = False) -> None:
-    """(n,) float64; raises as `weights_of` does. all_zero: whether all may be zero."""
-    wrong = np.flatnonzero(~(weights >= 0) | np.isinf(weights))
+    """(…, n) float64; raises as `weights_of` does. all_zero: whether all of a problem may be zero."""
+    wrong = np.argwhere(~(weights >= 0) | np.isinf(weights))
     if wrong.size:
         raise ValueError(
-            f"{name}: {name}[{wrong[0]}] is {weights[wrong[0]]}; "
+            f"{name}: {name}{wrong[0].tolist()} is {weights[tuple(wrong[0])]}; "
             "each must be finite and not negative"
         )
-    if weights.size and not all_zero and not weights.any():
-        raise ValueError(f"{name}: all are zero; at least one must be positive")
+    if weights.size and not all_zero and not weights.any(axis=-1).all():
+        problem = np.argwhere(~weights.any(axis=-1))[0].tolist()
+        which = f"of {name}{problem} " if problem else ""
+        raise ValueError(f"{name}: all {which}are zero; at least one must be positive")
 
 
 def check_clusters(n_clusters: int, n: int, weights: np.ndarray | None) -> None:
@@ -109,28 +137,31 @@ def check_number(name: str, value: Any, kind: Any, least: float, otherwise: str 
         raise ValueError(f"{name}: {value!r}; {allowed}")
 
 
-def finite_rows(name: str, rows: tf.Tensor, compute: tf.DType, offset: int = 0) -> tf.Tensor:
-    """rows (m, d), if every value is finite and every squared norm below the largest `compute`."""
+def finite_rows(name: str, rows: tf.Tensor, compute: tf.DType, *offset: int) -> tf.Tensor:
+    """rows (…, m, d), if all values are finite and all squared norms below the largest `compute`.
+
+    offset: the number of the first row, behind that of its problem if it has one.
+    """
     if tf.executing_eagerly() and _surely_fine(rows, compute):
         return rows
-    norms = tf.reduce_sum(tf.square(tf.cast(rows, tf.float64)), axis=1)
-    fine = tf.reduce_all(norms <= largest_sq_norm(compute))
+    norms = tf.reduce_sum(tf.square(tf.cast(rows, tf.float64)), axis=-1)
+    fine = tf.reduce_all(norms <= largest_sq_norm(compute), axis=-1)
     if not tf.executing_eagerly():
         return _if(fine, rows, f"{name}: {NOT_FINITE}")
-    if not fine:
+    if not np.all(fine):
         raise ValueError(
-            _first_bad_row(name, np.asarray(tf.cast(rows, tf.float64)), compute, offset)
+            _first_bad_row(name, np.asarray(tf.cast(rows, tf.float64)), compute, offset or (0,))
         )
     return rows
 
 
 def statistics(statistics, distances: tf.Tensor, weights: tf.Tensor | None):
-    """As they are; where nothing can raise, all NaN if a distance or weight is not finite."""
+    """As they are; where nothing can raise, NaN if a distance or weight of the problem is not finite."""
     if not inside_xla():
         return statistics
-    fine = tf.reduce_all(tf.math.is_finite(distances))
+    fine = tf.reduce_all(tf.math.is_finite(distances), axis=-1)
     if weights is not None:
-        fine &= tf.reduce_all(tf.math.is_finite(weights))
+        fine &= tf.reduce_all(tf.math.is_finite(weights), axis=-1)
     return tf.nest.map_structure(lambda part: _if(fine, part, ""), statistics)
 
 
@@ -145,10 +176,15 @@ def inside_xla() -> bool:
 
 
 def _if(fine: tf.Tensor, tensor: tf.Tensor, message: str) -> tf.Tensor:
-    """`tensor`, if `fine` when the graph runs. XLA leaves assertions out: there, NaN if not."""
+    """`tensor`, if `fine` when the graph runs. XLA leaves assertions out: there, NaN if not.
+
+    fine has the leading dimensions of `tensor`, or fewer.
+    """
     if inside_xla():
+        for _ in range(tensor.shape.rank - fine.shape.rank):
+            fine = fine[..., None]
         return tf.where(fine, tensor, tf.constant(np.nan, tensor.dtype))
-    with tf.control_dependencies([tf.debugging.Assert(fine, [message])]):
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(fine), [message])]):
         return tf.identity(tensor)
 
 
@@ -157,13 +193,13 @@ def _surely_fine(rows: tf.Tensor, compute: tf.DType) -> bool:
 
     One row against few centroids is a matter of µs: for (10, 784) this takes 4, the ops above 79.
     """
-    if not _is_numpys(rows) or not (values := np.asarray(rows)).size:
+    if not is_numpys(rows) or not (values := np.asarray(rows)).size:
         return False
     largest = float(max(values.max(), -values.min()))  # NaN stays NaN
-    return largest * largest * values.shape[1] <= largest_sq_norm(compute)
+    return largest * largest * values.shape[-1] <= largest_sq_norm(compute)
 
 
-def _is_numpys(tensor: tf.Tensor) -> bool:
+def is_numpys(tensor: tf.Tensor) -> bool:
     """Whether NumPy reads an eager tensor in place, in a dtype that it knows."""
     return tensor.dtype in (tf.float32, tf.float64) and "CPU" in tensor.device
 
@@ -177,35 +213,55 @@ def largest_sq_norm(compute: tf.DType) -> float:
     return float(compute.max) / 16 if compute == tf.float32 else 2.0**900
 
 
-def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) -> tf.Tensor:
-    """sq_distances, if no row of points was marked as bad by a NaN there (see `reference`)."""
+def distances(
+    points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor, own: tf.Tensor | None = None
+) -> tf.Tensor:
+    """sq_distances, if no row of points was marked as bad by a NaN there (see `reference`).
+
+    own: (B,) which of points (P, n, d) are those of each row of sq_distances (B, n), if they do not
+      broadcast to it.
+    """
     if inside_xla():  # the marks remain; of bad centroids nothing else does
-        return _if(tf.math.is_finite(centroids[0, 0]), sq_distances, "")
+        fine = tf.math.is_finite(centroids[..., 0, 0])[..., None]
+        return tf.where(fine, sq_distances, tf.constant(np.nan, sq_distances.dtype))
     if not tf.executing_eagerly():
         fine = tf.reduce_all(tf.math.is_finite(sq_distances))
         return _if(fine, sq_distances, f"points: {NOT_FINITE}")
-    if _is_numpys(sq_distances):  # 2 µs at n = 1, by ops 19
+    if is_numpys(sq_distances):  # 2 µs at n = 1, by ops 19
         fine = np.max(sq_distances, initial=0.0) < np.inf
     else:
         fine = tf.reduce_all(tf.math.is_finite(sq_distances))
     if not fine:
-        row = int(np.flatnonzero(~np.isfinite(sq_distances.numpy()))[0])
-        values = np.asarray(tf.cast(points[row : row + 1], tf.float64))
-        raise ValueError(_first_bad_row("points", values, sq_distances.dtype, row))
+        index = np.argwhere(~np.isfinite(sq_distances.numpy()))[0]
+        if own is not None:
+            index[0] = own[index[0]]
+        *problem, row = index[len(index) + 1 - points.shape.rank :]
+        problem = [i if size > 1 else 0 for i, size in zip(problem, points.shape, strict=False)]
+        values = np.asarray(tf.cast(points[(*problem, slice(row, row + 1))], tf.float64))
+        raise ValueError(_first_bad_row("points", values, sq_distances.dtype, (*problem, row)))
     return sq_distances
 
 
-def _first_bad_row(name: str, rows: np.ndarray, compute: tf.DType, offset: int = 0) -> str:
+def _first_bad_row(
+    name: str, rows: np.ndarray, compute: tf.DType, offset: tuple[int, ...] = (0,)
+) -> str:
+    """rows (…, m, d), of which the first is number offset[-1] in problem offset[:-1]."""
+
+    def text(index) -> str:
+        *problem, row = index[: rows.ndim - 1]
+        numbers = [*offset[:-1], *problem, offset[-1] + row, *index[rows.ndim - 1 :]]
+        return f"{name}[{', '.join(map(str, numbers))}]"
+
     bad = np.argwhere(~np.isfinite(rows))
     if bad.size:
-        row, column = bad[0]
-        value = "NaN" if np.isnan(rows[row, column]) else f"infinity ({rows[row, column]})"
-        return f"{name}: {name}[{offset + row}, {column}] is {value}; every value must be finite"
+        found = rows[tuple(bad[0])]
+        value = "NaN" if np.isnan(found) else f"infinity ({found})"
+        return f"{name}: {text(bad[0])} is {value}; every value must be finite"
     with np.errstate(over="ignore"):
-        norms = np.square(rows, dtype=np.float64).sum(axis=1)
-    row = int(np.argmax(norms))
+        norms = np.square(rows, dtype=np.float64).sum(axis=-1)
+    index = np.unravel_index(np.argmax(norms), norms.shape)
     return (
-        f"{name}: the squared norm of {name}[{offset + row}] is {norms[row]:.3g} and overflows; "
+        f"{name}: the squared norm of {text(index)} is {norms[index]:.3g} and overflows; "
         f"in {compute.name} it may be at most {largest_sq_norm(compute):.3g}"
     )
 

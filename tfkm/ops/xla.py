@@ -141,7 +141,7 @@ def _on_gpu(points: tf.Tensor) -> bool:
 @functools.lru_cache(maxsize=256)
 def _build(name: str, dtype: tf.DType, compute: tf.DType, k: int, d: int, sizes: Plan):
     points, centroids = tf.TensorSpec([None, d], dtype), tf.TensorSpec([k, d], compute)
-    grid = exact.Grid(*(tf.TensorSpec(shape, tf.float64) for shape in ([d], [], [], [])))
+    grid = exact.Grid(tf.TensorSpec([d], tf.float64), tf.TensorSpec([3], tf.float64))
     weights = tf.TensorSpec([None], tf.float64)
     # Plain signatures: TensorFlow binds arguments to *args or partials only by a failing first try,
     # for whose message it prints all of them (1 ms a call).

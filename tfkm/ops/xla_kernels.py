@@ -144,7 +144,7 @@ def sums(
         terms = Statistics(w[:, None] * x, w, cost)
         parts = [
             exact.split(term, bound, grid.count)
-            for term, bound in zip(terms, grid[:3], strict=True)
+            for term, bound in zip(terms, (grid.sums, grid.weights, grid.inertia), strict=True)
         ]
         return parts, tf.slice(labels, *some)[:, None]
 

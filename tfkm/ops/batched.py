@@ -1,0 +1,178 @@
+"""Many problems in one call: by backends that take them so, and one by one for those that do not.
+
+Nothing is copied once per problem: a table says which points, centroids and weights are each one's own.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfkm import exact
+from tfkm.ops import validate
+from tfkm.types import Assignment, ExactStatistics, Statistics
+
+
+class Problems(NamedTuple):
+    """B problems on points (P, n, d), centroids (C, k, d) and, if any, weights (W, n).
+
+    table: (B, 3) int64, which points, centroids and weights are each problem's.
+    rows: (B,) int64, how many of its points count, from the first on; None for all n. The label of
+      the others is −1, their distance 0.
+    """
+
+    table: tf.Tensor
+    rows: tf.Tensor | None = None
+
+
+def assign(
+    backend: ModuleType, points: tf.Tensor, centroids: tf.Tensor, problems: Problems
+) -> Assignment:
+    """(B, n): each problem as `backend.assign` has it alone."""
+    if _takes_batches(backend):
+        return backend.assign_batch(points, centroids, problems)
+
+    def one(own, rows):
+        x, c = _own(points, own[0])[:rows], _own(centroids, own[1])
+        return _padded(backend.assign(x, c), points.shape[1])
+
+    return _one_by_one(one, problems, _per_point(points, centroids))
+
+
+def accumulate(
+    backend: ModuleType,
+    points: tf.Tensor,
+    centroids: tf.Tensor,
+    weights: tf.Tensor | None,
+    grid: exact.Grid,
+    problems: Problems,
+) -> tuple[Assignment, ExactStatistics]:
+    """(B, n), and statistics with B in front; so has the grid: sums (B, d), the others (B,)."""
+    if _takes_batches(backend):
+        return backend.accumulate_batch(points, centroids, weights, grid, problems)
+    k, d = centroids.shape[1:]
+
+    def one(own, rows, grid):
+        x, c = _own(points, own[0])[:rows], _own(centroids, own[1])
+        w = None if weights is None else _own(weights, own[2])[:rows]
+        assignment, statistics = backend.accumulate(x, c, w, grid)
+        return _padded(assignment, points.shape[1]), statistics
+
+    word = Statistics(*(tf.TensorSpec(shape, tf.float64) for shape in ([k, d], [k], [])))
+    signature = (_per_point(points, centroids), ExactStatistics(word, word))
+    return _one_by_one(one, problems, signature, grid)
+
+
+def _takes_batches(backend: ModuleType) -> bool:
+    return hasattr(backend, "assign_batch") and not validate.inside_xla()
+
+
+def _one_by_one(function, problems: Problems, signature, *more):
+    """function(own (3,), rows () or None, *more[i]) of each problem, stacked."""
+    if problems.rows is None:
+        return tf.map_fn(
+            lambda a: function(a[0], None, *a[1:]),
+            (problems.table, *more),
+            fn_output_signature=signature,
+        )
+    return tf.map_fn(lambda a: function(*a), (*problems, *more), fn_output_signature=signature)
+
+
+def _own(tensor: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    if tensor.shape[0] == 1:
+        return tf.squeeze(tensor, 0)  # which is no copy
+    return tf.ensure_shape(tensor[index], tensor.shape[1:])
+
+
+def _padded(assignment: Assignment, n: int | None) -> Assignment:
+    """Labels −1 and distances 0 behind the rows that count."""
+    labels, distances = assignment
+    if labels.shape[0] is None or labels.shape[0] == n:
+        return assignment
+    missing = [[0, n - labels.shape[0]]]
+    return Assignment(tf.pad(labels, missing, constant_values=-1), tf.pad(distances, missing))
+
+
+def _per_point(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
+    n = points.shape[1]
+    return Assignment(tf.TensorSpec([n], tf.int32), tf.TensorSpec([n], centroids.dtype))
+
+
+# --- leading dimensions --------------------------------------------------------------------------
+
+
+class Leading(NamedTuple):
+    """Tensors with leading dimensions that broadcast, flat, and how their results are to be shaped."""
+
+    rank: int  # how many leading dimensions all of them have together
+    shape: Any  # and what they are: integers, or (rank,) int32 if some are unknown
+    points: tf.Tensor  # these as `Problems` says
+    centroids: tf.Tensor
+    weights: tf.Tensor | None
+    problems: Problems
+
+    def flat(self, tensor: tf.Tensor, own: int) -> tf.Tensor:
+        """(…, *own) -> (B, *own), for a tensor with `own` dimensions behind those that broadcast."""
+        sizes = tf.shape(tensor)[tensor.shape.rank - own :]
+        return _flat(tf.broadcast_to(tensor, tf.concat([self.shape, sizes], 0)), own)
+
+    def shaped(self, tensor: tf.Tensor) -> tf.Tensor:
+        """(B, *own) -> (…, *own)."""
+        if self.rank == 1:
+            return tensor
+        return tf.reshape(tensor, tf.concat([self.shape, tf.shape(tensor)[1:]], 0))
+
+
+def any_leading(points: tf.Tensor, centroids: tf.Tensor) -> bool:
+    return points.shape.rank > 2 or centroids.shape.rank > 2
+
+
+def leading(points: tf.Tensor, centroids: tf.Tensor, weights: tf.Tensor | None) -> Leading:
+    """points (…, n, d), centroids (…, k, d), weights (…, n) or None."""
+    given = [(t, own) for t, own in ((points, 2), (centroids, 2), (weights, 1)) if t is not None]
+    shapes = [t.shape[:-own] for t, own in given]
+    shape: Any
+    if all(shape.is_fully_defined() for shape in shapes):
+        shape = tuple(functools.reduce(tf.broadcast_static_shape, shapes))
+        make = _eager_table if tf.executing_eagerly() else _table
+        table = make(shape, *map(tuple, shapes))
+    else:
+        unknown = [tf.shape(t)[:-own] for t, own in given]
+        shape = functools.reduce(tf.broadcast_dynamic_shape, unknown)
+        table = _table(shape, *unknown)
+    if weights is not None:
+        weights = _flat(weights, 1)
+    rank = max(shape.rank for shape in shapes)
+    return Leading(rank, shape, _flat(points, 2), _flat(centroids, 2), weights, Problems(table))
+
+
+def _table(together, *shapes) -> tf.Tensor:
+    """Which element of each shape goes into each of the elements of the one to which they broadcast."""
+
+    def elements(shape) -> tf.Tensor:
+        shape = tf.convert_to_tensor(shape, tf.int32)
+        numbers = tf.range(tf.reduce_prod(tf.cast(shape, tf.int64)))
+        return tf.reshape(tf.broadcast_to(tf.reshape(numbers, shape), together), [-1])
+
+    columns = [elements(shape) for shape in shapes]
+    return tf.stack((columns + columns[:1])[:3], axis=1)
+
+
+# Once for the same shapes: these small ops take longer than a small batch.
+_eager_table = functools.lru_cache(maxsize=64)(_table)
+
+
+def _flat(tensor: tf.Tensor, own: int) -> tf.Tensor:
+    """(…, *own) -> (product of …, *own)."""
+    if tensor.shape.rank == own + 1:
+        return tensor
+    sizes = tensor.shape[tensor.shape.rank - own :]
+    if not sizes.is_fully_defined():
+        known = tf.shape(tensor)
+        flat = tf.reshape(tensor, tf.concat([[tf.reduce_prod(known[:-own])], known[-own:]], 0))
+        return tf.ensure_shape(flat, [None, *sizes])
+    count = tensor.shape[: tensor.shape.rank - own].num_elements()
+    return tf.reshape(tensor, [-1 if count is None else count, *sizes])
