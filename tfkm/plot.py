@@ -1,0 +1,90 @@
+"""Pictures for choosing k, by matplotlib: pip install 'tfkm[plot]'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tfkm.metrics import InertiaCurve
+
+_MOST_TICKS = 25  # more clusters than that are not all named
+
+
+def inertia_curve(curve: InertiaCurve, *, ax=None) -> Any:
+    """Inertia over the number of clusters; where the curve bends ("elbow"), more clusters gain little.
+
+    Args:
+      curve: of `tfkm.metrics.inertia_curve`. ax: matplotlib axes to draw on; None for a new figure.
+
+    Returns: the axes.
+
+    Raises: ImportError: matplotlib is not installed.
+
+    >>> import numpy as np
+    >>> from tfkm import metrics, plot
+    >>> curve = metrics.inertia_curve(np.random.default_rng(0).random((99, 2)), range(1, 9))
+    >>> plot.inertia_curve(curve).figure.savefig("elbow.png")  # doctest: +SKIP
+    """
+    ax = _axes(ax)
+    ax.plot(curve.n_clusters, curve.inertias, marker="o", markersize=4)
+    ax.set(xlabel="number of clusters", ylabel="inertia", ylim=(0, None))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    return ax
+
+
+def silhouettes(values, labels, *, ax=None) -> Any:
+    """The silhouette of each point as a bar, by cluster and sorted, and their mean as a line.
+
+    Clusters differ in height as they do in size; a cluster whose bars are mostly short, or negative,
+    overlaps others.
+
+    Args:
+      values: (n,) of `tfkm.metrics.simplified_silhouette_samples` or scikit-learn's
+        `silhouette_samples`. labels: (n,) integers.
+      ax: matplotlib axes to draw on; None for a new figure.
+
+    Returns: the axes.
+
+    Raises: ValueError: the shapes differ. ImportError: matplotlib is not installed.
+
+    Source: Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of
+      cluster analysis".
+
+    >>> from tfkm import metrics, plot
+    >>> x, centroids, labels = [[0.0], [2.0], [9.0], [11.0]], [[1.0], [10.0]], [0, 0, 1, 1]
+    >>> values = metrics.simplified_silhouette_samples(x, centroids, labels)
+    >>> plot.silhouettes(values, labels).figure.savefig("silhouettes.png")  # doctest: +SKIP
+    """
+    values, labels = np.asarray(values), np.asarray(labels)
+    if values.ndim != 1 or values.shape != labels.shape:
+        raise ValueError(
+            f"labels: shape {labels.shape}; values have shape {values.shape}, both need (n,)"
+        )
+    ax = _axes(ax)
+    different, sizes = np.unique(labels, return_counts=True)
+    gap = len(values) / 50 / len(different) ** 0.5
+    bottom, middles = 0.0, []
+    for label, size in zip(different, sizes, strict=True):
+        heights = np.sort(values[labels == label])
+        edges = bottom + np.arange(size + 1)
+        ax.fill_betweenx(edges, np.append(heights, heights[-1]), step="post", color="C0")
+        middles.append(bottom + size / 2)
+        bottom += size + gap
+    mean = values.mean()
+    ax.axvline(mean, color="black", linestyle="--", linewidth=1)
+    ax.set(xlabel=f"silhouette (mean {mean:.2f}, dashed)", ylabel="cluster", ylim=(0, bottom - gap))
+    shown = slice(None, None, -(-len(different) // _MOST_TICKS))
+    ax.set_yticks(middles[shown], different[shown])
+    return ax
+
+
+def _axes(ax: Any) -> Any:
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("tfkm.plot needs matplotlib: pip install 'tfkm[plot]'") from error
+    return pyplot.subplots(layout="constrained")[1]
