@@ -21,7 +21,7 @@ def install(session: nox.Session, group: str, *extras: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite and the examples in the docstrings."""
-    install(session, "test", "files", "plot", "datasets")
+    install(session, "test", "files", "plot", "datasets", "limits")
     session.run("pytest", *session.posargs)
 
 

@@ -1,11 +1,12 @@
 """plot: the pictures hold the figures they are given, and their absence is told in a sentence."""
 
+import sys
+
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 import tfkm
-
-pyplot = pytest.importorskip("matplotlib.pyplot")
 
 
 @pytest.fixture(autouse=True)
@@ -47,14 +48,9 @@ def test_bad_shapes():
         tfkm.plot.silhouettes(np.ones(3), [0, 1])
 
 
-def test_without_matplotlib(python):
-    code = """
-        import sys
-        sys.modules["matplotlib"] = None
-        from tfkm import plot
-        try:
-            plot.silhouettes([1.0], [0])
-        except ImportError as error:
-            print(error)
-    """
-    assert python(code) == "tfkm.plot needs matplotlib: pip install 'tfkm[plot]'\n"
+def test_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(
+        ImportError, match=r"tfkm.plot needs matplotlib: pip install 'tfkm\[plot\]'"
+    ):
+        tfkm.plot.silhouettes([1.0], [0])

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils import check_random_state
 
-from tfkm import seeding, spherical
+from tfkm import seeding, size_limits, spherical
 from tfkm.iteration import End, iterate
 from tfkm.ops import backends, validate
 from tfkm.points import Points
@@ -33,6 +33,8 @@ def kmeans(
     metric: str = "euclidean",
     backend: str | None = None,
     copy: bool = True,
+    size_min: int | None = None,
+    size_max: int | None = None,
     on_pass: Callable[[Pass], None] | None = None,
 ) -> Result:
     """Exact k-means of points in memory or in a memory map.
@@ -57,6 +59,9 @@ def kmeans(
         part in centroids. Points are scaled to length 1, once if that copy is below 256 MB.
       backend: a name from `tfkm.backends()`, None for the fastest usable one.
       copy: whether points that cannot be read in place may be copied once if below 256 MB.
+      size_min, size_max: least and most points of a cluster, without weights: each pass then finds the
+        labels of the least inertia within these limits (Bradley, Bennett & Demiriz 2000). Needs OR-tools
+        (`tfkm[limits]`), memory of 110 bytes · n·k and n·k ≤ 2²⁷.
       on_pass: called after each pass with a `Pass`; an exception in it ends the fit.
 
     Returns:
@@ -78,6 +83,7 @@ def kmeans(
     weights = validate.weights_array(weights, data.n)
     validate.check_clusters(n_clusters, data.n, weights)
     init = seeding.checked(init, data, n_clusters)
+    limits = size_limits.checked(size_min, size_max, data, n_clusters, weights)
     rng = check_random_state(random_state)
 
     problem = problem_of(data, weights, metric, backend)
@@ -88,6 +94,13 @@ def kmeans(
             f"n_clusters: {n_clusters} is more than the {usable} points of positive weight that are "
             "not all zeros, which metric='cosine' needs"
         )
+    if limits is not None:
+        if problem.directions is not None and problem.directions.zeros.size:
+            row = problem.directions.zeros[0]
+            raise ValueError(
+                f"points: row {row} is all zeros; with metric='cosine' and limits it needs a direction"
+            )
+        problem = problem._replace(limits=limits)
     threshold = tol * mean_variance_of(problem) if tol > 0 else 0.0
 
     def seed() -> np.ndarray:

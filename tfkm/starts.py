@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfkm import exact, ops, spherical
+from tfkm import exact, ops, size_limits, spherical
 from tfkm.iteration import mean_variances
 from tfkm.ops.batched import Problems
 from tfkm.points import Points
@@ -22,6 +22,7 @@ class Problem(NamedTuple):
     largest: np.ndarray  # (d,) magnitudes
     backend: str
     directions: Directions | None = None  # for the cosine distance
+    limits: size_limits.SizeLimits | None = None
 
 
 class Directions(NamedTuple):
@@ -51,7 +52,7 @@ def pass_over(problem: Problem, centroids: np.ndarray) -> tuple[Assignment, Stat
 
 def mean_variance_of(problem: Problem) -> float:
     """The mean over the features of their variance (unweighted, as in scikit-learn), in one pass."""
-    plain = problem._replace(weights=None, directions=None)
+    plain = problem._replace(weights=None, directions=None, limits=None)
     centroid = problem.points[np.array([0])].numpy()
     _, statistics = pass_over(plain, centroid)
     return float(mean_variances(statistics, centroid[None], problem.points.n)[0])
@@ -80,7 +81,7 @@ class Starts:
         for start, block in points:
             part, statistics = self._part(start, block, centroids)
             if len(block) == points.n:
-                return self._measured(part, statistics.rounded())
+                return self._measured(centroids, part, statistics.rounded())
             if start == 0:
                 labels, distances = (np.empty((len(runs), points.n), a.dtype) for a in part)
                 total = statistics
@@ -88,7 +89,7 @@ class Starts:
                 total = total + statistics
             rows = slice(start, start + len(block))
             labels[:, rows], distances[:, rows] = part
-        return self._measured(Assignment(labels, distances), total.rounded())
+        return self._measured(centroids, Assignment(labels, distances), total.rounded())
 
     def _part(
         self, start: int, block: tf.Tensor, centroids: np.ndarray
@@ -106,9 +107,11 @@ class Starts:
         return _arrays(result, one)
 
     def _measured(
-        self, assignment: Assignment, statistics: Statistics
+        self, centroids: np.ndarray, assignment: Assignment, statistics: Statistics
     ) -> tuple[Assignment, Statistics]:
-        """As they are; or with cosine distances, which are half the squared ones, in the inertia."""
+        """As they are; within limits; with cosine distances, half the squared ones, in the inertia."""
+        if self._problem.limits is not None:
+            assignment, statistics = self._limited(centroids, assignment, statistics)
         directions = self._problem.directions
         if directions is None:
             return assignment, statistics
@@ -116,6 +119,28 @@ class Starts:
         labels[:, directions.zeros] = 0
         inertia = statistics.inertia / 2 + directions.weight
         return assignment._replace(labels=labels), statistics._replace(inertia=inertia)
+
+    def _limited(
+        self, centroids: np.ndarray, assignment: Assignment, statistics: Statistics
+    ) -> tuple[Assignment, Statistics]:
+        problem = self._problem
+        assert problem.limits is not None
+        results = [
+            size_limits.within(
+                problem.limits,
+                problem.points,
+                centroids[i],
+                problem.largest,
+                (Assignment(*(a[i] for a in assignment)), Statistics(*(s[i] for s in statistics))),
+                problem.backend,
+            )
+            for i in range(len(centroids))
+        ]
+        assignments, all_statistics = zip(*results, strict=True)
+        return (
+            Assignment(*map(np.stack, zip(*assignments, strict=True))),
+            Statistics(*map(np.stack, zip(*all_statistics, strict=True))),
+        )
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
         """The next centroids (a, k, d), where the means are these."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 
 import numpy as np
 import tensorflow as tf
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from tfkm import lloyd, ops, spherical
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
@@ -34,6 +35,8 @@ class KMeans(CentroidEstimator):
         distance; `transform` gives it, `inertia_` is the sum of it, and centers are of length 1. A row of
         zeros is at distance 1 from everything and has label 0.
       backend: a name from `tfkm.backends()`; None takes the fastest usable one.
+      size_min, size_max: least and most points of a cluster in `fit`, None for any; see `tfkm.kmeans`. Then
+        `labels_` and `inertia_` keep the limits, predict and score know none. Not with sample_weight.
 
     Attributes:
       cluster_centers_: (k, d) float64 if X is float64, else float32 for X of float32, float16,
@@ -41,9 +44,9 @@ class KMeans(CentroidEstimator):
       labels_: (n,) int32. inertia_: float. n_iter_: int. n_features_in_: int.
       feature_names_in_: (d,) if X has string column names.
 
-    `predict(X)` of the training points equals `labels_`, and centers, labels, inertia and score
-    always belong together. X may be what NumPy takes, a memory map (read in blocks), a pandas frame
-    or a tf.Tensor; predict and transform of a tf.Tensor return one.
+    `predict(X)` of the training points equals `labels_` (unless sizes are limited), and centers, labels,
+    inertia and score always belong together. X may be what NumPy takes, a memory map (read in blocks),
+    a pandas frame or a tf.Tensor; predict and transform of a tf.Tensor return one.
 
     Source: Lloyd (1982), "Least squares quantization in PCM".
 
@@ -61,6 +64,8 @@ class KMeans(CentroidEstimator):
         "copy_x": ["boolean"],
         "algorithm": [StrOptions({"lloyd", "elkan"})],
         "metric": [StrOptions(set(spherical.METRICS))],
+        "size_min": [Interval(Integral, 0, None, closed="left"), None],
+        "size_max": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
@@ -77,6 +82,8 @@ class KMeans(CentroidEstimator):
         algorithm="lloyd",
         metric="euclidean",
         backend=None,
+        size_min=None,
+        size_max=None,
     ):
         self.n_clusters = n_clusters
         self.init = init
@@ -89,6 +96,8 @@ class KMeans(CentroidEstimator):
         self.algorithm = algorithm
         self.metric = metric
         self.backend = backend
+        self.size_min = size_min
+        self.size_max = size_max
 
     @all_or_nothing
     def fit(self, X, y=None, sample_weight=None):
@@ -116,6 +125,8 @@ class KMeans(CentroidEstimator):
             metric=self.metric,
             backend=self.backend,
             copy=self.copy_x,
+            size_min=self.size_min,
+            size_max=self.size_max,
             on_pass=print_pass if self.verbose else None,
         )
         self.cluster_centers_ = result.centroids.numpy()
