@@ -37,6 +37,7 @@ def test_scikit_learns_checks(estimator, check):
 def test_has_scikit_learns_parameters():
     mine, theirs = KMeans().get_params(), Rival().get_params()
     assert mine.pop("backend") is None and mine.pop("metric") == "euclidean"
+    assert mine.pop("size_min") is None and mine.pop("size_max") is None
     assert mine == theirs
 
 

@@ -99,6 +99,17 @@ def test_costs_of_any_scale_are_told_apart(scale):
     assert np.asarray(balanced.labels).tolist() == [0, 0, 1, 1]
 
 
+def test_directions_are_limited_too():
+    result = tfkm.kmeans(DIGITS, 10, metric="cosine", size_max=180, random_state=0)
+    assert np.bincount(result.labels).max() == 180
+    unit = DIGITS / np.linalg.norm(DIGITS, axis=1, keepdims=True)
+    cosines = (unit * np.asarray(result.centroids)[result.labels]).sum(1)
+    assert result.inertia == pytest.approx((1 - cosines).sum(), rel=1e-9)
+    with pytest.raises(ValueError, match="points: row 3 is all zeros"):
+        points = np.where(np.arange(1797)[:, None] == 3, 0, DIGITS)
+        tfkm.kmeans(points, 10, metric="cosine", size_max=180)
+
+
 def test_equal_points_are_shared_out():
     result = tfkm.kmeans(np.ones((90, 2)), 9, size_max=10, random_state=0)
     assert np.bincount(result.labels).tolist() == [10] * 9 and result.inertia == 0

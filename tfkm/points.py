@@ -20,6 +20,8 @@ from tfkm.ops import validate
 _ALIGNMENT = 64
 # Up to this many bytes are copied once; beyond, blocks of this size are copied anew in each pass.
 _COPY_BYTES = 2**28
+# A copy of this size is still in a cache when it is scanned: 122 MB in 0.03 s where one copy took 0.37.
+_SCAN_BYTES = 2**22
 _DTYPES = {dtype.as_numpy_dtype: dtype for dtype in validate.POINT_DTYPES}
 
 
@@ -83,7 +85,9 @@ class Points:
     def largest_magnitudes(self) -> np.ndarray:
         """(d,) float64; raises ValueError if a value is not finite or a squared norm may overflow."""
         largest = np.zeros(self.d)
-        for start, points in self:
+        in_place = isinstance(self._source, tf.Tensor)
+        rows = self.n if in_place else max(1, _SCAN_BYTES // (self.d * self.dtype.size))
+        for start, points in self.blocks(rows):
             here = np.asarray(ops.largest_magnitudes(points))
             with np.errstate(over="ignore"):
                 fine = np.square(here).sum() <= validate.largest_sq_norm(self.compute)
