@@ -1,5 +1,7 @@
 """metric="cosine": the cosine distance it is, zero rows, scales and blocks that do not matter."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,6 +48,15 @@ def test_a_centroid_is_the_direction_of_its_points(some_zero):
     for i, centroid in enumerate(result.centroids.numpy()):
         total = unit[result.labels.numpy() == i].sum(0)
         np.testing.assert_allclose(centroid, total / np.linalg.norm(total), atol=2e-6)
+
+
+def test_given_centroids_are_directions():
+    """Seeding sees them at length 1, like the points; far out they would repel nothing."""
+    results = [
+        fit(POINTS, init=functools.partial(tfkm.afk_mc2, given=scale * POINTS[:2]), max_iter=1)
+        for scale in (1, 2.0**20)
+    ]
+    np.testing.assert_array_equal(results[0].centroids, results[1].centroids)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

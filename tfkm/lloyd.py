@@ -101,6 +101,8 @@ def kmeans(
                 f"points: row {row} is all zeros; with metric='cosine' and limits it needs a direction"
             )
         problem = problem._replace(limits=limits)
+    if problem.directions is not None:
+        init = seeding.with_given(init, lambda c: unit_centroids(c, backend), data, n_clusters)
     threshold = tol * mean_variance_of(problem) if tol > 0 else 0.0
 
     def seed() -> np.ndarray:

@@ -39,6 +39,16 @@ def checked(init: Init, points: Points, k: int) -> Init:
     return array(init, points, k)
 
 
+def with_given(
+    init: Init, function: Callable[[tf.Tensor], tf.Tensor], points: Points, k: int
+) -> Init:
+    """`init` with the centroids given in it, if there are any, replaced by function of them."""
+    if not (is_own(init) and isinstance(init, functools.partial) and "given" in init.keywords):
+        return init
+    given = given_centroids(init.keywords["given"], points, k)
+    return functools.partial(init, given=function(given) if len(given) else None)
+
+
 def is_own(init: Init) -> bool:
     """Whether it is a seeding of this package, by name or as a function."""
     return _name(init) is not None
