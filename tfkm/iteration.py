@@ -60,9 +60,8 @@ def iterate(
     ends: list[End | None] = [None] * len(centroids)
     stops: dict[int, tuple[int, Status]] = {}
     runs = np.arange(len(centroids))
-    last = np.zeros(
-        len(runs), bool
-    )  # centroids moved and the run has ended: only to have their labels
+    # Runs that have ended, but whose centroids have moved since, make one more pass for their labels.
+    last = np.zeros(len(runs), bool)
     before = np.empty((len(runs), 0), np.int32)
     iteration = 0
     while runs.size:
@@ -124,12 +123,10 @@ def _moved(
     """The next centroids (a, k, d), in the dtype of the old."""
     means = update.means(statistics, centroids)
     for i in np.flatnonzero((statistics.weights == 0).any(axis=1)):
-        run = int(runs[i])
-        means[i] = update.centroids(
+        run, (labels, distances) = int(runs[i]), (part[i] for part in assignment)
+        own, rows = (
             Statistics(*(part[i] for part in statistics)),
-            centroids[i],
-            *(part[i] for part in assignment),
-            points.weights(run),
             functools.partial(points.rows, run),
         )
+        means[i] = update.centroids(own, centroids[i], labels, distances, points.weights(run), rows)
     return points.placed(means, centroids).astype(centroids.dtype, copy=False)

@@ -1,0 +1,245 @@
+"""k-means of many problems of one size: the passes of all of them are one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils import check_random_state
+
+from tfkm import exact, ops, seeding
+from tfkm.iteration import End, iterate, mean_variances
+from tfkm.lloyd import check_parameters, starts
+from tfkm.ops import backends, validate
+from tfkm.ops.batched import Problems
+from tfkm.points import Points, as_array, as_tensor
+from tfkm.types import Assignment, BatchResult, Statistics
+
+# Of the points, labels and distances of problems that run together.
+_TOGETHER_BYTES = 2**28
+
+
+def kmeans_batch(
+    points,
+    n_clusters: int,
+    *,
+    weights=None,
+    n_points=None,
+    init: seeding.Init = "k-means++",
+    n_init: int | str = "auto",
+    max_iter: int = 300,
+    tol: float = 1e-4,
+    random_state=None,
+    backend: str | None = None,
+) -> BatchResult:
+    """Exact k-means of each of B problems, as `tfkm.kmeans` solves it alone, bit for bit.
+
+    With `seeds = check_random_state(random_state).randint(2**31 - 1, size=B)` (of `sklearn.utils`),
+    problem b is `tfkm.kmeans(points[b, :n_points[b]], …, random_state=seeds[b])`.
+
+    Args:
+      points: (B, n, d) NumPy array, memory map or tf.Tensor, of a dtype that `kmeans` takes; finite.
+      n_clusters: k, 1 ≤ k ≤ the number of points of positive weight in each problem.
+      weights: (B, n) real, finite, not negative; None for ones.
+      n_points: (B,) integers, how many rows of each problem are points, from the first on; None for
+        all n. The others are padding, which is not read, nor are weights there.
+      init: as for `kmeans`, but an array is (B, k, d).
+      n_init, max_iter, tol, backend: as for `kmeans`, in each problem.
+      random_state: None, an int or a `numpy.random.RandomState`.
+
+    Returns:
+      `BatchResult`; the label of padding is −1.
+
+    Raises:
+      ValueError, TypeError: an argument is not as above; before any work.
+      RuntimeError: the named backend cannot be used here.
+
+    >>> import numpy as np, tfkm
+    >>> x = np.array([[[0.0], [1.0], [10.0], [11.0]], [[5.0], [5.0], [8.0], [0.0]]])
+    >>> result = tfkm.kmeans_batch(x, 2, n_points=[4, 3], random_state=0)
+    >>> result.inertia.tolist(), int(result.labels[1, 3])
+    ([1.0, 0.0], -1)
+    """
+    check_parameters(n_clusters, init, n_init, max_iter, tol, "euclidean")
+    name = backends.select(backend).__name__.rpartition(".")[2]
+    batch = _checked(points, weights, n_points, n_clusters)
+    count, n, d = batch.points.shape
+    if not isinstance(init, str) and not callable(init):
+        init = np.asarray(validate.real_numbers("init", init))
+        if init.shape != (count, n_clusters, d):
+            needed = (count, n_clusters, d)
+            raise ValueError(f"init: shape {init.shape}; it needs shape {needed}")
+    each = starts(n_init, init)
+    if count and not isinstance(init, np.ndarray):
+        seeding.checked(init, Points(batch.points[0, : batch.counts[0]]), n_clusters)
+    parts = list(_parts(batch, each, n_clusters))
+    largest = [_largest_magnitudes(part) for part in parts]  # which raises if one is not finite
+    seeds = check_random_state(random_state).randint(2**31 - 1, size=count)
+    best: list[End] = []
+    labels = np.empty((count, n), np.int32)
+    for part, magnitudes in zip(parts, largest, strict=True):
+        centroids = _seeds(part, n_clusters, init, each, seeds, name)
+        thresholds = np.repeat(tol * _mean_variances(part, magnitudes, name), each)
+        starts_of_all = _Starts(part, magnitudes, centroids, name)
+        ends = iterate(starts_of_all, centroids, thresholds, max_iter)
+        for i in range(0, len(ends), each):
+            end = min(ends[i : i + each], key=lambda end: end.inertia)
+            labels[len(best)] = end.labels
+            best.append(end._replace(labels=labels[len(best)]))
+    return BatchResult(
+        tf.constant(np.array([end.centroids for end in best]).reshape(count, n_clusters, d)),
+        tf.constant(labels),
+        np.array([end.inertia for end in best]),
+        np.array([end.n_iter for end in best], np.int64),
+        [end.status for end in best],
+    )
+
+
+class _Batch(NamedTuple):
+    """Some or all of the problems."""
+
+    first: int  # the number of the first of these
+    points: np.ndarray  # (b, n, d)
+    weights: np.ndarray | None  # (b, n) float64
+    counts: np.ndarray  # (b,) int64, how many of the rows are points
+
+    @property
+    def compute(self) -> np.dtype:
+        return np.dtype(np.float64 if self.points.dtype == np.float64 else np.float32)
+
+
+def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
+    if isinstance(points, tf.Tensor | tf.Variable):
+        points = np.asarray(tf.convert_to_tensor(points))
+    points = as_array(points, 3, "(B, n, d)")
+    count, n = points.shape[:2]
+    counts = np.full(count, n) if n_points is None else np.asarray(n_points)
+    if counts.shape != (count,) or counts.dtype.kind not in "iu":
+        found = f"shape {counts.shape} and dtype {counts.dtype}"
+        raise ValueError(f"n_points: {found}; it needs integers of shape ({count},)")
+    if (wrong := np.flatnonzero((counts < 0) | (counts > n))).size:
+        raise ValueError(
+            f"n_points: n_points[{wrong[0]}] is {counts[wrong[0]]}; allowed is 0 … {n}"
+        )
+    if weights is not None:
+        weights = np.asarray(weights, np.float64)
+        if weights.shape != (count, n):
+            raise ValueError(f"weights: shape {weights.shape}; it needs shape {(count, n)}")
+        if (counts < n).any():
+            weights = np.where(np.arange(n) < counts[:, None], weights, 0.0)
+        validate.check_weights(weights)
+    usable = counts if weights is None else np.count_nonzero(weights, axis=1)
+    if (few := np.flatnonzero(usable < n_clusters)).size:
+        what = "points" if weights is None else "points of positive weight"
+        found = f"the {usable[few[0]]} {what} of problem {few[0]}"
+        raise ValueError(f"n_clusters: {n_clusters} is more than {found}")
+    return _Batch(0, points, weights, counts.astype(np.int64))
+
+
+def _parts(batch: _Batch, each: int, k: int) -> Iterator[_Batch]:
+    """Problems that run together, in `each` starts, as many as memory allows."""
+    count, n, d = batch.points.shape
+    numbers = n * (d + 2 * each) + 8 * each * k * d  # of 8 bytes at most, for each problem
+    together = max(1, _TOGETHER_BYTES // (8 * numbers))
+    for first in range(0, count, together):
+        some = slice(first, first + together)
+        weights = None if batch.weights is None else batch.weights[some]
+        yield _Batch(first, batch.points[some], weights, batch.counts[some])
+
+
+def _largest_magnitudes(batch: _Batch) -> np.ndarray:
+    """(b, d) float64; raises ValueError if a value is not finite or a squared norm may overflow."""
+    points, counts = batch.points, batch.counts
+    given = (np.arange(points.shape[1]) < counts[:, None])[..., None]
+    where = True if given.all() else given
+    low = points.min(axis=1, initial=0, where=where).astype(np.float64)
+    high = points.max(axis=1, initial=0, where=where).astype(np.float64)
+    largest = np.maximum(-low, high)
+    compute = tf.as_dtype(batch.compute)
+    with np.errstate(over="ignore"):
+        fine = np.square(largest).sum(axis=1) <= validate.largest_sq_norm(compute)
+    for i in np.flatnonzero(~fine):
+        rows = tf.convert_to_tensor(points[i, : counts[i]])
+        validate.finite_rows("points", rows, compute, batch.first + int(i), 0)
+    return largest
+
+
+def _seeds(
+    batch: _Batch, k: int, init: seeding.Init, each: int, seeds: np.ndarray, backend: str
+) -> np.ndarray:
+    """(b · each, k, d) centroids to begin with, those of a problem behind each other."""
+    centroids = np.empty((len(batch.points) * each, k, batch.points.shape[2]), batch.compute)
+    rng = (
+        np.random.RandomState()
+    )  # one for all, seeded anew: that is ten times as fast as a new one
+    for i, n in enumerate(batch.counts):
+        rng.seed(seeds[batch.first + i])
+        points = batch.points[i, :n]
+        data = Points(points)
+        weights = None if batch.weights is None else batch.weights[i, :n]
+        own = init[batch.first + i] if isinstance(init, np.ndarray) else init
+        for start in range(each):
+            centroids[i * each + start] = seeding.seed(
+                data, k, own, rng, weights=weights, original=points, backend=backend
+            )
+    return centroids
+
+
+def _mean_variances(batch: _Batch, largest: np.ndarray, backend: str) -> np.ndarray:
+    """(b,) the unit of `tol` in each problem."""
+    centroids = batch.points[:, :1].astype(batch.compute)
+    starts_of_all = _Starts(batch._replace(weights=None), largest, centroids, backend)
+    _, statistics = starts_of_all.one_pass(np.arange(len(centroids)), centroids)
+    return mean_variances(statistics, centroids, batch.counts)
+
+
+class _Starts:
+    """What `iterate` wants of problems with these largest magnitudes (b, d), for their starts.
+
+    centroids: (r, k, d) to begin with, of r / b starts for each problem.
+    """
+
+    def __init__(
+        self, batch: _Batch, largest: np.ndarray, centroids: np.ndarray, backend: str
+    ) -> None:
+        self._batch, self._backend = batch, backend
+        self._own = np.arange(len(centroids)) * len(batch.points) // len(centroids)
+        self._points = as_tensor(batch.points)
+        self._weights = None if batch.weights is None else tf.constant(batch.weights)
+        within = np.maximum(largest[self._own], np.abs(centroids).max(axis=1).astype(np.float64))
+        heaviest = 1.0 if batch.weights is None else batch.weights.max(axis=1)[self._own]
+        counts = batch.counts[self._own]
+        self._grids = exact.grid(counts, largest[self._own], within, heaviest)
+        self._rows = None if (counts == batch.points.shape[1]).all() else counts
+        self._runs = np.arange(0)
+
+    def one_pass(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
+        """As `iteration.Points.one_pass`."""
+        if runs is not self._runs:  # at first, and when one has ended
+            self._runs = runs
+            own = self._own[runs]
+            table = tf.constant(np.stack([own, np.arange(len(runs)), own], axis=1))
+            rows = None if self._rows is None else tf.constant(self._rows[runs])
+            self._problems = Problems(table, rows)
+            self._grid = exact.Grid(*(tf.constant(part[runs]) for part in self._grids))
+        assignment, statistics = ops.partial(
+            self._points, tf.constant(centroids), self._weights, self._grid,
+            problems=self._problems, backend=self._backend,
+        )  # fmt: skip
+        high, low = (Statistics(*map(np.asarray, word)) for word in statistics)
+        return Assignment(*map(np.asarray, assignment)), high + low
+
+    def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
+        """The means themselves."""
+        return means
+
+    def weights(self, run: int) -> np.ndarray | None:
+        """(n,) of its problem."""
+        weights = self._batch.weights
+        return None if weights is None else weights[self._own[run]]
+
+    def rows(self, run: int, indices: np.ndarray) -> np.ndarray:
+        """(m, d), some points of its problem."""
+        return self._batch.points[self._own[run]][indices].astype(self._batch.compute)
