@@ -14,7 +14,6 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tfkm import by_label, ops
 from tfkm.ops import validate
@@ -70,7 +69,8 @@ def within(
 ) -> tuple[Assignment, Statistics]:
     """The assignment of the least inertia within the limits, and its statistics, in arrays.
 
-    centroids: (k, d). nearest: those without limits, which are returned if they keep them. largest: (d,) magnitudes.
+    centroids: (k, d). nearest: those without limits, which are returned if they keep them.
+    largest: (d,) magnitudes.
     """
     k = centroids.shape[0]
     sizes = np.bincount(nearest[0].labels, minlength=k)
