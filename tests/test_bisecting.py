@@ -128,6 +128,16 @@ def test_points_that_coincide_are_split_last(backend, strategy):
     np.testing.assert_array_equal(model.predict(points), model.labels_)
 
 
+def test_no_split_is_wasted_on_what_cannot_be_split(backend):
+    """The heaviest cluster is many copies of one point, or one point of much weight."""
+    points = noise(4, 1, 3).points
+    options = dict(bisecting_strategy="largest_cluster", random_state=0, backend=backend)
+    model = BisectingKMeans(4, **options).fit(np.repeat(points, [90, 1, 1, 1], axis=0))
+    assert {*map(tuple, model.cluster_centers_)} == {*map(tuple, points)}
+    model.fit(points, sample_weight=[90, 1, 1, 1])
+    assert {*map(tuple, model.cluster_centers_)} == {*map(tuple, points)}
+
+
 def test_k_equals_n(backend):
     points = noise(30, 1, 3).points
     model = BisectingKMeans(30, random_state=0, backend=backend).fit(points)
@@ -198,11 +208,11 @@ class TestWeights:
 
 
 def test_blocks_are_invisible(monkeypatch, backend):
-    points = DIGITS.astype(np.float32)
-    model = BisectingKMeans(6, random_state=0, backend=backend).fit(points)
+    points, weights = DIGITS.astype(np.float32), np.linspace(0, 2, 1797)
+    model = BisectingKMeans(6, random_state=0, backend=backend).fit(points, sample_weight=weights)
     monkeypatch.setattr(bisecting, "_BLOCK_BYTES", 64 * 4 * 100)
     np.testing.assert_array_equal(model.predict(points), model.labels_)
-    assert model.score(points) == -model.inertia_
+    assert model.score(points, sample_weight=weights) == -model.inertia_
 
 
 def test_tensors_and_graphs(backend):

@@ -192,6 +192,29 @@ class TestFit:
         counts = np.bincount(minibatch._Draw(4, np.full(4, 0.1), rng)(40000), minlength=4)
         assert np.abs(counts / 40000 - 0.25).max() < 4 * np.sqrt(0.25 * 0.75 / 40000)
 
+    def test_draws_no_weight_zero_at_the_ends_of_the_range(self):
+        class Ends:
+            def random_sample(self, size):
+                return np.array([0.0, 0.5, np.nextafter(1, 0)])
+
+        draw = minibatch._Draw(5, np.array([0.0, 1.0, 0.0, 1.0, 0.0]), Ends())
+        np.testing.assert_array_equal(draw(3), [1, 3, 3])
+
+    def test_seeds_from_the_few_points_of_weight(self):
+        weights = np.zeros(3000)
+        weights[::500] = 1
+        options = dict(init="random", batch_size=20, max_iter=1, random_state=0)
+        model = MiniBatchKMeans(6, **options).fit(BLOBS, sample_weight=weights)
+        np.testing.assert_allclose(model.transform(BLOBS[::500]).min(1), 0, atol=1e-12)
+
+    def test_the_first_step_never_ends_it(self):
+        """It tells of the seeding; the second begins the mean."""
+        monitor = minibatch._Monitor(9, 1.0, minibatch.Options(max_no_improvement=1))
+        assert not monitor.sees_the_end(1, 1.0, 0.0, 0.1)
+        assert not monitor.sees_the_end(2, 5.0, 2.0, 0.1)
+        assert not monitor.sees_the_end(3, 4.0, 2.0, 0.1) and monitor.smoothed == 4.9
+        assert monitor.sees_the_end(4, 4.0, 1.0, 0.1)
+
     def test_counts_steps_and_passes_as_scikit_learn_does(self):
         options = dict(n_clusters=6, batch_size=900, max_no_improvement=None, max_iter=4)
         model = MiniBatchKMeans(**options).fit(BLOBS)
