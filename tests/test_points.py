@@ -1,5 +1,8 @@
 """Points: every array is read as it is, in place or in blocks, and checked before any work."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,10 +26,28 @@ def joined(points):
     return np.concatenate([np.asarray(block) for _, block in points])
 
 
-def test_aligned_array_is_read_in_place():
-    array = aligned((100, 3))
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int8", "uint8"])
+def test_aligned_array_is_read_in_place(dtype):
+    array = aligned((100, 3), tf.as_dtype(dtype).as_numpy_dtype)
     (block,) = Points(array)
     assert np.asarray(block.points).ctypes.data == array.ctypes.data
+
+
+def test_read_only_array_is_read_in_place_and_kept():
+    """As pandas, JAX and joblib hand theirs out."""
+    array = aligned((100, 3))
+    address, values = array.ctypes.data, array.copy()
+    array.flags.writeable = False
+    (block,) = Points(array)
+    assert np.asarray(block.points).ctypes.data == address
+    alive = weakref.ref(array)
+    del array
+    gc.collect()
+    assert alive() is not None  # while the tensor is
+    np.testing.assert_array_equal(block.points, values)
+    del block
+    gc.collect()
+    assert alive() is None
 
 
 @pytest.mark.parametrize("at", [4, 16, 32])

@@ -13,7 +13,10 @@ from tfkm.ops import validate
 
 
 class Weighted(NamedTuple):
-    """points: (rows, d) tensor of a dtype that is computed with. weights: (rows,) float64 or None."""
+    """points: (rows, d) tensor, array or CSR of a dtype that is computed with.
+
+    weights: (rows,) float64 or None.
+    """
 
     points: tf.Tensor
     weights: np.ndarray | None
@@ -22,7 +25,7 @@ class Weighted(NamedTuple):
     def positive(self) -> np.ndarray:
         """Indices of the rows of positive weight."""
         if self.weights is None:
-            return np.arange(len(self.points))
+            return np.arange(self.points.shape[0])
         return np.flatnonzero(self.weights)
 
 

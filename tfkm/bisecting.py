@@ -159,7 +159,7 @@ def _split(
         points = tf.gather(points, leaf.rows) if tf.is_tensor(points) else points[leaf.rows]
         weights = None if weights is None else weights[leaf.rows]
     result = lloyd.kmeans(points, 2, weights=weights, **options)
-    positive = len(points) if weights is None else np.count_nonzero(weights)
+    positive = points.shape[0] if weights is None else np.count_nonzero(weights)
     halves = []
     for side, centroid in enumerate(result.centroids.numpy()):
         inside = result.labels.numpy() == side

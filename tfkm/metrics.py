@@ -20,7 +20,7 @@ import tensorflow as tf
 from sklearn.metrics import silhouette_score
 from sklearn.utils import check_random_state
 
-from tfkm import by_label, lloyd, ops, seeding
+from tfkm import arrays, by_label, lloyd, ops, seeding
 from tfkm.ops import validate
 from tfkm.points import Points
 from tfkm.types import Result
@@ -173,8 +173,9 @@ def sampled_silhouette_score(
     labels = _checked_labels(labels, data.n)
     chosen = check_random_state(random_state).permutation(data.n)[:sample_size]
     chosen.sort()
+    sample = arrays.taken("points", points)[chosen] if data.is_sparse else data[chosen].numpy()
     with sklearn.config_context(working_memory=_MEBIBYTES):
-        return float(silhouette_score(data[chosen].numpy(), labels[chosen]))
+        return float(silhouette_score(sample, labels[chosen]))
 
 
 def calinski_harabasz_score(points, labels) -> float:

@@ -18,7 +18,7 @@ from sklearn.utils.random import sample_without_replacement
 from tfkm import exact, lloyd, ops, seeding
 from tfkm.batches import Batches, Epochs, Weighted
 from tfkm.points import Points
-from tfkm.types import Statistics
+from tfkm.types import ExactStatistics, Statistics
 
 
 class Seeds(NamedTuple):
@@ -97,13 +97,16 @@ def fit_points(
     grid = exact.grid(batch_size, largest, within)
 
     def statistics(batch: Weighted, centroids: np.ndarray) -> Statistics:
-        part = ops.partial(
-            batch.points, tf.constant(centroids), None, grid, backend=options.backend
-        )
-        return part[1].rounded()
+        total, centers = ExactStatistics.zeros(*centroids.shape), tf.constant(centroids)
+        for _, block in Points(batch.points, copy=False):
+            total += ops.partial(block, centers, None, grid, backend=options.backend)[1]
+        return total.rounded()
+
+    def pick(rows: np.ndarray) -> Weighted:
+        return Weighted(points[rows] if data.is_sparse else data[rows], None)
 
     max_steps = options.max_iter * data.n // batch_size
-    batches = (Weighted(data[draw(batch_size)], None) for _ in range(max_steps))
+    batches = (pick(draw(batch_size)) for _ in range(max_steps))
     monitor = _Monitor(max_steps, threshold, options)
     state, n_steps = _run(state, batches, statistics, lambda: data.n, monitor, rng, options)
     total = data.n if weights is None else float(weights.sum())
@@ -178,7 +181,7 @@ def _run(
         before, state = state, _update(state, batch, statistics, rng, options)
         inertia = float(statistics.inertia) / float(np.sum(statistics.weights))
         shift = float(np.square(state.means - before.means).sum())
-        rate = 2 * len(batch.points) / (rows_of_a_pass() + 1)
+        rate = 2 * batch.points.shape[0] / (rows_of_a_pass() + 1)
         if monitor.sees_the_end(step, inertia, shift, rate):
             break
     return state, step
@@ -196,7 +199,7 @@ def _update(
     given = weights > 0
     past = means[given] * state.counts[given, None]
     means[given] = (past + sums[given]) / counts[given, None]
-    since = state.since + len(batch.points)
+    since = state.since + batch.points.shape[0]
     if (state.counts == 0).any() or since >= 10 * len(counts):
         since = 0
         if moved := _reassign(means, counts, batch, rng, options.reassignment_ratio):
@@ -211,7 +214,7 @@ def _reassign(
     low = np.flatnonzero((counts < ratio * counts.max()) & (counts < counts.max()))
     # At most half of the batch become means: for the clusters of least count.
     low = low[np.argsort(counts[low], kind="stable")]
-    low = np.sort(low[: min(len(batch.points) // 2, batch.positive.size)])
+    low = np.sort(low[: min(batch.points.shape[0] // 2, batch.positive.size)])
     if low.size:
         chosen = rng.choice(batch.positive, size=low.size, replace=False)
         means[low] = Points(batch.points, copy=False)[chosen]
@@ -301,7 +304,7 @@ def _sampler(
 ) -> Callable[[], Weighted]:
     """Draws `size` points of positive weight without replacement, or takes all if there are no more."""
     positive = None if weights is None else np.flatnonzero(weights)
-    n = len(points) if positive is None else len(positive)
+    n = points.shape[0] if positive is None else len(positive)
 
     def sample() -> Weighted:
         if size >= n:

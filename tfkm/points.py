@@ -1,25 +1,29 @@
 """Points as a few large tensors: in place where TensorFlow can read them so, else block by block.
 
-TensorFlow can wrap a NumPy array without a copy only if it is C-contiguous, writable, of native byte
-order and starts at a multiple of 64 bytes; `tf.experimental.dlpack` accepts an unaligned buffer and then
+TensorFlow can wrap a NumPy array without a copy only if it is C-contiguous, of native byte order and
+starts at a multiple of 64 bytes; `tf.experimental.dlpack` accepts an unaligned buffer and then
 aborts the process in the first op, so the address is checked here. Most large NumPy arrays start at 16
-modulo 64, hence the blocks.
+modulo 64, hence the blocks. Of a sparse matrix only the block at hand is made dense.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from scipy import sparse
 
-from tfkm import ops
+from tfkm import arrays, ops
 from tfkm.ops import validate
 
 _ALIGNMENT = 64
 # Up to this many bytes are copied once; beyond, blocks of this size are copied anew in each pass.
 _COPY_BYTES = 2**28
+# Of a sparse matrix made dense at a time.
+_DENSE_BYTES = 2**24
 # A copy of this size is still in a cache when it is scanned: 122 MB in 0.03 s where one copy took 0.37.
 _SCAN_BYTES = 2**22
 _DTYPES = {dtype.as_numpy_dtype: dtype for dtype in validate.POINT_DTYPES}
@@ -35,15 +39,19 @@ class Block(NamedTuple):
 class Points:
     """n points of d features; iterate over it for its blocks, in order.
 
-    n, d: sizes. dtype: as stored. compute: float64 if dtype is, else float32.
+    n, d: sizes. dtype: as stored. compute: float64 if dtype is, else float32. is_sparse: whether blocks
+    are made dense anew each time.
     """
 
     def __init__(self, array, *, copy: bool = True) -> None:
-        """array: (n, d) NumPy array (any stride, memory map) or tf.Tensor of an allowed dtype.
+        """array: (n, d) of an allowed dtype: NumPy array (any stride, memory map), tf.Tensor, SciPy sparse
+        matrix, or what `arrays.taken` makes one of those.
 
         copy: whether an array that cannot be read in place may be copied once if it is small;
         otherwise it is always read in blocks.
         """
+        array = arrays.taken("points", array)
+        self.is_sparse = sparse.issparse(array)
         if isinstance(array, tf.Tensor | tf.Variable):
             source = validate.matrix("points", array, validate.POINT_DTYPES)
             self.dtype = source.dtype
@@ -51,7 +59,7 @@ class Points:
             source = as_array(array, 2, "(n, d)")
             self.dtype = tf.as_dtype(source.dtype)
             small = source.size * self.dtype.size <= _COPY_BYTES
-            if _readable_in_place(source) or (copy and small):
+            if not self.is_sparse and (_readable_in_place(source) or (copy and small)):
                 source = as_tensor(source)
         self._source = source
         self.n, self.d = (int(size) for size in source.shape)
@@ -60,27 +68,37 @@ class Points:
     @property
     def array(self) -> np.ndarray | None:
         """(n, d), in place; for a tensor on a GPU a copy. None where they are not in one array."""
-        return np.asarray(self._source)
+        return None if self.is_sparse else np.asarray(self._source)
 
     def __iter__(self) -> Iterator[Block]:
         return self.blocks(self.n)
 
     def blocks(self, rows: int) -> Iterator[Block]:
         """Blocks of at most this many rows."""
-        if isinstance(self._source, tf.Tensor) and rows >= self.n:
-            yield Block(0, self._source)
+        if isinstance(self._source, tf.Tensor):
+            if rows >= self.n:
+                yield Block(0, self._source)
+                return
+            for start in range(0, self.n, rows):
+                yield Block(start, self._source[start : start + rows])
             return
-        if not isinstance(self._source, tf.Tensor):
-            rows = min(rows, max(1, _COPY_BYTES // (self.d * self.dtype.size)))
-        for start in range(0, self.n, max(rows, 1)):
-            yield Block(start, tf.convert_to_tensor(self._source[start : start + rows]))
+        most = _DENSE_BYTES if self.is_sparse else _COPY_BYTES
+        rows = max(1, min(rows, most // (self.d * self.dtype.size)))
+        for start in range(0, self.n, rows):
+            yield Block(start, tf.convert_to_tensor(self._copied(slice(start, start + rows))))
 
     def __getitem__(self, rows: np.ndarray) -> tf.Tensor:
         """The points of these indices, (len(rows), d), in the dtype to compute in."""
         if isinstance(self._source, tf.Tensor) and "GPU" in self._source.device:
             return tf.cast(tf.gather(self._source, rows), self.compute)
         # A tf.gather and a tf.cast take 40 µs, this takes 10.
-        return tf.constant(np.asarray(self._source)[rows].astype(self.compute.as_numpy_dtype))
+        return tf.constant(self._copied(rows).astype(self.compute.as_numpy_dtype))
+
+    def _copied(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Of what is in host memory."""
+        if self.is_sparse:
+            return self._source[rows].toarray()
+        return np.asarray(self._source)[rows]
 
     def largest_magnitudes(self) -> np.ndarray:
         """(d,) float64; raises ValueError if a value is not finite or a squared norm may overflow."""
@@ -98,17 +116,24 @@ class Points:
 
 
 def as_tensor(array: np.ndarray) -> tf.Tensor:
-    """In place where TensorFlow can read it so, else a copy."""
-    if _readable_in_place(array):
-        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-    return tf.convert_to_tensor(array)
+    """In place where TensorFlow can read it so, and it only reads; else a copy."""
+    if not _readable_in_place(array):
+        return tf.convert_to_tensor(array)
+    if array.dtype == tf.bfloat16:  # which NumPy does not hand on
+        return tf.bitcast(as_tensor(array.view(np.uint16)), tf.bfloat16)
+    if not array.flags.writeable:  # nor that, which pandas, JAX and joblib give out
+        memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
+        memory.owner = array  # type: ignore[attr-defined]  # lives as long as the tensor
+        array = np.frombuffer(memoryview(memory), array.dtype).reshape(array.shape)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def as_array(array, rank: int, needs: str) -> np.ndarray:
-    """points as an array of native byte order and an allowed dtype, with d ≥ 1 features."""
-    array = np.asanyarray(array)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
+def as_array(array, rank: int, needs: str):
+    """points as an array of native byte order, or CSR, of an allowed dtype and with d ≥ 1 features."""
+    if not sparse.issparse(array):
+        array = np.asanyarray(array)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.type not in _DTYPES:
         names = ", ".join(dtype.name for dtype in validate.POINT_DTYPES)
         raise TypeError(f"points: dtype {array.dtype}; allowed are {names}")
@@ -118,10 +143,6 @@ def as_array(array, rank: int, needs: str) -> np.ndarray:
 
 
 def _readable_in_place(array: np.ndarray) -> bool:
-    return (
-        array.flags.c_contiguous
-        and array.flags.writeable
-        and array.size > 0
-        and array.ctypes.data % _ALIGNMENT == 0
-        and array.dtype.kind in "fiu"
-    )
+    if isinstance(array, np.memmap) and not array.flags.writeable:
+        return False
+    return array.flags.c_contiguous and array.size > 0 and array.ctypes.data % _ALIGNMENT == 0

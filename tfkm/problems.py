@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils import check_random_state
 
-from tfkm import exact, ops, seeding
+from tfkm import arrays, exact, ops, seeding
 from tfkm.iteration import End, iterate, mean_variances
 from tfkm.lloyd import check_parameters, starts
 from tfkm.ops import backends, validate
@@ -111,6 +111,7 @@ class _Batch(NamedTuple):
 
 
 def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
+    points = arrays.taken("points", points)
     if isinstance(points, tf.Tensor | tf.Variable):
         points = np.asarray(tf.convert_to_tensor(points))
     points = as_array(points, 3, "(B, n, d)")

@@ -19,9 +19,8 @@ from tfkm.points import Block, Points
 
 METRICS = ("euclidean", "cosine")
 
-_COPY_BYTES = (
-    2**28
-)  # as in points.py: so many scaled points are kept, more are scaled anew in each pass
+# As in points.py: so many scaled points are kept, more are scaled anew in each pass.
+_COPY_BYTES = 2**28
 _BLOCK_BYTES = 2**25  # of float64 at a time while scaling
 
 
@@ -56,9 +55,10 @@ class UnitPoints(Points):
 
     def __init__(self, points: Points, backend: str | None = None) -> None:
         self._raw, self._backend = points, backend
-        self.n, self.d = points.n, points.d
+        self.n, self.d, self.is_sparse = points.n, points.d, points.is_sparse
         self.dtype = self.compute = points.compute
-        kept = points.n * points.d * self.compute.size <= _COPY_BYTES
+        small = points.n * points.d * self.compute.size <= _COPY_BYTES
+        kept = small and not points.is_sparse
         blocks, zeros = [], [np.zeros(0, bool)]
         for _, block in self._in_steps(points.n):
             scaled, is_zero = unit_rows(block, backend)

@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from tfkm import lloyd, ops, seeding
+from tfkm import arrays, lloyd, ops, seeding
 from tfkm.ops import validate
 from tfkm.points import Points
 
@@ -59,20 +59,19 @@ class CentroidEstimator(
     }
 
     def fit_predict(self, X, y=None, sample_weight=None):
-        """`labels_` after fit; a tf.Tensor for a tf.Tensor."""
-        labels = self.fit(X, sample_weight=sample_weight).labels_
-        return tf.constant(labels) if is_tensor(X) else labels
+        """`labels_` after fit, as an array of the kind of X."""
+        return arrays.like(X, self.fit(X, sample_weight=sample_weight).labels_)
 
     def predict(self, X):
         """(n,) int32, the index of the nearest center of each row of X (n, d)."""
         points = self._checked(X, reset=False)
         if is_tensor(points):
-            return self._labels_of(points)
+            return arrays.like(X, self._labels_of(points))
         blocks = Points(points)
         labels = np.empty(blocks.n, np.int32)
         for start, block in blocks:
             labels[start : start + len(block)] = self._labels_of(block)
-        return labels
+        return arrays.like(X, labels)
 
     def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
         return ops.assign(points, self.cluster_centers_, backend=self.backend).labels
@@ -81,14 +80,14 @@ class CentroidEstimator(
         """(n, k) distances (not squared) of each row of X to each center."""
         points = self._checked(X, reset=False)
         if is_tensor(points):
-            return self._distances(points)
+            return arrays.like(X, self._distances(points))
         blocks = Points(points)
         k = len(self.cluster_centers_)
         wide = np.result_type(blocks.compute.as_numpy_dtype, self.cluster_centers_)
         distances = np.empty((blocks.n, k), wide)
         for start, block in blocks.blocks(max(1, _BLOCK_BYTES // (k * wide.itemsize))):
             distances[start : start + len(block)] = self._distances(block)
-        return distances
+        return arrays.like(X, distances)
 
     def _distances(self, points: tf.Tensor) -> tf.Tensor:
         return tf.sqrt(ops.sq_distances(points, self.cluster_centers_, backend=self.backend))
@@ -112,14 +111,15 @@ class CentroidEstimator(
         """Points and weights. further: of a model that has seen some, so that few are enough."""
         points = self._checked(X, reset=not further)
         weights = self._checked_weight(sample_weight, points)
-        of_use = len(points) if weights is None else np.count_nonzero(weights)
+        n = points.shape[0]
+        of_use = n if weights is None else np.count_nonzero(weights)
         if not further and of_use < self.n_clusters:
-            kind = "" if of_use == len(points) else " of positive weight"
+            kind = "" if of_use == n else " of positive weight"
             raise ValueError(f"n_samples={of_use}{kind} should be >= n_clusters={self.n_clusters}.")
         return points, weights
 
     def _checked(self, X, reset: bool):
-        """X as an array of a dtype that is computed with, or as the tensor it is."""
+        """X as an array or CSR of a dtype that is computed with, or as the tensor it is."""
         if not reset:
             check_is_fitted(self)
         if isinstance(X, tf.data.Dataset):
@@ -127,10 +127,21 @@ class CentroidEstimator(
                 "X: a tf.data.Dataset, which only MiniBatchKMeans.fit takes; "
                 "for predict and transform of its batches use dataset.map(model.predict)"
             )
+        X = arrays.taken("X", X)
         if not is_tensor(X):
+            bits = X
+            if isinstance(X, np.ndarray) and X.dtype == tf.bfloat16:  # for scikit-learn, text
+                bits = X.view(np.int16)
             array = validate_data(
-                self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=1
+                self,
+                bits,
+                reset=reset,
+                dtype="numeric",
+                accept_sparse="csr",
+                ensure_all_finite=False,
             )
+            if bits is not X:
+                return X
             known = tf.as_dtype(array.dtype) in validate.POINT_DTYPES
             return array if known else array.astype(np.float64)
         X = validate.real_matrix("X", X)
@@ -198,6 +209,7 @@ class CentroidEstimator(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
