@@ -67,8 +67,9 @@ def grid(count, points_max, centroids_max, weights_max=1.0) -> Grid:
     sum_, stack = (tf.reduce_sum, tf.stack) if tensors else (np.sum, np.stack)
     count = power_of_two_above(count)
     weights = count * power_of_two_above(weights_max)
-    reach = points_max + centroids_max
-    inertia = weights * power_of_two_above(sum_(reach * reach, axis=-1))
+    with np.errstate(over="ignore"):  # of points that are refused for it elsewhere
+        reach = points_max + centroids_max
+        inertia = weights * power_of_two_above(sum_(reach * reach, axis=-1))
     ones = tf.ones_like(inertia) if tensors else np.ones_like(inertia)
     return Grid(
         sums=weights[..., None] * power_of_two_above(points_max),
