@@ -2,7 +2,9 @@
 //
 // Jobs of the same points that take turns with parts of them, so that these stay in cache, were as fast as one
 // job after the other with parts of 4 MB, and slower with less, at k·d from 32 to 7840 (2 Zen 5 cores).
+#include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "core.h"
 
@@ -11,7 +13,7 @@ namespace {
 
 // Multiplications. To share out a job is no gain below the first: (4096, 64, 64) three times took 0.96 ms by
 // all threads, 0.62 ms as a task each; nor to wake any thread for all jobs below the second.
-constexpr int64_t kSmall = 1 << 24, kTooFew = 1 << 18;
+constexpr double kSmall = 1 << 24, kTooFew = 1 << 18;
 constexpr int64_t kMany = 8;  // jobs for each thread: that some threads have one job less than others matters little
 
 void run_alone(void*, int64_t count, void (*task)(void*, int64_t, int), void* arg) {
@@ -19,36 +21,80 @@ void run_alone(void*, int64_t count, void (*task)(void*, int64_t, int), void* ar
 }
 constexpr ParallelFor kAlone{run_alone, nullptr, 1};
 
-// Each job by one thread.
-int by_one(const Jobs& jobs, const ParallelFor& parallel_for) {
+// job(index, threads) of each job of that many multiplications: by one thread, or one after the other by all.
+template <class Job>
+int each(int64_t count, double size, const ParallelFor& parallel_for, const Job& job) {
+  if (size >= kSmall && count < kMany * parallel_for.workers) {
+    for (int64_t i = 0; i < count; ++i)
+      if (job(i, parallel_for)) return 1;
+    return 0;
+  }
   struct Context {
-    const Jobs& jobs;
+    const Job& job;
     std::atomic<int> failed;
-  } context{jobs, {0}};
-  parallel_for.run(
-      parallel_for.pool, jobs.count,
+  } context{job, {0}};
+  const ParallelFor& threads = size * double(count) < kTooFew ? kAlone : parallel_for;
+  threads.run(
+      threads.pool, count,
       [](void* arg, int64_t index, int) {
         auto& c = *static_cast<Context*>(arg);
-        if (accumulate(c.jobs.get(c.jobs.arg, index), kAlone)) c.failed = 1;
+        if (c.job(index, kAlone)) c.failed = 1;
       },
       &context);
   return context.failed;
 }
 
-// One job after the other, each by all threads.
-int by_all(const Jobs& jobs, const ParallelFor& parallel_for) {
-  for (int64_t i = 0; i < jobs.count; ++i)
-    if (accumulate(jobs.get(jobs.arg, i), parallel_for)) return 1;
-  return 0;
+int64_t size_of(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kFloat64: return 8;
+    case Dtype::kFloat32: return 4;
+    case Dtype::kFloat16:
+    case Dtype::kBfloat16: return 2;
+    default: return 1;
+  }
+}
+
+Words words_of(const Batch& all, const Words& words, int64_t index) {
+  return {words.sums + index * all.k * all.d, words.weights + index * all.k, words.inertia + index};
+}
+
+Job job_of(const Batch& all, int64_t index) {
+  const int64_t* own = all.problems + 3 * index;
+  int64_t wide = all.wide ? 8 : 4;
+  Job job{};
+  job.n = all.rows ? all.rows[index] : all.n, job.k = all.k, job.d = all.d;
+  job.points = static_cast<const char*>(all.points) + own[0] * all.next * size_of(all.dtype);
+  job.stride = all.stride, job.dtype = all.dtype;
+  job.centroids = static_cast<const char*>(all.centroids) + own[1] * all.k * all.d * wide;
+  job.wide = all.wide;
+  job.labels = all.labels + index * all.n;
+  job.sq_distances = static_cast<char*>(all.sq_distances) + index * all.n * wide;
+  if (!all.high.sums) return job;
+  const double* grid = all.grid + 3 * index;
+  job.weights = all.weights ? all.weights + own[2] * all.n : nullptr;
+  job.grid = {all.grid_sums + index * all.d, grid[0], grid[1], grid[2]};
+  job.high = words_of(all, all.high, index), job.low = words_of(all, all.low, index);
+  return job;
 }
 
 }  // namespace
 
-int accumulate(const Jobs& jobs, const ParallelFor& parallel_for) {
-  double size = double(jobs.most_n) * double(jobs.k) * double(jobs.d);
-  if (size * double(jobs.count) < kTooFew) return by_one(jobs, kAlone);
-  if (size < kSmall || jobs.count >= kMany * parallel_for.workers) return by_one(jobs, parallel_for);
-  return by_all(jobs, parallel_for);
+int accumulate(const Batch& all, const ParallelFor& parallel_for) {
+  double size = double(all.n) * double(all.k) * double(all.d);
+  return each(all.count, size, parallel_for, [&](int64_t index, const ParallelFor& threads) {
+    Job job = job_of(all, index);
+    int64_t others = all.n - job.n, wide = all.wide ? 8 : 4;
+    std::fill_n(job.labels + job.n, others, -1);
+    std::memset(static_cast<char*>(job.sq_distances) + job.n * wide, 0, size_t(others * wide));
+    return accumulate(job, threads);
+  });
+}
+
+int seed(const Seeding* seedings, int64_t count, const ParallelFor& parallel_for) {
+  if (count == 0) return 0;
+  double size = double(seedings->n) * double(seedings->k) * double(seedings->d) * seedings->trials;
+  return each(count, size, parallel_for,
+              [&](int64_t index, const ParallelFor& threads) { return seed(seedings[index], threads); });
 }
 
 }  // namespace tfkm

@@ -49,13 +49,25 @@ struct Job {
 // 0, or 1 if memory for the scratch (O(k·d) for each worker) could not be had.
 int accumulate(const Job& job, const ParallelFor& parallel_for);
 
-// Many jobs of one k and d, with the results that each has alone (batch.cc).
-struct Jobs {
-  int64_t count, most_n, k, d;
-  Job (*get)(const void* arg, int64_t index);
-  const void* arg;
+// Many jobs of one size, on arrays that they share, with the results that each has alone (batch.cc).
+// tfkm/ops/native.py has this struct by ctypes.
+struct Batch {
+  int64_t count, n, k, d;
+  const void* points;        // (P, n, d): a row begins `stride` values after the last, a set `next`
+  int64_t stride, next;
+  Dtype dtype;
+  const void* centroids;     // (C, k, d)
+  bool wide;
+  const double* weights;     // (W, n) or null for ones
+  const double *grid_sums, *grid;  // (count, d), (count, 3): weights, inertia, count
+  const int64_t* problems;   // (count, 3): which points, centroids and weights are a job's own
+  const int64_t* rows;       // (count,) how many of its points count, or null for n
+
+  int32_t* labels;       // out (count, n), −1 for points that do not count
+  void* sq_distances;    // out (count, n), 0 there
+  Words high, low;       // out, 0 before: (count, k, d), (count, k), (count,); or high.sums null for no sums
 };
-int accumulate(const Jobs& jobs, const ParallelFor& parallel_for);
+int accumulate(const Batch& batch, const ParallelFor& parallel_for);
 
 // Greedy k-means++ (seed.h).
 constexpr int kMostTrials = 64;
@@ -74,6 +86,7 @@ struct Seeding {
 
 // As accumulate; scratch is O(n) numbers.
 int seed(const Seeding& seeding, const ParallelFor& parallel_for);
+int seed(const Seeding* seedings, int64_t count, const ParallelFor& parallel_for);  // of one size
 
 // The instruction set in use: "base", "avx2", "avx512" or "avx512bf16". TFKM_ISA in the environment forces one that
 // the processor has; it is read once.

@@ -72,16 +72,6 @@ inline tfkm::Dtype dtype_of(const TF_Tensor* tensor) {
   }
 }
 
-inline int64_t size_of(tfkm::Dtype dtype) {
-  switch (dtype) {
-    case tfkm::Dtype::kFloat64: return 8;
-    case tfkm::Dtype::kFloat32: return 4;
-    case tfkm::Dtype::kFloat16:
-    case tfkm::Dtype::kBfloat16: return 2;
-    default: return 1;
-  }
-}
-
 inline const double* doubles(const TF_Tensor* tensor) {
   return static_cast<const double*>(TF_TensorData(tensor));
 }
