@@ -122,30 +122,36 @@ def test_points_are_not_copied_for_each_problem():
     )  # else 8 times
 
 
-def test_rows_that_count(backend):
-    """`problems`: each its own rows, the others unread."""
+@pytest.mark.parametrize("layout", ["array", "rows apart", "tensor"])
+@pytest.mark.parametrize("counted", [False, True])
+def test_arrays(backend, layout, counted):
+    """`partial_arrays`: each problem its own points, of which some rows count; the others unread."""
     points, centroids = problems(((3,), (4,)), 20, 3, 2, np.float64)
     rows, own = np.array([20, 0, 7, 7]), np.array([2, 0, 1, 2])
-    points[0], points[1, 7:] = np.nan, np.inf
+    if counted:
+        points[0], points[1, 7:] = np.nan, np.inf
     weights = np.random.default_rng(0).uniform(1, 2, (2, 20))
     table = np.stack([own, np.arange(4), [0, 0, 1, 1]], axis=1)
-    whole = exact.grid(20, np.full((4, 2), 1e3), np.full((4, 2), 1e3), np.full(4, 2.0))
-    grid = exact.Grid(*map(tf.constant, whole))
-    assignment, statistics = ops.partial(
-        tf.constant(points), tf.constant(centroids), tf.constant(weights), grid,
-        problems=Problems(tf.constant(table), tf.constant(rows)), backend=backend,
+    grid = exact.grid(20, np.full((4, 2), 1e3), np.full((4, 2), 1e3), np.full(4, 2.0))
+    given = points
+    if layout == "rows apart":
+        given = np.zeros((3, 25, 5))[:, :20, 1:3]
+        given[...] = points
+        assert ops.reads(given, backend=backend) == (backend == "native")
+    assignment, statistics = ops.partial_arrays(
+        tf.constant(points) if layout == "tensor" else given, centroids, weights, grid,
+        Problems(table, rows if counted else None), backend=backend,
     )  # fmt: skip
     for i in range(4):
-        x, w = points[own[i], : rows[i]], weights[table[i, 2], : rows[i]]
+        until = rows[i] if counted else 20
+        x, w = points[own[i], :until], weights[table[i, 2], :until]
         one = exact.Grid(grid.sums[i], grid.others[i])
-        expected = ops.partial(
-            tf.constant(x), tf.constant(centroids[i]), tf.constant(w), one, backend=backend
-        )
-        got = (tfkm.Assignment(*(part[i, : rows[i]] for part in assignment)),
+        expected = ops.partial(*map(tf.constant, (x, centroids[i], w)), one, backend=backend)
+        got = (tfkm.Assignment(*(part[i, :until] for part in assignment)),
                tf.nest.map_structure(lambda part, i=i: part[i], statistics))  # fmt: skip
         tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
-        assert (assignment.labels[i, rows[i] :].numpy() == -1).all()
-        assert (assignment.sq_distances[i, rows[i] :].numpy() == 0).all()
+        assert (assignment.labels[i, until:] == -1).all()
+        assert (assignment.sq_distances[i, until:] == 0).all()
 
 
 @pytest.mark.parametrize("jit", [False, True])

@@ -171,19 +171,21 @@ def _seeds(
     batch: _Batch, k: int, init: seeding.Init, each: int, seeds: np.ndarray, backend: str
 ) -> np.ndarray:
     """(b · each, k, d) centroids to begin with, those of a problem behind each other."""
-    centroids = np.empty((len(batch.points) * each, k, batch.points.shape[2]), batch.compute)
-    rng = (
-        np.random.RandomState()
-    )  # one for all, seeded anew: that is ten times as fast as a new one
-    for i, n in enumerate(batch.counts):
-        rng.seed(seeds[batch.first + i])
-        points = batch.points[i, :n]
-        data = Points(points)
+    points, counts = batch.points, batch.counts
+    own = seeds[batch.first : batch.first + len(points)]
+    if isinstance(init, str) and init == "k-means++" and each == 1:
+        chosen = seeding.choose_batch(points, counts, batch.weights, k, own, backend)
+        if chosen is not None:
+            return np.take_along_axis(points, chosen[..., None], axis=1).astype(batch.compute)
+    centroids = np.empty((len(points) * each, k, points.shape[2]), batch.compute)
+    for i, n in enumerate(counts):
+        rng, some = np.random.RandomState(own[i]), points[i, :n]
+        data = Points(some)
         weights = None if batch.weights is None else batch.weights[i, :n]
-        own = init[batch.first + i] if isinstance(init, np.ndarray) else init
+        given = init[batch.first + i] if isinstance(init, np.ndarray) else init
         for start in range(each):
             centroids[i * each + start] = seeding.seed(
-                data, k, own, rng, weights=weights, original=points, backend=backend
+                data, k, given, rng, weights=weights, original=some, backend=backend
             )
     return centroids
 
@@ -207,8 +209,8 @@ class _Starts:
     ) -> None:
         self._batch, self._backend = batch, backend
         self._own = np.arange(len(centroids)) * len(batch.points) // len(centroids)
-        self._points = as_tensor(batch.points)
-        self._weights = None if batch.weights is None else tf.constant(batch.weights)
+        in_place = ops.reads(batch.points, backend=backend)
+        self._points = batch.points if in_place else as_tensor(batch.points)
         within = np.maximum(largest[self._own], np.abs(centroids).max(axis=1).astype(np.float64))
         heaviest = 1.0 if batch.weights is None else batch.weights.max(axis=1)[self._own]
         counts = batch.counts[self._own]
@@ -221,16 +223,14 @@ class _Starts:
         if runs is not self._runs:  # at first, and when one has ended
             self._runs = runs
             own = self._own[runs]
-            table = tf.constant(np.stack([own, np.arange(len(runs)), own], axis=1))
-            rows = None if self._rows is None else tf.constant(self._rows[runs])
-            self._problems = Problems(table, rows)
-            self._grid = exact.Grid(*(tf.constant(part[runs]) for part in self._grids))
-        assignment, statistics = ops.partial(
-            self._points, tf.constant(centroids), self._weights, self._grid,
-            problems=self._problems, backend=self._backend,
+            table = np.stack([own, np.arange(len(runs)), own], axis=1)
+            self._problems = Problems(table, None if self._rows is None else self._rows[runs])
+            self._grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+        assignment, statistics = ops.partial_arrays(
+            self._points, centroids, self._batch.weights, self._grid, self._problems,
+            backend=self._backend,
         )  # fmt: skip
-        high, low = (Statistics(*map(np.asarray, word)) for word in statistics)
-        return Assignment(*map(np.asarray, assignment)), high + low
+        return assignment, statistics.rounded()
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
         """The means themselves."""

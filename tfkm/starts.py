@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfkm import exact, ops, size_limits, spherical
 from tfkm.iteration import mean_variances
 from tfkm.ops.batched import Problems
-from tfkm.points import Points
+from tfkm.points import Block, Points
 from tfkm.types import Assignment, ExactStatistics, Statistics
 
 
@@ -69,21 +69,23 @@ class Starts:
         sums, others = exact.grid(problem.points.n, problem.largest, largest, heaviest)
         self._grids = exact.Grid(np.broadcast_to(sums, largest.shape), others)
         self._runs = np.arange(0)
+        array = problem.points.array
+        in_place = array is not None and ops.reads(array, backend=problem.backend)
+        self._blocks = [Block(0, array)] if in_place else problem.points
 
     def one_pass(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
         """Of centroids (a, k, d), with a in front; each block of points is read once for all."""
         if runs is not self._runs:  # at first, and when one has ended
             self._runs = runs
-            self._table = Problems(tf.constant([[0, i, 0] for i in range(len(runs))], tf.int64))
-            own = runs[0] if len(runs) == 1 else runs
-            self._grid = exact.Grid(*(tf.constant(part[own]) for part in self._grids))
-        points = self._problem.points
-        for start, block in points:
+            self._table = Problems(np.array([[0, i, 0] for i in range(len(runs))]))
+            self._grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+        n = self._problem.points.n
+        for start, block in self._blocks:
             part, statistics = self._part(start, block, centroids)
-            if len(block) == points.n:
+            if len(block) == n:
                 return self._measured(centroids, part, statistics.rounded())
             if start == 0:
-                labels, distances = (np.empty((len(runs), points.n), a.dtype) for a in part)
+                labels, distances = (np.empty((len(runs), n), a.dtype) for a in part)
                 total = statistics
             else:
                 total = total + statistics
@@ -92,19 +94,13 @@ class Starts:
         return self._measured(centroids, Assignment(labels, distances), total.rounded())
 
     def _part(
-        self, start: int, block: tf.Tensor, centroids: np.ndarray
+        self, start: int, block: tf.Tensor | np.ndarray, centroids: np.ndarray
     ) -> tuple[Assignment, ExactStatistics]:
         weights, backend = self._problem.weights, self._problem.backend
-        w = None if weights is None else tf.constant(weights[start : start + len(block)])
-        one = len(centroids) == 1
-        if one:  # the op for many takes a little longer, and some backends much
-            result = ops.partial(block, tf.constant(centroids[0]), w, self._grid, backend=backend)
-        else:
-            x, w = (None if t is None else tf.expand_dims(t, 0) for t in (block, w))
-            result = ops.partial(
-                x, tf.constant(centroids), w, self._grid, problems=self._table, backend=backend
-            )
-        return _arrays(result, one)
+        if weights is not None:
+            weights = np.ascontiguousarray(weights[None, start : start + len(block)])
+        one = block[None] if isinstance(block, np.ndarray) else tf.expand_dims(block, 0)
+        return ops.partial_arrays(one, centroids, weights, self._grid, self._table, backend=backend)
 
     def _measured(
         self, centroids: np.ndarray, assignment: Assignment, statistics: Statistics
@@ -158,14 +154,3 @@ class Starts:
     def rows(self, run: int, indices: np.ndarray) -> np.ndarray:
         """(m, d), some of the points."""
         return np.asarray(self._problem.points[indices])
-
-
-def _arrays(result, one: bool) -> tuple[Assignment, ExactStatistics]:
-    """Tensors as arrays, in place; one: with a dimension in front."""
-
-    def array(tensor: tf.Tensor) -> np.ndarray:
-        return np.asarray(tensor)[None] if one else np.asarray(tensor)
-
-    (labels, distances), (high, low) = result
-    words = (Statistics(*map(array, word)) for word in (high, low))
-    return Assignment(array(labels), array(distances)), ExactStatistics(*words)

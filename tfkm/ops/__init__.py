@@ -94,26 +94,16 @@ def accumulate(
 
 @_as_it_is
 def partial(
-    points,
-    centroids,
-    weights,
-    grid: exact.Grid,
-    *,
-    problems: batched.Problems | None = None,
-    backend: str | None = None,
+    points, centroids, weights, grid: exact.Grid, *, backend: str | None = None
 ) -> tuple[Assignment, ExactStatistics]:
     """`accumulate` for a part of the points: parts made with one grid add up without rounding.
 
     Arguments are taken as checked: weights (…, n) float64 or None, centroids in the dtype to compute in,
-    a grid for each problem or one for all. With `problems` they are flat, as that describes.
+    a grid for each problem or one for all.
     """
     module = backends.select(backend)
     grid = exact.Grid(*map(tf.convert_to_tensor, grid))
-    own = None
-    if problems is not None:
-        result = batched.accumulate(module, points, centroids, weights, grid, problems)
-        own = problems.table[:, 0]
-    elif batched.any_leading(points, centroids):
+    if batched.any_leading(points, centroids):
         all_ = batched.leading(points, centroids, weights)
         flat_grid = exact.Grid(*(all_.flat(part, 1) for part in grid))
         result = batched.accumulate(
@@ -123,8 +113,27 @@ def partial(
     else:
         result = module.accumulate(points, centroids, weights, grid)
     (labels, distances), statistics = result
-    distances = validate.distances(points, centroids, distances, own)
+    distances = validate.distances(points, centroids, distances)
     return Assignment(labels, distances), validate.statistics(statistics, distances, weights)
+
+
+def partial_arrays(
+    points, centroids, weights, grid: exact.Grid, problems: batched.Problems, *, backend=None
+) -> tuple[Assignment, ExactStatistics]:
+    """`partial` for a fit, which makes many passes: of NumPy arrays and to NumPy arrays.
+
+    Args, all contiguous and taken as checked, bad values included: points (P, n, d), a tensor or an array
+      that the backend `reads`; centroids (C, k, d); weights (W, n) float64 or None; grid with B in front;
+      the B problems on these.
+    """
+    module = backends.select(backend)
+    return batched.accumulate_arrays(module, points, centroids, weights, grid, problems)
+
+
+def reads(points: np.ndarray, *, backend: str | None = None) -> bool:
+    """Whether the backend reads these points (…, n, d) where they lie, however TensorFlow would."""
+    function = getattr(backends.select(backend), "reads", None)
+    return function is not None and function(points)
 
 
 @_as_it_is
@@ -152,6 +161,14 @@ def kmeans_plusplus(
     if function is None or points is None:
         return None
     return function(points, weights, first, uniforms)
+
+
+def kmeans_plusplus_batch(
+    points, counts, weights, firsts, uniforms, *, backend: str | None = None
+) -> np.ndarray | None:
+    """As `kmeans_plusplus` for B problems: (B, n, d) of which counts (B,) rows are points, and so on."""
+    function = getattr(backends.select(backend), "kmeans_plusplus_batch", None)
+    return None if function is None else function(points, counts, weights, firsts, uniforms)
 
 
 def largest_magnitudes(points: tf.Tensor) -> tf.Tensor | np.ndarray:

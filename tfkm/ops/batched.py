@@ -9,6 +9,7 @@ import functools
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
@@ -24,8 +25,8 @@ class Problems(NamedTuple):
       the others is −1, their distance 0.
     """
 
-    table: tf.Tensor
-    rows: tf.Tensor | None = None
+    table: tf.Tensor | np.ndarray
+    rows: tf.Tensor | np.ndarray | None = None
 
 
 def assign(
@@ -64,6 +65,35 @@ def accumulate(
     word = Statistics(*(tf.TensorSpec(shape, tf.float64) for shape in ([k, d], [k], [])))
     signature = (_per_point(points, centroids), ExactStatistics(word, word))
     return _one_by_one(one, problems, signature, grid)
+
+
+def accumulate_arrays(
+    backend: ModuleType,
+    points: tf.Tensor | np.ndarray,
+    centroids: np.ndarray,
+    weights: np.ndarray | None,
+    grid: exact.Grid,
+    problems: Problems,
+) -> tuple[Assignment, ExactStatistics]:
+    """As `accumulate`, to NumPy arrays; of arrays all but the points, which may be a tensor."""
+    if hasattr(backend, "accumulate_arrays"):
+        return backend.accumulate_arrays(np.asarray(points), centroids, weights, grid, problems)
+    x, w = tf.convert_to_tensor(points), None if weights is None else tf.constant(weights)
+    one = len(centroids) == len(x) == 1 and problems.rows is None  # this way takes less time
+    if one:
+        own = exact.Grid(*(tf.constant(part[0]) for part in grid))
+        w = None if w is None else tf.squeeze(w, 0)
+        result = backend.accumulate(tf.squeeze(x, 0), tf.constant(centroids[0]), w, own)
+    else:
+        rows = None if problems.rows is None else tf.constant(problems.rows)
+        tensors = Problems(tf.constant(problems.table), rows)
+        every = exact.Grid(*map(tf.constant, grid))
+        result = accumulate(backend, x, tf.constant(centroids), w, every, tensors)
+
+    def array(tensor: tf.Tensor) -> np.ndarray:
+        return np.asarray(tensor)[None] if one else np.asarray(tensor)
+
+    return tf.nest.map_structure(array, result)
 
 
 def _takes_batches(backend: ModuleType) -> bool:

@@ -89,57 +89,142 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
     return xla.sq_distances(points, centroids)
 
 
-class _Seeding(ctypes.Structure):
-    """`tfkm::Seeding` of kernels/core/core.h."""
+# --- on arrays, by ctypes ---------------------------------------------------------------------------
+
+
+def reads(points: np.ndarray) -> bool:
+    """Whether the kernels read (…, n, d) points where they lie: features side by side, and aligned."""
+    size = points.itemsize
+    return (
+        points.strides[-1] == size
+        and points.strides[-2] >= 0
+        and not any(stride % size for stride in points.strides)
+        and points.ctypes.data % size == 0
+    )
+
+
+class _Words(ctypes.Structure):
+    """`tfkm::Words` of kernels/core/core.h."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("sums", "weights", "inertia")]
+
+
+class _Batch(ctypes.Structure):
+    """`tfkm::Batch`."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("n", "k", "d")),
+        *((name, ctypes.c_int64) for name in ("count", "n", "k", "d")),
         ("points", ctypes.c_void_p),
-        ("stride", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("stride", "next")),
         ("dtype", ctypes.c_int32),
+        ("centroids", ctypes.c_void_p),
         ("wide", ctypes.c_bool),
-        ("weights", ctypes.c_void_p),
-        ("first", ctypes.c_int64),
-        ("trials", ctypes.c_int),
-        ("uniforms", ctypes.c_void_p),
-        ("chosen", ctypes.c_void_p),
+        *(
+            (name, ctypes.c_void_p)
+            for name in (
+                "weights", "grid_sums", "grid", "problems", "rows", "labels", "sq_distances",
+            )
+        ),
+        ("high", _Words),
+        ("low", _Words),
+    ]  # fmt: skip
+
+
+def accumulate_arrays(
+    points: np.ndarray,
+    centroids: np.ndarray,
+    weights: np.ndarray | None,
+    grid: exact.Grid,
+    problems: Problems,
+) -> tuple[Assignment, ExactStatistics]:
+    """As `accumulate_batch`, of arrays and to arrays; points such as it `reads`."""
+    (count, k, d), n, size = centroids.shape, points.shape[1], points.itemsize
+    labels, distances = np.empty((count, n), np.int32), np.empty((count, n), centroids.dtype)
+    words = [
+        Statistics(np.zeros((count, k, d)), np.zeros((count, k)), np.zeros(count)) for _ in range(2)
     ]
+    batch = _Batch(
+        count, n, k, d, points.ctypes.data, points.strides[1] // size, points.strides[0] // size,
+        _number_of(points.dtype), centroids.ctypes.data, centroids.dtype == np.float64,
+        None if weights is None else weights.ctypes.data, grid.sums.ctypes.data,
+        grid.others.ctypes.data, problems.table.ctypes.data,
+        None if problems.rows is None else problems.rows.ctypes.data,
+        labels.ctypes.data, distances.ctypes.data,
+        *(_Words(*(part.ctypes.data for part in word)) for word in words),
+    )  # fmt: skip
+    if _library().tfkm_accumulate(ctypes.byref(batch), _threads()):
+        raise MemoryError(f"centroids: no memory for scratch of {k} × {d} numbers")
+    return Assignment(labels, distances), ExactStatistics(*words)
 
 
 _MOST_TRIALS = 64  # `tfkm::kMostTrials`
 
-# In the order of `tfkm::Dtype`.
-_DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.uint8)
+# `tfkm::Seeding`.
+_SEEDING = np.dtype(
+    [
+        ("n", "i8"), ("k", "i8"), ("d", "i8"), ("points", "u8"), ("stride", "i8"), ("dtype", "i4"),
+        ("wide", "?"), ("weights", "u8"), ("first", "i8"), ("trials", "i4"), ("uniforms", "u8"),
+        ("chosen", "u8"),
+    ],
+    align=True,
+)  # fmt: skip
 
 
 def kmeans_plusplus(
     points: np.ndarray, weights: np.ndarray | None, first: int, uniforms: np.ndarray
 ) -> np.ndarray | None:
-    """(k,) indices by greedy k-means++, from `first` and (k − 1, trials) uniform numbers.
+    """(k,) indices for points (n, d), weights (n,) or None, uniforms (k − 1, trials); as below."""
+    w = None if weights is None else weights[None]
+    counts, firsts = np.array([len(points)]), np.array([first])
+    chosen = kmeans_plusplus_batch(points[None], counts, w, firsts, uniforms[None])
+    return None if chosen is None else chosen[0]
 
-    −1 from where on every point coincides with one that was chosen. None if the points lie in a way that
-    the kernel cannot read, or for more than 64 trials.
+
+def kmeans_plusplus_batch(
+    points: np.ndarray,
+    counts: np.ndarray,
+    weights: np.ndarray | None,
+    firsts: np.ndarray,
+    uniforms: np.ndarray,
+) -> np.ndarray | None:
+    """(B, k) indices by greedy k-means++, from `firsts` (B,) and (B, k − 1, trials) uniform numbers.
+
+    points (B, n, d), of which the first counts (B,) count; weights (B, n) or None. −1 from where on every
+    point coincides with one that was chosen. None if the points lie in a way that the kernel cannot read,
+    or for more than 64 trials.
     """
-    n, d = points.shape
-    size, (row, column) = points.itemsize, points.strides
-    if column != size or row % size or row < 0 or points.ctypes.data % size:
+    count, rounds, trials = uniforms.shape
+    if not reads(points) or trials > _MOST_TRIALS:
         return None
-    k, trials = len(uniforms) + 1, uniforms.shape[1]
-    if trials > _MOST_TRIALS:
-        return None
-    chosen = np.empty(k, np.int64)
+    chosen = np.empty((count, rounds + 1), np.int64)
     uniforms = np.ascontiguousarray(uniforms, np.float64)
     if weights is not None:
         weights = np.ascontiguousarray(weights, np.float64)
-    seeding = _Seeding(
-        n=n, k=k, d=d, points=points.ctypes.data, stride=row // size,
-        dtype=_DTYPES.index(tf.as_dtype(points.dtype)), wide=points.dtype == np.float64,
-        weights=None if weights is None else weights.ctypes.data, first=first, trials=trials,
-        uniforms=uniforms.ctypes.data, chosen=chosen.ctypes.data,
-    )  # fmt: skip
-    if _library().tfkm_seed(ctypes.byref(seeding), _threads()):
-        raise MemoryError(f"points: no memory for k-means++ of {n} points")
+
+    def own(array: np.ndarray) -> np.ndarray:
+        return array.ctypes.data + array.strides[0] * np.arange(count)
+
+    seedings = np.zeros(count, _SEEDING)
+    seedings["n"], seedings["k"], seedings["d"] = counts, rounds + 1, points.shape[2]
+    seedings["points"], seedings["stride"] = own(points), points.strides[1] // points.itemsize
+    seedings["dtype"], seedings["wide"] = _number_of(points.dtype), points.dtype == np.float64
+    seedings["weights"] = 0 if weights is None else own(weights)
+    seedings["first"], seedings["trials"] = firsts, trials
+    seedings["uniforms"], seedings["chosen"] = own(uniforms), own(chosen)
+    at = ctypes.c_void_p(seedings.ctypes.data)
+    if _library().tfkm_seed(at, ctypes.c_int64(count), _threads()):
+        raise MemoryError(f"points: no memory for k-means++ of {points.shape[1]} points")
     return chosen
+
+
+@functools.cache
+def _number_of(dtype: np.dtype) -> int:
+    """That of `tfkm::Dtype`."""
+    order = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.uint8)
+    return order.index(tf.as_dtype(dtype))
+
+
+# --- the library -----------------------------------------------------------------------------------
 
 
 def why_not_in_xla() -> str:

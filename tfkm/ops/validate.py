@@ -213,14 +213,8 @@ def largest_sq_norm(compute: tf.DType) -> float:
     return float(compute.max) / 16 if compute == tf.float32 else 2.0**900
 
 
-def distances(
-    points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor, own: tf.Tensor | None = None
-) -> tf.Tensor:
-    """sq_distances, if no row of points was marked as bad by a NaN there (see `reference`).
-
-    own: (B,) which of points (P, n, d) are those of each row of sq_distances (B, n), if they do not
-      broadcast to it.
-    """
+def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) -> tf.Tensor:
+    """sq_distances, if no row of points was marked as bad by a NaN there (see `reference`)."""
     if inside_xla():  # the marks remain; of bad centroids nothing else does
         fine = tf.math.is_finite(centroids[..., 0, 0])[..., None]
         return tf.where(fine, sq_distances, tf.constant(np.nan, sq_distances.dtype))
@@ -233,8 +227,6 @@ def distances(
         fine = tf.reduce_all(tf.math.is_finite(sq_distances))
     if not fine:
         index = np.argwhere(~np.isfinite(sq_distances.numpy()))[0]
-        if own is not None:
-            index[0] = own[index[0]]
         *problem, row = index[len(index) + 1 - points.shape.rank :]
         problem = [i if size > 1 else 0 for i, size in zip(problem, points.shape, strict=False)]
         values = np.asarray(tf.cast(points[(*problem, slice(row, row + 1))], tf.float64))

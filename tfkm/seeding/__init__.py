@@ -14,6 +14,7 @@ from tfkm.seeding import by_weight, mcmc, parallel, plusplus
 from tfkm.seeding.by_weight import random_points as random_points
 from tfkm.seeding.mcmc import afk_mc2 as afk_mc2
 from tfkm.seeding.parallel import kmeans_parallel as kmeans_parallel
+from tfkm.seeding.plusplus import choose_batch as choose_batch
 from tfkm.seeding.plusplus import kmeans_plusplus as kmeans_plusplus
 from tfkm.seeding.problem import Choose, Problem, given_centroids
 
@@ -83,7 +84,8 @@ def seed(
     if (own := _chooser(init, points, k)) is not None:
         choose, given = own
         problem = Problem(points, weights, given, k - len(given), rng, backend)
-        return tf.concat([given, points[choose(problem)]], axis=0)
+        chosen = points[choose(problem)]
+        return tf.concat([given, chosen], axis=0) if len(given) else chosen
     source = "init"
     if callable(init):
         init, source = init(original, k, random_state=rng), "init(…)"

@@ -10,7 +10,7 @@ import numpy as np
 from tfkm import ops
 from tfkm.ops import validate
 from tfkm.seeding.potential import Potential
-from tfkm.seeding.problem import Choose, Problem, seeds
+from tfkm.seeding.problem import Choose, Problem, by_weight, seeds
 from tfkm.types import Seeds
 
 
@@ -74,18 +74,52 @@ def chooser(n_local_trials: int | None = None) -> Choose:
 
 def _choose(problem: Problem, trials: int | None) -> np.ndarray:
     points, weights, given, wanted, rng, backend = problem
-    trials = trials or 2 + int(np.log(len(given) + wanted))
-    # The numbers of all rounds are drawn before the first, so they depend on the seed alone.
+    trials = trials or _default_trials(len(given) + wanted)
     if len(given):
         chosen = in_blocks(problem, None, rng.uniform(size=(wanted, trials)))
     else:
-        first = problem.by_weight(1)[0]
-        uniforms = rng.uniform(size=(wanted - 1, trials))
+        first, uniforms = _draws(rng, points.n, weights, wanted, trials)
         whole = ops.kmeans_plusplus(points.array, weights, first, uniforms, backend=backend)
         chosen = in_blocks(problem, first, uniforms) if whole is None else whole
     # From there on every point coincides with a centroid.
     rest = np.flatnonzero(chosen < 0)
     chosen[rest] = problem.by_weight(len(rest))
+    return chosen
+
+
+def _default_trials(k: int) -> int:
+    return 2 + int(np.log(k))
+
+
+def _draws(rng: np.random.RandomState, n: int, weights, k: int, trials: int):
+    """The first index, and the numbers of all rounds, which so depend on the seed alone."""
+    return by_weight(rng, n, weights, 1)[0], rng.uniform(size=(k - 1, trials))
+
+
+def choose_batch(
+    points: np.ndarray, counts: np.ndarray, weights, k: int, seeds: np.ndarray, backend: str | None
+) -> np.ndarray | None:
+    """(B, k) indices: what "k-means++" chooses in each problem with RandomState(seeds[b]), in one call.
+
+    points (B, n, d), of which the first counts (B,) count; weights (B, n) or None. None where the
+    backend has no such call.
+    """
+    rng = np.random.RandomState()  # seeded anew each time: a new one takes ten times as long
+
+    def draws(b: int) -> tuple:
+        rng.seed(seeds[b])
+        own = None if weights is None else weights[b, : counts[b]]
+        return own, *_draws(rng, counts[b], own, k, _default_trials(k))
+
+    _, firsts, uniforms = zip(*map(draws, range(len(points))), strict=True)
+    chosen = ops.kmeans_plusplus_batch(
+        points, counts, weights, np.array(firsts), np.array(uniforms), backend=backend
+    )
+    if chosen is not None:
+        for b in np.flatnonzero((chosen < 0).any(axis=1)):
+            own, *_ = draws(int(b))
+            rest = np.flatnonzero(chosen[b] < 0)
+            chosen[b, rest] = by_weight(rng, counts[b], own, len(rest))
     return chosen
 
 

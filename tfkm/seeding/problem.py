@@ -27,16 +27,22 @@ class Problem(NamedTuple):
 
     def by_weight(self, size: int, replace: bool = True) -> np.ndarray:
         """Indices (size,) drawn in proportion to weight."""
-        weights = self.weights
-        # Equal weights draw what none do, so that scaling weights changes nothing.
-        if weights is None or (weights == weights[0]).all():
-            return self.rng.choice(self.points.n, size=size, replace=replace)
-        return self.rng.choice(self.points.n, size=size, replace=replace, p=weights / weights.sum())
+        return by_weight(self.rng, self.points.n, self.weights, size, replace)
 
     def with_given(self, chosen: np.ndarray) -> Problem:
         """The choice that is left when these points have been chosen."""
         given = tf.concat([self.given, self.points[chosen]], axis=0)
         return self._replace(given=given, wanted=self.wanted - len(chosen))
+
+
+def by_weight(
+    rng: np.random.RandomState, n: int, weights: np.ndarray | None, size: int, replace: bool = True
+) -> np.ndarray:
+    """Indices (size,) of n points, drawn in proportion to weight."""
+    # Equal weights draw what none do, so that scaling weights changes nothing.
+    if weights is None or (weights == weights[0]).all():
+        return rng.choice(n, size=size, replace=replace)
+    return rng.choice(n, size=size, replace=replace, p=weights / weights.sum())
 
 
 Choose = Callable[[Problem], np.ndarray]  # (wanted,) int64 indices
@@ -63,7 +69,7 @@ def seeds(
 def given_centroids(given, points: Points, n_clusters: int) -> tf.Tensor:
     """(m, d), m < n_clusters, in the dtype to compute in; no rows for None."""
     if given is None:
-        return tf.zeros([0, points.d], points.compute)
+        return tf.constant(np.empty((0, points.d), points.compute.as_numpy_dtype))
     given = tf.cast(validate.real_numbers("given", given), points.compute)
     m = given.shape[0] if given.shape.rank == 2 and given.shape[1] == points.d else 0
     if not 1 <= m < n_clusters:
