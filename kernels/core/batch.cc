@@ -24,7 +24,7 @@ constexpr ParallelFor kAlone{run_alone, nullptr, 1};
 // job(index, threads) of each job of that many multiplications: by one thread, or one after the other by all.
 template <class Job>
 int each(int64_t count, double size, const ParallelFor& parallel_for, const Job& job) {
-  if (size >= kSmall && count < kMany * parallel_for.workers) {
+  if (count == 1 || (size >= kSmall && count < kMany * parallel_for.workers)) {
     for (int64_t i = 0; i < count; ++i)
       if (job(i, parallel_for)) return 1;
     return 0;

@@ -174,12 +174,12 @@ def kmeans_plusplus_batch(
 def largest_magnitudes(points: tf.Tensor) -> tf.Tensor | np.ndarray:
     """(…, d) float64, the largest |value| of each feature, 0 for n = 0; no copy of the points.
 
-    Of few points an array: TensorFlow takes 100 µs for these ops, NumPy 8.
+    Of few points an array: NumPy takes 22 ns a row, TensorFlow 100 µs and more for these ops.
     """
     if (
         tf.executing_eagerly()
         and validate.is_numpys(points)
-        and points.shape.num_elements() < 2**16
+        and points.shape[:-1].num_elements() <= 4096
     ):
         values = np.asarray(points)
         low, high = values.min(axis=-2, initial=0), values.max(axis=-2, initial=0)

@@ -1,0 +1,137 @@
+// Many jobs in one call against each of them alone, bit for bit, on the instruction set that TFKM_ISA names.
+// `test_batch [N]` takes every N-th of the cases.
+#include <cstdlib>
+#include <string>
+
+#include "pool.h"
+#include "spec.h"
+
+namespace {
+
+template <class V>
+bool same(const std::vector<V>& a, const std::vector<V>& b) {
+  return std::memcmp(a.data(), b.data(), a.size() * sizeof(V)) == 0;
+}
+
+template <class S, class T>
+struct Problems {
+  Dtype dtype;
+  int64_t count, n, k, d, gap, next, sets = 3;
+  bool sums, weighted, counted;
+  std::vector<S> points;
+  std::vector<T> centroids;
+  std::vector<double> weights, grid_sums, grid;
+  std::vector<int64_t> own, rows;
+
+  Problems(Draw& draw, Dtype dtype, bool large)
+      : dtype(dtype), count(draw.below(large ? 4 : 40)), n(large ? 4000 : draw.below(60)),
+        k(large ? 70 : 1 + draw.below(20)), d(large ? 64 : 1 + draw.below(20)), gap(draw.below(3)),
+        next((n + draw.below(3)) * (d + gap)), sums(draw.one_in(2)), weighted(draw.one_in(2)), counted(draw.one_in(2)) {
+    for (int64_t i = 0; i < sets * next + 1; ++i) points.push_back(cast<S>(8 * draw.unit()));
+    for (int64_t i = 0; i < sets * k * d; ++i) centroids.push_back(T(8 * draw.unit()));
+    for (int64_t i = 0; i < sets * n; ++i) weights.push_back(draw.unit() + 1);
+    for (int64_t i = 0; i < 3 * count; ++i) own.push_back(draw.below(sets));
+    for (int64_t i = 0; i < count; ++i) rows.push_back(draw.below(n + 1));
+    grid_sums.assign(count * d, 0x1p20);
+    for (int64_t i = 0; i < count; ++i) grid.insert(grid.end(), {0x1p20, std::ldexp(1, int(25 + i % 3)), 0x1p13});
+  }
+
+  struct Results {
+    std::vector<int32_t> labels;
+    std::vector<T> distances;
+    std::vector<double> words[6];
+    Results(const Problems& p) : labels(p.count * p.n, -1), distances(p.count * p.n, T(0)) {
+      for (int i = 0; i < 6; ++i) words[i].assign(i % 3 == 0 ? p.count * p.k * p.d : i % 3 == 1 ? p.count * p.k : p.count, 0);
+    }
+    bool operator==(const Results& other) const {
+      bool equal = same(labels, other.labels) && same(distances, other.distances);
+      for (int i = 0; i < 6; ++i) equal = equal && same(words[i], other.words[i]);
+      return equal;
+    }
+  };
+
+  Results together(const tfkm::ParallelFor& parallel_for, int* failed) const {
+    Results out(*this);
+    std::fill(out.labels.begin(), out.labels.end(), 7);
+    std::fill(out.distances.begin(), out.distances.end(), T(7));
+    tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, centroids.data(), sizeof(T) == 8,
+                      weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), own.data(),
+                      counted ? rows.data() : nullptr, out.labels.data(), out.distances.data(), {}, {}};
+    if (sums) {
+      batch.high = {out.words[0].data(), out.words[1].data(), out.words[2].data()};
+      batch.low = {out.words[3].data(), out.words[4].data(), out.words[5].data()};
+    }
+    *failed = tfkm::accumulate(batch, parallel_for);
+    return out;
+  }
+
+  Results alone() const {
+    Results out(*this);
+    Threads threads{1, false, 0};
+    for (int64_t i = 0; i < count; ++i) {
+      tfkm::Job job{};
+      job.n = counted ? rows[i] : n, job.k = k, job.d = d, job.stride = d + gap, job.dtype = dtype;
+      job.points = points.data() + own[3 * i] * next, job.wide = sizeof(T) == 8;
+      job.centroids = centroids.data() + own[3 * i + 1] * k * d;
+      job.labels = out.labels.data() + i * n, job.sq_distances = out.distances.data() + i * n;
+      if (sums) {
+        if (weighted) job.weights = weights.data() + own[3 * i + 2] * n;
+        job.grid = {grid_sums.data() + i * d, grid[3 * i], grid[3 * i + 1], grid[3 * i + 2]};
+        job.high = {out.words[0].data() + i * k * d, out.words[1].data() + i * k, out.words[2].data() + i};
+        job.low = {out.words[3].data() + i * k * d, out.words[4].data() + i * k, out.words[5].data() + i};
+      }
+      tfkm::accumulate(job, threads.parallel_for());
+    }
+    return out;
+  }
+
+  bool seeds_alike(const tfkm::ParallelFor& parallel_for, Draw& draw) const {
+    if (!n) return true;
+    std::vector<double> uniforms;
+    for (int64_t i = 0; i < count * (k - 1) * 3; ++i) uniforms.push_back((draw.unit() + 1) / 2);
+    std::vector<int64_t> together(count * k), each(count * k);
+    Threads one{1, false, 0};
+    std::vector<tfkm::Seeding> seedings;
+    for (int64_t i = 0; i < count; ++i)
+      seedings.push_back({n, k, d, points.data() + own[3 * i] * next, d + gap, dtype, sizeof(T) == 8,
+                          weighted ? weights.data() : nullptr, draw.below(n), 3, uniforms.data() + i * (k - 1) * 3,
+                          together.data() + i * k});
+    if (tfkm::seed(seedings.data(), count, parallel_for)) return false;
+    for (int64_t i = 0; i < count; ++i) {
+      seedings[i].chosen = each.data() + i * k;
+      tfkm::seed(seedings[i], one.parallel_for());
+    }
+    return same(together, each);
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int64_t every = argc > 1 ? std::atoll(argv[1]) : 1, failed = 0, passed = 0;
+  const char* wanted = std::getenv("TFKM_ISA");
+  if (wanted && std::string(wanted) != tfkm::instruction_set()) return 77;
+  Draw draw{6};
+  for (int64_t number = 0; number < 1200; ++number) {
+    Dtype dtype = Dtype(draw.below(6));
+    Threads threads{1 + int(draw.below(7)), draw.one_in(8), uint64_t(number)};
+    bool wide = dtype == Dtype::kFloat64 || draw.one_in(2), pool = draw.one_in(8), large = number % 100 == 0;
+    auto parallel_for = pool ? tfkm::pool(3) : threads.parallel_for();
+    bool right = with_type(dtype, [&](auto s) {
+      auto check = [&](auto t) {
+        Problems<decltype(s), decltype(t)> problems(draw, dtype, large);
+        if (number % every) return true;
+        int lacking = 0;
+        bool alike = problems.together(parallel_for, &lacking) == problems.alone();
+        return alike && !lacking && problems.seeds_alike(parallel_for, draw);
+      };
+      return wide ? check(double()) : check(float());
+    });
+    if (right)
+      ++passed;
+    else if (++failed <= 10)
+      std::printf("wrong: number=%lld dtype=%d wide=%d workers=%d\n", (long long)number, int(dtype), wide, threads.workers);
+  }
+  std::printf("%s: %lld passed, %lld failed\n", tfkm::instruction_set(), (long long)passed, (long long)failed);
+  return failed ? 1 : 0;
+}
