@@ -7,6 +7,7 @@ from sklearn.cluster import KMeans as Rival
 from sklearn.datasets import load_digits
 
 import tfkm
+from tfkm import lloyd
 from tfkm import points as points_module
 from tfkm.testing import noise, two_far_groups, weighted
 from tfkm.types import Status
@@ -107,6 +108,31 @@ def test_restarts_keep_the_best(backend):
         on_pass=lambda p: done.__setitem__(p.start, p.inertia),
     )  # fmt: skip
     assert len(done) == 4 and result.inertia <= min(done.values())
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("n, k", [(300, 7), (40_000, 30)])  # one thread for each start; all for one
+def test_starts_together_are_as_one_after_another(monkeypatch, backend, metric, n, k):
+    """The same bits, draws and passes, whether all run together, some or none."""
+    if n > 300 and backend != "native":
+        pytest.skip("there is no other way for many points")
+    points, _, weights = weighted(n, k, 15)
+    seen: dict[int, list] = {}
+    results = []
+    for together in (1, 2, 10):
+        monkeypatch.setattr(lloyd, "_TOGETHER_BYTES", together * (16 * n + 64 * k * 15))
+        seen[together] = []
+        rng = np.random.RandomState(0)
+        results.append(tfkm.kmeans(
+            points, k, weights=weights, init="random", n_init=5, max_iter=9, random_state=rng,
+            on_pass=seen[together].append, metric=metric, backend=backend,
+        ))  # fmt: skip
+        results[-1] = (results[-1], rng.randint(2**31))
+    by_start = {t: sorted(p[:4] for p in passes) for t, passes in seen.items()}
+    assert by_start[1] == by_start[2] == by_start[10]
+    assert [p.start for p in seen[10]][:5] == [0, 1, 2, 3, 4] == sorted({p.start for p in seen[1]})
+    for result, drawn_next in results[1:]:
+        assert same(result, results[0][0]) and drawn_next == results[0][1]
 
 
 def test_empty_clusters_are_filled(backend):

@@ -73,7 +73,8 @@ class Pass(NamedTuple):
 
     start: which of the n_init restarts, from 0. iteration: passes done in it, from 1.
     inertia: of the centroids that the pass began with. shift: sum over clusters of the squared
-    distance that the centroid then moved. seconds: wall time of the pass.
+    distance that the centroid then moved. seconds: wall time of the pass, an equal share of it if
+    several starts made it together.
     """
 
     start: int
