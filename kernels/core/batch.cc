@@ -85,7 +85,7 @@ int accumulate(const Batch& all, const ParallelFor& parallel_for) {
     Job job = job_of(all, index);
     int64_t others = all.n - job.n, wide = all.wide ? 8 : 4;
     std::fill_n(job.labels + job.n, others, -1);
-    std::memset(static_cast<char*>(job.sq_distances) + job.n * wide, 0, size_t(others * wide));
+    if (others) std::memset(static_cast<char*>(job.sq_distances) + job.n * wide, 0, size_t(others * wide));
     return accumulate(job, threads);
   });
 }
