@@ -91,26 +91,14 @@ void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
 }
 
 template <bool with_sums>
-void register_op(const char* name, TF_Status* status) {
+bool register_batch(const char* name) {
   TF_OpDefinitionBuilder* op = new_op(name);
   TF_OpDefinitionBuilderAddInput(op, "problems: int64");
   TF_OpDefinitionBuilderAddInput(op, "rows: int64");
-  if (with_sums) add_sums(op);
-  TF_OpDefinitionBuilderSetShapeInferenceFunction(op, shapes<with_sums>);
-  TF_RegisterOpDefinition(op, status);
-  if (TF_GetCode(status) != TF_OK) return;
-  TF_RegisterKernelBuilder(
-      name, TF_NewKernelBuilder(name, "CPU", create<with_sums>, compute, destroy), status);
+  return register_op<with_sums>(name, op, shapes<with_sums>, compute);
 }
 
-// As in ops.cc.
-[[maybe_unused]] const bool registered = [] {
-  TF_Status* status = TF_NewStatus();
-  register_op<false>("Tfkm>AssignBatch", status);
-  if (TF_GetCode(status) == TF_OK) register_op<true>("Tfkm>AccumulateBatch", status);
-  bool fine = TF_GetCode(status) == TF_OK;
-  TF_DeleteStatus(status);
-  return fine;
-}();
+[[maybe_unused]] const bool registered =
+    register_batch<false>("Tfkm>AssignBatch") && register_batch<true>("Tfkm>AccumulateBatch");
 
 }  // namespace

@@ -117,7 +117,7 @@ void* create(TF_OpKernelConstruction* construction) {
 
 inline void destroy(void* kernel) { delete static_cast<Kernel*>(kernel); }
 
-// Starts the definition of an op; the caller adds to it and registers it.
+// Starts the definition of an op; the caller adds inputs of its own and gives it to register_op.
 inline TF_OpDefinitionBuilder* new_op(const char* name) {
   TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder(name);
   TF_OpDefinitionBuilderAddAttr(op, "S: {float, double, half, bfloat16, int8, uint8}");
@@ -130,12 +130,29 @@ inline TF_OpDefinitionBuilder* new_op(const char* name) {
   return op;
 }
 
-inline void add_sums(TF_OpDefinitionBuilder* op) {
-  for (const char* input : {"weights: double", "grid_sums: double", "grid: double"})
-    TF_OpDefinitionBuilderAddInput(op, input);
-  for (const char* output : {"high_sums: double", "high_weights: double", "high_inertia: double",
-                             "low_sums: double", "low_weights: double", "low_inertia: double"})
-    TF_OpDefinitionBuilderAddOutput(op, output);
+using Shapes = void (*)(TF_ShapeInferenceContext*, TF_Status*);
+using Compute = void (*)(void*, TF_OpKernelContext*);
+
+// TensorFlow takes as this library's the ops that are registered while it is being loaded. A failure shows as an op
+// that is missing, which tfkm/ops/native.py reports.
+template <bool with_sums>
+bool register_op(const char* name, TF_OpDefinitionBuilder* op, Shapes shapes, Compute compute) {
+  if (with_sums) {
+    for (const char* input : {"weights: double", "grid_sums: double", "grid: double"})
+      TF_OpDefinitionBuilderAddInput(op, input);
+    for (const char* output : {"high_sums: double", "high_weights: double", "high_inertia: double",
+                               "low_sums: double", "low_weights: double", "low_inertia: double"})
+      TF_OpDefinitionBuilderAddOutput(op, output);
+  }
+  TF_OpDefinitionBuilderSetShapeInferenceFunction(op, shapes);
+  TF_Status* status = TF_NewStatus();
+  TF_RegisterOpDefinition(op, status);
+  if (TF_GetCode(status) == TF_OK)
+    TF_RegisterKernelBuilder(
+        name, TF_NewKernelBuilder(name, "CPU", create<with_sums>, compute, destroy), status);
+  bool fine = TF_GetCode(status) == TF_OK;
+  TF_DeleteStatus(status);
+  return fine;
 }
 
 }  // namespace

@@ -70,27 +70,9 @@ void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
 
 // --- registration ----------------------------------------------------------------------------------------
 
-template <bool with_sums>
-void register_op(const char* name, TF_Status* status) {
-  TF_OpDefinitionBuilder* op = new_op(name);
-  if (with_sums) add_sums(op);
-  TF_OpDefinitionBuilderSetShapeInferenceFunction(op, shapes<with_sums>);
-  TF_RegisterOpDefinition(op, status);
-  if (TF_GetCode(status) != TF_OK) return;
-  TF_RegisterKernelBuilder(
-      name, TF_NewKernelBuilder(name, "CPU", create<with_sums>, compute, destroy), status);
-}
-
-// TensorFlow takes as this library's the ops that are registered while it is being loaded. A failure
-// shows as an op that is missing, which tfkm/ops/native.py reports.
-[[maybe_unused]] const bool registered = [] {
-  TF_Status* status = TF_NewStatus();
-  register_op<false>("Tfkm>Assign", status);
-  if (TF_GetCode(status) == TF_OK) register_op<true>("Tfkm>Accumulate", status);
-  bool fine = TF_GetCode(status) == TF_OK;
-  TF_DeleteStatus(status);
-  return fine;
-}();
+[[maybe_unused]] const bool registered =
+    register_op<false>("Tfkm>Assign", new_op("Tfkm>Assign"), shapes<false>, compute) &&
+    register_op<true>("Tfkm>Accumulate", new_op("Tfkm>Accumulate"), shapes<true>, compute);
 
 }  // namespace
 
