@@ -38,12 +38,9 @@ def accumulate(
         k, d = centroids.shape
         word = [xla_call.Value(tf.float64, shape) for shape in ([k, d], [k], [])]
         results = _per_point(points, centroids) + word + word
-        labels, distances, *words = xla_call.call("tfkm_accumulate", arguments, results)
-    else:
-        with tf.device("CPU"):
-            labels, distances, *words = _ops().tfkm_accumulate(*arguments, threads=_threads())
-    statistics = ExactStatistics(Statistics(*words[:3]), Statistics(*words[3:]))
-    return Assignment(labels, distances), statistics
+        return _accumulated(*xla_call.call("tfkm_accumulate", arguments, results))
+    with tf.device("CPU"):
+        return _accumulated(*_ops().tfkm_accumulate(*arguments, threads=_threads()))
 
 
 def assign_batch(points: tf.Tensor, centroids: tf.Tensor, problems: Problems) -> Assignment:
@@ -67,7 +64,11 @@ def accumulate_batch(
         weights = _none(tf.float64, 2)
     arguments = [points, centroids, *_table(problems), weights, *grid]
     with tf.device("CPU"):
-        labels, distances, *words = _ops().tfkm_accumulate_batch(*arguments, threads=_threads())
+        return _accumulated(*_ops().tfkm_accumulate_batch(*arguments, threads=_threads()))
+
+
+def _accumulated(labels, distances, *words) -> tuple[Assignment, ExactStatistics]:
+    """The outputs of an op that accumulates."""
     statistics = ExactStatistics(Statistics(*words[:3]), Statistics(*words[3:]))
     return Assignment(labels, distances), statistics
 
