@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import tfkm
 from tfkm.ops import native
+from tfkm.testing import CASES
 
 DIGESTS = """
     import hashlib, json, sys
@@ -62,6 +63,47 @@ def test_instruction_sets_threads_and_forms_are_invisible(python, expected, isa,
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_sums_by_difference_are_sums(monkeypatch):
+    """Fits that add up, in each pass, only the points whose label changed, against all of them."""
+    differences = []
+    plain = native.accumulate_arrays
+
+    def spy(*arguments):
+        differences.append(arguments[5] is not None)
+        return plain(*arguments)
+
+    def whole(*arguments):
+        return plain(*arguments[:5])
+
+    rng = np.random.default_rng(0)
+    blobs = rng.standard_normal((400, 5)) * 1e-3 + rng.integers(0, 40, (400, 1)) + 1e4
+
+    def bits():
+        results = []
+        for make in CASES.values():
+            case = make()
+            usable = len(case.points) if case.weights is None else np.count_nonzero(case.weights)
+            k = min(20, len(case.centroids), usable)
+            for metric in ("euclidean", "cosine"):
+                options = dict(weights=case.weights, metric=metric, max_iter=20, random_state=0)
+                results.append(tfkm.kmeans(case.points, k, backend="native", **options))
+        # Starts that end one by one; centroids that begin with nothing to hold; problems of unlike size.
+        results.append(tfkm.kmeans(blobs, 30, n_init=4, random_state=1, backend="native"))
+        far = np.concatenate([blobs[:3], np.full((5, 5), 2e4)])
+        results.append(tfkm.kmeans(blobs, 8, init=far, backend="native"))
+        batch = blobs.reshape(8, 50, 5)
+        results.append(
+            tfkm.kmeans_batch(batch, 4, n_points=range(40, 48), random_state=2, backend="native")
+        )
+        return [[np.asarray(part).tobytes() for part in result[:4]] for result in results]
+
+    monkeypatch.setattr(native, "accumulate_arrays", spy)
+    ours = bits()
+    assert sum(differences) > len(differences) / 3
+    monkeypatch.setattr(native, "accumulate_arrays", whole)
+    assert bits() == ours
+
+
 def test_a_forked_child_has_threads_of_its_own(python):
     """The parent's threads do not exist in the child, which would wait for them for ever."""
     code = """

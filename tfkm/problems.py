@@ -226,10 +226,12 @@ class _Starts:
             table = np.stack([own, np.arange(len(runs)), own], axis=1)
             self._problems = Problems(table, None if self._rows is None else self._rows[runs])
             self._grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+            self._before = None
         assignment, statistics = ops.partial_arrays(
-            self._points, centroids, self._batch.weights, self._grid, self._problems,
+            self._points, centroids, self._batch.weights, self._grid, self._problems, self._before,
             backend=self._backend,
         )  # fmt: skip
+        self._before = assignment.labels, statistics
         return assignment, statistics.rounded()
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:

@@ -79,10 +79,12 @@ class Starts:
             self._runs = runs
             self._table = Problems(np.array([[0, i, 0] for i in range(len(runs))]))
             self._grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+            self._before = None
         n = self._problem.points.n
         for start, block in self._blocks:
             part, statistics = self._part(start, block, centroids)
             if len(block) == n:
+                self._before = part.labels, statistics
                 return self._measured(centroids, part, statistics.rounded())
             if start == 0:
                 labels, distances = (np.empty((len(runs), n), a.dtype) for a in part)
@@ -100,7 +102,9 @@ class Starts:
         if weights is not None:
             weights = np.ascontiguousarray(weights[None, start : start + len(block)])
         one = block[None] if isinstance(block, np.ndarray) else tf.expand_dims(block, 0)
-        return ops.partial_arrays(one, centroids, weights, self._grid, self._table, backend=backend)
+        return ops.partial_arrays(
+            one, centroids, weights, self._grid, self._table, self._before, backend=backend
+        )
 
     def _measured(
         self, centroids: np.ndarray, assignment: Assignment, statistics: Statistics

@@ -74,6 +74,7 @@ Job job_of(const Batch& all, int64_t index) {
   job.weights = all.weights ? all.weights + own[2] * all.n : nullptr;
   job.grid = {all.grid_sums + index * all.d, grid[0], grid[1], grid[2]};
   job.high = words_of(all, all.high, index), job.low = words_of(all, all.low, index);
+  job.before = all.before ? all.before + index * all.n : nullptr;
   return job;
 }
 

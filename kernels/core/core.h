@@ -43,7 +43,10 @@ struct Job {
 
   int32_t* labels;       // out (n,)
   void* sq_distances;    // out (n,) of the type computed in; NaN where not finite or the squared norm overflows
-  Words high, low;       // out, or high.sums null for no sums
+  Words high, low;       // 0 before, the sums after, or high.sums null for no sums
+  // (n,) or null. Labels of another pass over these points with this grid and these weights; then sums and weights are
+  // before the call those that belong to them. Sums are exact, so a point whose label is the same need not be added.
+  const int32_t* before;
 };
 
 // 0, or 1 if memory for the scratch (O(k·d) for each worker) could not be had.
@@ -65,7 +68,8 @@ struct Batch {
 
   int32_t* labels;       // out (count, n), −1 for points that do not count
   void* sq_distances;    // out (count, n), 0 there
-  Words high, low;       // out, 0 before: (count, k, d), (count, k), (count,); or high.sums null for no sums
+  Words high, low;       // (count, k, d), (count, k), (count,) as in Job, or high.sums null for no sums
+  const int32_t* before;  // (count, n) or null
 };
 int accumulate(const Batch& batch, const ParallelFor& parallel_for);
 

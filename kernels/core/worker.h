@@ -131,7 +131,11 @@ class Worker {
       labels[i] = int32_t(label);
       if (!with_sums) continue;
       distances_[i] = distance;
-      sums_.template add<weighted>(x, label, weighted ? job_.weights[row + i] : 1.0);
+      int64_t before = job_.before ? job_.before[row + i] : -1;
+      if (before == label) continue;
+      double weight = weighted ? job_.weights[row + i] : 1.0;
+      if (before >= 0) sums_.template add<true>(x, before, -weight);  // each word of −term is that of term, negated
+      sums_.template add<weighted>(x, label, weight);
     }
     if (with_sums) sums_.add_inertia(distances_, weighted ? job_.weights + row : nullptr, count);
   }

@@ -95,7 +95,7 @@ enum class Values { kIntegers, kEqual, kNoise, kOffset, kGroups, kNear, kMixed, 
 struct Case {
   int64_t n, k, d;
   Dtype dtype;
-  bool wide, sums = false, weights = false, bad_rows = false, tail = false, flush = false;
+  bool wide, sums = false, weights = false, before = false, bad_rows = false, tail = false, flush = false;
   Values values = Values::kIntegers;
   int64_t gap = 0;    // between rows, in values
   int64_t shift = 0;  // of every array from where malloc puts it, in values
@@ -108,14 +108,14 @@ struct Case {
     shift = draw.one_in(2) ? 1 + draw.below(63) : 0;
     const int workers[] = {1, 2, 4, 7};
     threads = {workers[draw.below(4)], draw.one_in(16), uint64_t(draw.below(1 << 16))};
-    flush = draw.one_in(2);
+    flush = draw.one_in(2), before = sums && draw.one_in(2);
   }
   void print() const {
     std::printf("  n=%lld k=%lld d=%lld dtype=%d wide=%d sums=%d weights=%d values=%d bad_rows=%d gap=%lld "
-                "shift=%lld tail=%d workers=%d order=%llu flush=%d\n",
+                "shift=%lld tail=%d workers=%d order=%llu flush=%d before=%d\n",
                 (long long)n, (long long)k, (long long)d, int(dtype), wide, sums, weights, int(values),
                 bad_rows, (long long)gap, (long long)shift, tail, threads.workers,
-                (unsigned long long)threads.order, flush);
+                (unsigned long long)threads.order, flush, before);
   }
 };
 
@@ -213,6 +213,7 @@ class Trial {
       job_.low = {sums_[1].as<double>(), totals_[1].as<double>(), totals_[1].as<double>() + c.k};
     }
     with_type(c.dtype, [&](auto s) { specify<decltype(s)>(); });
+    if (c.before && !any_bad_) with_type(c.dtype, [&](auto s) { draw_before<decltype(s)>(draw); });
   }
 
   // Null, or what is wrong.
@@ -220,6 +221,11 @@ class Trial {
   const char* run(tfkm::Accumulate accumulate, const tfkm::ParallelFor& parallel_for) {
     labels_.clear(0xee), distances_.clear(0xee);
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
+    if (job_.before)
+      for (int word : {0, 1}) {
+        std::copy(sums_before_[word].begin(), sums_before_[word].end(), sums_[word].as<double>());
+        std::copy(weights_before_[word].begin(), weights_before_[word].end(), totals_[word].as<double>());
+      }
     bool done;
     {
       Flushing like_tensorflow(c_.flush);
@@ -347,6 +353,26 @@ class Trial {
     }
   }
 
+  // Labels of another pass, most of them the same as now, and the sums that belong to them.
+  template <class S>
+  void draw_before(Draw& draw) {
+    for (int word : {0, 1}) sums_before_[word].resize(c_.k * c_.d), weights_before_[word].resize(c_.k);
+    auto add = [&](auto& words, int64_t at, double term, double bound) {
+      double coarse = bound * 0x1p-52, fine = coarse * count_ * 0x1p-53;
+      double most = std::nearbyint(term / coarse) * coarse;
+      words[0][at] += most, words[1][at] += std::nearbyint((term - most) / fine) * fine;
+    };
+    for (int64_t i = 0; i < c_.n; ++i) {
+      int64_t label = draw.one_in(4) ? draw.below(c_.k) : right_labels_[i];
+      before_.push_back(int32_t(label));
+      double weight = c_.weights ? job_.weights[i] : 1;
+      for (int64_t j = 0; j < c_.d; ++j)
+        add(sums_before_, label * c_.d + j, weight * double(points_.as<S>()[i * stride_ + j]), bound_[j]);
+      add(weights_before_, label, weight, job_.grid.weights);
+    }
+    job_.before = before_.data();
+  }
+
   const char* check_sums() const {
     int64_t d = c_.d;
     Sum inertia(job_.grid.inertia, count_);
@@ -369,6 +395,8 @@ class Trial {
   std::vector<int32_t> right_labels_;
   std::vector<double> right_distances_;
   std::vector<Sum> right_sums_, right_weights_;
+  std::vector<int32_t> before_;
+  std::vector<double> sums_before_[2], weights_before_[2];
   bool any_bad_ = false;
 };
 

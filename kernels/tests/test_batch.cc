@@ -17,11 +17,12 @@ template <class S, class T>
 struct Problems {
   Dtype dtype;
   int64_t count, n, k, d, gap, next, sets = 3;
-  bool sums, weighted, counted;
+  bool sums, weighted, counted, after;
   std::vector<S> points;
   std::vector<T> centroids;
   std::vector<double> weights, grid_sums, grid;
   std::vector<int64_t> own, rows;
+  std::vector<int32_t> before;
 
   Problems(Draw& draw, Dtype dtype, bool large)
       : dtype(dtype), count(draw.below(large ? 4 : 40)), n(large ? 4000 : draw.below(60)),
@@ -32,6 +33,8 @@ struct Problems {
     for (int64_t i = 0; i < sets * n; ++i) weights.push_back(draw.unit() + 1);
     for (int64_t i = 0; i < 3 * count; ++i) own.push_back(draw.below(sets));
     for (int64_t i = 0; i < count; ++i) rows.push_back(draw.below(n + 1));
+    after = draw.one_in(2);
+    for (int64_t i = 0; i < count * n; ++i) before.push_back(int32_t(draw.below(k)));
     grid_sums.assign(count * d, 0x1p20);
     for (int64_t i = 0; i < count; ++i) grid.insert(grid.end(), {0x1p20, std::ldexp(1, int(25 + i % 3)), 0x1p13});
   }
@@ -56,7 +59,8 @@ struct Problems {
     std::fill(out.distances.begin(), out.distances.end(), T(7));
     tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, centroids.data(), sizeof(T) == 8,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), own.data(),
-                      counted ? rows.data() : nullptr, out.labels.data(), out.distances.data(), {}, {}};
+                      counted ? rows.data() : nullptr, out.labels.data(), out.distances.data(), {}, {},
+                      after ? before.data() : nullptr};
     if (sums) {
       batch.high = {out.words[0].data(), out.words[1].data(), out.words[2].data()};
       batch.low = {out.words[3].data(), out.words[4].data(), out.words[5].data()};
@@ -79,6 +83,7 @@ struct Problems {
         job.grid = {grid_sums.data() + i * d, grid[3 * i], grid[3 * i + 1], grid[3 * i + 2]};
         job.high = {out.words[0].data() + i * k * d, out.words[1].data() + i * k, out.words[2].data() + i};
         job.low = {out.words[3].data() + i * k * d, out.words[4].data() + i * k, out.words[5].data() + i};
+        if (after) job.before = before.data() + i * n;
       }
       tfkm::accumulate(job, threads.parallel_for());
     }

@@ -74,10 +74,12 @@ def accumulate_arrays(
     weights: np.ndarray | None,
     grid: exact.Grid,
     problems: Problems,
+    before: tuple[np.ndarray, ExactStatistics] | None,
 ) -> tuple[Assignment, ExactStatistics]:
     """As `accumulate`, to NumPy arrays; of arrays all but the points, which may be a tensor."""
     if hasattr(backend, "accumulate_arrays"):
-        return backend.accumulate_arrays(np.asarray(points), centroids, weights, grid, problems)
+        x = np.asarray(points)
+        return backend.accumulate_arrays(x, centroids, weights, grid, problems, before)
     x, w = tf.convert_to_tensor(points), None if weights is None else tf.constant(weights)
     one = len(centroids) == len(x) == 1 and problems.rows is None  # this way takes less time
     if one:

@@ -128,6 +128,7 @@ class _Batch(ctypes.Structure):
         ),
         ("high", _Words),
         ("low", _Words),
+        ("before", ctypes.c_void_p),
     ]  # fmt: skip
 
 
@@ -137,13 +138,20 @@ def accumulate_arrays(
     weights: np.ndarray | None,
     grid: exact.Grid,
     problems: Problems,
+    before: tuple[np.ndarray, ExactStatistics] | None = None,
 ) -> tuple[Assignment, ExactStatistics]:
-    """As `accumulate_batch`, of arrays and to arrays; points such as it `reads`."""
+    """As `accumulate_batch`, of arrays and to arrays; points such as it `reads`.
+
+    before: labels and statistics of another pass over the same points, with these weights and this grid.
+      Points whose label is still the same are not added again: sums are exact, so no bit tells.
+    """
     (count, k, d), n, size = centroids.shape, points.shape[1], points.itemsize
     labels, distances = np.empty((count, n), np.int32), np.empty((count, n), centroids.dtype)
-    words = [
-        Statistics(np.zeros((count, k, d)), np.zeros((count, k)), np.zeros(count)) for _ in range(2)
-    ]
+    if before is None:
+        first = [(np.zeros((count, k, d)), np.zeros((count, k))) for _ in range(2)]
+    else:
+        first = [(word.sums.copy(), word.weights.copy()) for word in before[1]]
+    words = [Statistics(*sums, np.zeros(count)) for sums in first]
     batch = _Batch(
         count, n, k, d, points.ctypes.data, points.strides[1] // size, points.strides[0] // size,
         _number_of(points.dtype), centroids.ctypes.data, centroids.dtype == np.float64,
@@ -152,6 +160,7 @@ def accumulate_arrays(
         None if problems.rows is None else problems.rows.ctypes.data,
         labels.ctypes.data, distances.ctypes.data,
         *(_Words(*(part.ctypes.data for part in word)) for word in words),
+        None if before is None else before[0].ctypes.data,
     )  # fmt: skip
     if _library().tfkm_accumulate(ctypes.byref(batch), _threads()):
         raise MemoryError(f"centroids: no memory for scratch of {k} × {d} numbers")
