@@ -74,6 +74,20 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.report", json, "-o", "benchmarks/out")
 
 
+@nox.session(name="bench-compare")
+def bench_compare(session: nox.Session) -> None:
+    """This build against that of another commit, turn by turn: `-- REF`."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks.compare", *session.posargs)
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """Fails if a kernel has become slower than at the last accepted commit (benchmarks/gate.py)."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks.gate", *session.posargs)
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """The main job, on digits that ship with scikit-learn; `-- --data FILE.npz` for MNIST."""

@@ -1,0 +1,217 @@
+"""The installed build against that of another commit, turn by turn.
+
+python -m benchmarks.compare REF [--seconds S]
+
+Two processes, one with each build, take turns at rounds of some 20 ms, so both see the same machine. A
+block is ten such pairs of one case, then it is the next case's turn: a disturbance of seconds falls on
+parts of all. In each block both sides make their arrays anew. The ratio of a case is the median of its
+pairs'; its interval a bootstrap (SciPy's) over blocks, since neighbouring pairs are disturbed together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import bootstrap
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILDS = ROOT / "build" / "compare"
+# Every form of the native kernel, seeding, and fits that are kernel and fits that are calls.
+CASES = {
+    "assign embeddings": ("assign", 16384, 1024, 128),
+    "assign pixels": ("assign", 131072, 256, 3),
+    "accumulate codebook": ("accumulate", 8192, 4096, 64),
+    "accumulate narrow": ("accumulate", 524288, 16, 8),
+    "accumulate digits": ("accumulate", 16384, 10, 784),
+    "seed": ("seed", 16384, 256, 64),
+    "fit compact": ("fit", 32768, 64, 32),
+    "fit small": ("fit", 1797, 10, 64),
+}
+ROUND = 0.02  # seconds
+PAIRS = 10  # in a block
+
+
+class Ratio(NamedTuple):
+    """Of one case: this build's seconds over those of the one before, and the interval."""
+
+    name: str
+    before: float
+    now: float
+    ratio: float
+    low: float
+    high: float
+
+
+def ratio(name: str, blocks: Sequence[np.ndarray]) -> Ratio:
+    """Of blocks (pairs, 2) of seconds, before and now."""
+    medians = np.array([np.median(block[:, 1] / block[:, 0]) for block in blocks])
+    interval = bootstrap((medians,), np.median, method="percentile", rng=0).confidence_interval
+    before, now = np.median(np.concatenate(blocks), axis=0)
+    middle = float(np.median(medians))
+    return Ratio(name, before, now, middle, float(interval.low), float(interval.high))
+
+
+# --- builds ------------------------------------------------------------------------------------------
+
+
+def git(*arguments: str) -> str:
+    run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    if run.returncode:
+        raise LookupError(run.stderr.strip() or f"git {' '.join(arguments)} failed")
+    return run.stdout.strip()
+
+
+def commit_of(ref: str) -> str:
+    """Its full hash. Raises LookupError if there is none."""
+    try:
+        return git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    except (LookupError, OSError) as error:
+        raise LookupError(f"REF: {ref!r} is no commit in this repository's history") from error
+
+
+def built(ref: str) -> Path:
+    """A folder with the package of that commit, compiled."""
+    folder = BUILDS / commit_of(ref)
+    if not (folder / "tfkm").is_dir():
+        BUILDS.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory() as source,
+            tempfile.TemporaryDirectory(dir=BUILDS) as out,
+        ):
+            archive = subprocess.run(
+                ["git", "archive", ref], cwd=ROOT, check=True, capture_output=True
+            )
+            subprocess.run(["tar", "-x", "-C", source], input=archive.stdout, check=True)
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+            subprocess.run([*pip, out, source], check=True)
+            os.rename(out, folder)
+            os.mkdir(out)  # for TemporaryDirectory to remove
+    return folder
+
+
+# --- measuring ---------------------------------------------------------------------------------------
+
+
+class Side:
+    """A process with one of the builds. folder: where it is; None for the one that is installed."""
+
+    def __init__(self, folder: Path | None, plant: float = 0.0) -> None:
+        env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONSAFEPATH": "1"}
+        if folder is not None:
+            env["PYTHONPATH"] = str(folder)
+        # Where TensorFlow also says that all is well.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("side.py"))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=env,
+            cwd=tempfile.gettempdir(),
+        )  # fmt: skip
+        self.path = self._answer()["tfkm"]
+        self.ask(plant=plant)
+
+    def ask(self, **question) -> dict:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            status = self._process.wait()
+            self._errors.seek(0)
+            said = self._errors.read().decode(errors="replace")[-2000:]
+            raise RuntimeError(f"a side ended with status {status} and said: {said}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def measure(
+    sides: Sequence[Side], cases: dict, seconds: float
+) -> tuple[list[Ratio], dict[str, str]]:
+    """The ratios of those cases that both sides can run, and of the others why not."""
+    cannot: dict[str, str] = {}
+    times: dict[str, int] = {}
+    for name in cases:
+        for which, side in zip(("before", "now"), sides, strict=True):
+            if error := _prepare(side, name, cases[name]):
+                cannot.setdefault(name, f"the build of {which} says {error}")
+        if name not in cannot:
+            slowest = max(side.ask(name=name, times=2)["seconds"] for side in sides)
+            times[name] = math.ceil(ROUND / slowest)
+    blocks: dict[str, list[np.ndarray]] = {name: [] for name in times}
+    end = time.monotonic() + seconds
+    while times and (time.monotonic() < end or min(map(len, blocks.values())) < 3):
+        for name in times:
+            for side in sides:
+                _prepare(side, name, cases[name])
+            blocks[name].append(_block(sides, name, times[name], first=len(blocks[name]) % 2))
+    return [ratio(name, blocks[name]) for name in times], cannot
+
+
+def _prepare(side: Side, name: str, case: tuple) -> str | None:
+    return side.ask(name=name, op=case[0], shape=case[1:]).get("error")
+
+
+def _block(sides: Sequence[Side], name: str, times: int, first: int) -> np.ndarray:
+    """(pairs, 2) seconds, before and now; which of them begins changes from pair to pair."""
+    pairs = np.empty((PAIRS, 2))
+    for pair in range(PAIRS):
+        for which in (0, 1) if (first + pair) % 2 else (1, 0):
+            pairs[pair, which] = sides[which].ask(name=name, times=times)["seconds"]
+    return pairs
+
+
+def compare(folder: Path, seconds: float, plant: float = 0.0) -> tuple[list[Ratio], dict[str, str]]:
+    """The installed build against the one in that folder; plant: a slowdown of the installed one."""
+    sides: list[Side] = []
+    try:
+        sides += [Side(folder), Side(None, plant)]
+        if Path(sides[0].path) == Path(sides[1].path):
+            raise RuntimeError(f"both sides are {sides[0].path}: install the package first")
+        return measure(sides, CASES, seconds)
+    finally:
+        for side in sides:
+            side.close()
+
+
+def table(ratios: Iterable[Ratio], cannot: dict[str, str]) -> str:
+    """What was measured, and what was not."""
+    lines = [f"{'case':22}{'before ms':>11}{'now ms':>11}{'now / before':>14}   interval (95 %)"]
+    for r in ratios:
+        times = f"{1e3 * r.before:11.3f}{1e3 * r.now:11.3f}"
+        lines.append(f"{r.name:22}{times}{r.ratio:14.3f}   {r.low:.3f} – {r.high:.3f}")
+    return "\n".join(lines + [f"{name:22}not compared: {why}" for name, why in cannot.items()])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("ref", metavar="REF", help="a commit, tag or branch to compare with")
+    parser.add_argument("--seconds", type=float, default=180.0, help="of measuring; 180")
+    options = parser.parse_args(arguments)
+    try:
+        folder = built(options.ref)
+    except LookupError as error:
+        parser.error(str(error))
+    print(table(*compare(folder, options.seconds)))
+
+
+if __name__ == "__main__":
+    main()

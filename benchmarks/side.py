@@ -1,0 +1,68 @@
+"""One of two builds that are compared: a process that times what it is told to, one round at a time.
+
+compare.py starts it as a file, with the build's folder on the path, and talks to it by lines of JSON. It
+uses only public names of tfkm that stay, so that builds of different ages can be compared.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+import tfkm
+
+
+def prepare(op: str, n: int, k: int, d: int) -> Callable[[], object]:
+    """A call to be timed, on arrays of its own: where memory happens to lie changes the time."""
+    rng = np.random.default_rng([n, k, d])
+    points = rng.standard_normal((n, d), np.float32)
+    centroids = points[:k].copy()
+    if op == "seed":
+        return lambda: tfkm.kmeans_plusplus(points, k, random_state=0, backend="native")
+    if op == "fit":
+        options = dict(init=centroids, n_init=1, max_iter=10, tol=0.0, backend="native")
+        return lambda: tfkm.kmeans(points, k, **options)
+    function = {"assign": tfkm.assign, "accumulate": tfkm.accumulate}[op]
+    x, c = tf.constant(points), tf.constant(centroids)
+    return lambda: function(x, c, backend="native")
+
+
+def round_seconds(call: Callable[[], object], times: int, planted: float) -> float:
+    """Seconds per call, of so many calls. planted: a busy loop of this share of each call's time."""
+    begin = time.perf_counter()
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        end = time.perf_counter()
+        while time.perf_counter() < end + planted * (end - start):
+            pass
+    return (time.perf_counter() - begin) / times
+
+
+def main() -> None:
+    calls: dict[str, Callable[[], object]] = {}
+    planted = 0.0
+    print(json.dumps({"tfkm": tfkm.__file__}), flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer: dict = {}
+        if "plant" in asked:
+            planted = asked["plant"]
+        elif "times" in asked:
+            answer["seconds"] = round_seconds(calls[asked["name"]], asked["times"], planted)
+        else:
+            try:
+                calls[asked["name"]] = prepare(asked["op"], *asked["shape"])
+                calls[asked["name"]]()
+            except Exception as error:  # a build that cannot run this case, which the other one may
+                answer["error"] = f"{type(error).__name__}: {error}"
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Builds against each other, and the gate: what it compares with and what it lets pass."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import compare, gate
+from benchmarks.compare import Ratio, Side, ratio
+
+QUICK = {"assign": ("assign", 200, 4, 3), "fit": ("fit", 200, 4, 3), "seed": ("seed", 200, 4, 3)}
+
+
+def blocks(slowdown: float, noise: float, count: int = 30) -> list[np.ndarray]:
+    """Seconds as two builds would take them, on a machine that is disturbed for a block at a time."""
+    rng = np.random.default_rng(0)
+    machine = np.exp(rng.normal(0, 0.3, (count, 1, 1)))
+    pairs = machine * np.exp(rng.normal(0, noise, (count, 10, 2)))
+    return list(pairs * [1.0, slowdown])
+
+
+@pytest.mark.parametrize(
+    "slowdown, fails", [(0.5, False), (1.0, False), (1.02, False), (1.1, True)]
+)
+def test_the_interval_decides(slowdown, fails):
+    found = ratio("case", blocks(slowdown, 0.05))
+    assert found.low <= slowdown <= found.high
+    assert gate.slower(found) == fails
+
+
+def test_few_and_noisy_blocks_do_not_fail():
+    found = ratio("case", blocks(1.1, 0.5, count=4))
+    assert not gate.slower(found)
+
+
+def test_sides_answer_and_a_plant_costs_time(monkeypatch):
+    """Two processes, one of them slowed fourfold: more than any noise."""
+    monkeypatch.setattr(compare, "ROUND", 1e-3)
+    sides = [Side(None), Side(None, plant=3.0)]
+    cases = QUICK | {"unknown": ("sort", 1, 1, 1), "too many": ("seed", 10, 11, 1)}
+    try:
+        ratios, cannot = compare.measure(sides, cases, seconds=0)
+    finally:
+        for side in sides:
+            side.close()
+    assert [r.name for r in ratios] == list(QUICK)
+    assert all(r.before > 0 for r in ratios) and max(r.ratio for r in ratios) > 1.5
+    assert "KeyError: 'sort'" in cannot["unknown"] and "before" in cannot["unknown"]
+    assert "not compared" in compare.table(ratios, cannot)
+
+
+def test_a_side_that_dies_is_named():
+    side = Side(None)
+    side.close()
+    with pytest.raises((RuntimeError, BrokenPipeError)):
+        side.ask(name="x", times=1)
+
+
+def test_the_same_build_twice_is_refused(tmp_path):
+    with pytest.raises(RuntimeError, match="install the package first"):
+        compare.compare(tmp_path, seconds=0)
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """One commit, and a function to make more."""
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    def commit(file: str, text: str) -> str:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+        git("add", "-A")
+        git("commit", "-m", file)
+        return compare.commit_of("HEAD")
+
+    monkeypatch.setattr(compare, "ROOT", tmp_path)
+    monkeypatch.delenv("TFKM_GATE_BASE", raising=False)
+    git("init", "-b", "main")
+    commit.git = git
+    return commit
+
+
+def measured(monkeypatch, *ratios: Ratio) -> None:
+    monkeypatch.setattr(gate, "built", lambda ref: ref)
+    monkeypatch.setattr(gate, "compare", lambda *_: (list(ratios), {}))
+
+
+FASTER, SLOWER = Ratio("a", 1, 1, 1.0, 0.9, 1.2), Ratio("b", 1, 2, 2.0, 1.9, 2.1)
+
+
+def test_compares_with_the_commit_before_or_the_fork(repository, monkeypatch):
+    first, second = repository("tfkm/a.py", "1"), repository("tfkm/a.py", "2")
+    assert gate.baseline() == first  # there is no origin
+    repository.git("update-ref", "refs/remotes/origin/main", second)
+    assert gate.baseline() == first  # on that very commit
+    repository("tfkm/a.py", "3"), repository("tfkm/a.py", "4")
+    assert gate.baseline() == second  # on a branch of two commits
+    monkeypatch.setenv("TFKM_GATE_BASE", first[:8])
+    assert gate.baseline() == first
+    monkeypatch.setenv("TFKM_GATE_BASE", "nowhere")
+    with pytest.raises(LookupError, match="'nowhere' is no commit"):
+        gate.baseline()
+
+
+def test_a_slow_case_fails_and_the_changelog_can_accept_it(repository, monkeypatch, capsys):
+    repository("CHANGELOG.md", "# Changelog\n- Slower: an older one\n")
+    repository("kernels/a.h", "slow")
+    measured(monkeypatch, FASTER, SLOWER)
+    assert gate.gate(1.0) == 1
+    said = capsys.readouterr().out
+    assert "FAILED" in said and "in b." in said
+    repository("CHANGELOG.md", "# Changelog\n- Slower: an older one\n- Slower: \n")
+    repository.git("reset", "--soft", "HEAD~2")
+    repository.git("commit", "-m", "both")
+    assert gate.gate(1.0) == 1  # it does not say why
+    repository("CHANGELOG.md", "# Changelog\n- Slower: an older one\n- Slower: b, for exactness\n")
+    repository.git("reset", "--soft", "HEAD~2")
+    repository.git("commit", "-m", "both")
+    repository("kernels/a.h", "slower still")
+    repository.git("reset", "--soft", "HEAD~2")
+    repository.git("commit", "-m", "all")
+    assert gate.gate(1.0) == 0
+    assert "b, for exactness" in capsys.readouterr().out
+
+
+def test_a_fast_change_passes(repository, monkeypatch):
+    repository("tfkm/a.py", "1"), repository("tfkm/a.py", "2")
+    measured(monkeypatch, FASTER)
+    assert gate.gate(1.0) == 0
+
+
+def test_what_is_not_installed_is_not_measured(repository, monkeypatch, capsys):
+    repository("tfkm/a.py", "1"), repository("docs/a.md", "1")
+    measured(monkeypatch, SLOWER)
+    assert gate.gate(1.0) == 0 and "nothing that is installed differs" in capsys.readouterr().out
+    (compare.ROOT / "tfkm" / "new.py").write_text("not committed")
+    assert gate.gate(1.0) == 1
+
+
+def test_without_history_it_says_so(repository, monkeypatch, capsys):
+    measured(monkeypatch, SLOWER)
+    assert gate.gate(1.0) == 0  # no commit at all
+    repository("tfkm/a.py", "1")
+    assert gate.gate(1.0) == 0  # none before
+    assert capsys.readouterr().out.count("NOTHING WAS COMPARED") == 2
+
+
+def test_a_ref_that_is_none_is_named():
+    command = [sys.executable, "-m", "benchmarks.compare", "no-such-ref"]
+    run = subprocess.run(command, cwd=compare.ROOT, capture_output=True, text=True)
+    assert run.returncode == 2 and "REF: 'no-such-ref' is no commit" in run.stderr
