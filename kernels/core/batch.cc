@@ -12,8 +12,9 @@ namespace tfkm {
 namespace {
 
 // Multiplications. To share out a job is no gain below the first: (4096, 64, 64) three times took 0.96 ms by
-// all threads, 0.62 ms as a task each; nor to wake any thread for all jobs below the second.
-constexpr double kSmall = 1 << 24, kTooFew = 1 << 18;
+// all threads, 0.62 ms as a task each; nor to wake any thread for all jobs below the second: (1797, 10, 64) in
+// double takes 60 µs by two threads, 83 by one, but milliseconds where the other has to wait for a processor.
+constexpr double kSmall = 1 << 24, kTooFew = 1 << 21;
 constexpr int64_t kMany = 8;  // jobs for each thread: that some threads have one job less than others matters little
 
 void run_alone(void*, int64_t count, void (*task)(void*, int64_t, int), void* arg) {
@@ -24,16 +25,16 @@ constexpr ParallelFor kAlone{run_alone, nullptr, 1};
 // job(index, threads) of each job of that many multiplications: by one thread, or one after the other by all.
 template <class Job>
 int each(int64_t count, double size, const ParallelFor& parallel_for, const Job& job) {
+  const ParallelFor& threads = size * double(count) < kTooFew ? kAlone : parallel_for;
   if (count == 1 || (size >= kSmall && count < kMany * parallel_for.workers)) {
     for (int64_t i = 0; i < count; ++i)
-      if (job(i, parallel_for)) return 1;
+      if (job(i, threads)) return 1;
     return 0;
   }
   struct Context {
     const Job& job;
     std::atomic<int> failed;
   } context{job, {0}};
-  const ParallelFor& threads = size * double(count) < kTooFew ? kAlone : parallel_for;
   threads.run(
       threads.pool, count,
       [](void* arg, int64_t index, int) {
@@ -94,8 +95,10 @@ int accumulate(const Batch& all, const ParallelFor& parallel_for) {
 int seed(const Seeding* seedings, int64_t count, const ParallelFor& parallel_for) {
   if (count == 0) return 0;
   double size = double(seedings->n) * double(seedings->k) * double(seedings->d) * seedings->trials;
-  return each(count, size, parallel_for,
-              [&](int64_t index, const ParallelFor& threads) { return seed(seedings[index], threads); });
+  bool small_rounds = size < kTooFew * double(seedings->k);  // each of which would wake the threads
+  return each(count, size, parallel_for, [&](int64_t index, const ParallelFor& threads) {
+    return seed(seedings[index], small_rounds ? kAlone : threads);
+  });
 }
 
 }  // namespace tfkm

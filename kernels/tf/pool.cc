@@ -55,15 +55,19 @@ class Pool {
         }).detach();
       work_ = &work;
       helpers_ = workers - 1;
-      running_ = helpers_;
       ++round_;
     }
     wake_.notify_all();
     work.run(0);
-    soon([this] { return running_ == 0; });
+    // All is taken. Those in the midst of a task are waited for; not those that have yet to wake, which can take
+    // milliseconds where another library's threads keep the processors busy: fits of digits in turns with
+    // scikit-learn's took 7.0 ms so, 3.5 with one thread, and 2.6 alone.
     std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [this] { return running_ == 0; });
     work_ = nullptr;
+    lock.unlock();
+    soon([this] { return running_ == 0; });
+    lock.lock();
+    done_.wait(lock, [this] { return running_ == 0; });
     return true;
   }
 
@@ -76,8 +80,9 @@ class Pool {
         std::unique_lock<std::mutex> lock(mutex_);
         wake_.wait(lock, [&] { return round_ != seen; });
         seen = round_;
-        if (worker > helpers_) continue;
+        if (!work_ || worker > helpers_) continue;
         work = work_;
+        ++running_;
       }
       work->run(worker);
       std::lock_guard<std::mutex> lock(mutex_);
