@@ -108,7 +108,7 @@ def _name(init: Init) -> str | None:
     return next((name for name, (own, _) in _NAMED.items() if own is function), None)
 
 
-def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, tf.Tensor] | None:
+def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, tf.Tensor | np.ndarray] | None:
     """How a seeding of this package chooses, and its given centroids; None for what is not one."""
     name = _name(init)
     if name is None:

@@ -74,7 +74,7 @@ def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
     points, weights, given, wanted, rng, backend = problem
     weight = points.n if weights is None else weights.sum()
     # Of one size from the start, filled with what is there, so that `xla` compiles one program.
-    centroids = np.resize(given.numpy(), (len(given) + wanted, points.d))
+    centroids = np.resize(np.asarray(given), (len(given) + wanted, points.d))
     proposals = _proposals(problem, potential, wanted * length).reshape(wanted, length)
     chosen = proposals[:, 0].copy()
     for i, indices in enumerate(proposals):

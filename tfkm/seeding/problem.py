@@ -20,7 +20,7 @@ class Problem(NamedTuple):
 
     points: Points
     weights: np.ndarray | None  # (n,) float64
-    given: tf.Tensor  # (m, d), m ≥ 0, in the dtype to compute in
+    given: tf.Tensor | np.ndarray  # (m, d), m ≥ 0, in the dtype to compute in
     wanted: int
     rng: np.random.RandomState
     backend: str | None
@@ -66,10 +66,10 @@ def seeds(
     return Seeds(tf.concat([given, data[chosen]], axis=0), tf.constant(indices, tf.int64))
 
 
-def given_centroids(given, points: Points, n_clusters: int) -> tf.Tensor:
+def given_centroids(given, points: Points, n_clusters: int) -> tf.Tensor | np.ndarray:
     """(m, d), m < n_clusters, in the dtype to compute in; no rows for None."""
     if given is None:
-        return tf.constant(np.empty((0, points.d), points.compute.as_numpy_dtype))
+        return np.empty((0, points.d), points.compute.as_numpy_dtype)
     given = tf.cast(validate.real_numbers("given", given), points.compute)
     m = given.shape[0] if given.shape.rank == 2 and given.shape[1] == points.d else 0
     if not 1 <= m < n_clusters:
