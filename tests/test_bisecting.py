@@ -9,30 +9,12 @@ from sklearn.base import clone
 from sklearn.cluster import BisectingKMeans as Rival
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import tfkm
 from tfkm import BisectingKMeans, bisecting
 from tfkm.testing import duplicates, noise, weighted
 
 DIGITS = load_digits().data
-
-# scikit-learn expects the same of its own, see test_kmeans.
-EXPECTED_FAILURES = {
-    f"check_sample_weight_equivalence_on_{kind}_data": "draws differ for weights and repetitions"
-    for kind in ("dense", "sparse")
-}
-
-
-@parametrize_with_checks([BisectingKMeans()], expected_failed_checks=lambda _: EXPECTED_FAILURES)
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
-
-
-def test_has_scikit_learns_parameters():
-    mine, theirs = BisectingKMeans().get_params(), Rival().get_params()
-    assert mine.pop("backend") is None
-    assert mine == theirs
 
 
 def two_first_rows(X, k, random_state):

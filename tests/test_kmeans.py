@@ -14,32 +14,12 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import tfkm
 from tfkm import KMeans
 from tfkm.testing import noise, weighted
 
 DIGITS = load_digits().data
-
-# scikit-learn expects the same of its own KMeans: with weights, the random draws of seeding differ
-# from those for repeated points (scikit-learn issue 16298).
-EXPECTED_FAILURES = {
-    f"check_sample_weight_equivalence_on_{kind}_data": "draws differ for weights and repetitions"
-    for kind in ("dense", "sparse")
-}
-
-
-@parametrize_with_checks([KMeans()], expected_failed_checks=lambda _: EXPECTED_FAILURES)
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
-
-
-def test_has_scikit_learns_parameters():
-    mine, theirs = KMeans().get_params(), Rival().get_params()
-    assert mine.pop("backend") is None and mine.pop("metric") == "euclidean"
-    assert mine.pop("size_min") is None and mine.pop("size_max") is None
-    assert mine == theirs
 
 
 @pytest.fixture(params=[np.float32, np.float64, np.uint8, np.float16, np.int64])

@@ -9,7 +9,6 @@ from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans as Rival
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tfkm import KMeans, MiniBatchKMeans, minibatch
 from tfkm.batches import Batches, Weighted
@@ -20,27 +19,10 @@ BLOBS, _, CENTERS = make_blobs(
     3000, n_features=4, centers=6, cluster_std=0.5, random_state=0, return_centers=True
 )
 
-# scikit-learn expects the same of its own: batches are drawn at random.
-EXPECTED_FAILURES = {
-    f"check_sample_weight_equivalence_on_{kind}_data": "draws differ for weights and repetitions"
-    for kind in ("dense", "sparse")
-}
-
 
 def batches_of(points, size, weights=None):
     parts = points if weights is None else (points, weights)
     return tf.data.Dataset.from_tensor_slices(parts).batch(size)
-
-
-@parametrize_with_checks([MiniBatchKMeans()], expected_failed_checks=lambda _: EXPECTED_FAILURES)
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
-
-
-def test_has_scikit_learns_parameters():
-    mine, theirs = MiniBatchKMeans().get_params(), Rival().get_params()
-    assert mine.pop("backend") is None
-    assert mine == theirs
 
 
 class TestAStep:
