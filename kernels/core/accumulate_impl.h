@@ -15,9 +15,10 @@
 namespace {
 
 // Puts neighbouring centroids beside each other where some points, spread over all, say that it pays: of
-// image patches (131072, 1024, 192) a ninth of the tiles are to be looked at again instead of three fifths, so bfloat16 stays,
-// and an assignment takes 70 ms instead of 111. On noise it does not pay. Centring each tile on its own, beside that, would leave a
-// twentieth (simulated), and take a product in float32 of each point with each tile.
+// image patches with d = 192 and k = 1024 a ninth of the tiles are to be looked at again instead of three fifths (simulated
+// on 1000 patches), so bfloat16 stays, and an assignment of (131072, 1024, 192) takes 70 ms instead of 111. On noise it
+// does not pay. Centring each tile on its own, beside that, would leave a twentieth (simulated), and take a product in
+// float32 of each point with each tile.
 template <class S, class T>
 int order_if_worthwhile(const Job& job, Frame<T>& frame, const ParallelFor& parallel_for) {
   constexpr int64_t kPoints = 2 * kPairBlock;
