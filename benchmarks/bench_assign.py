@@ -1,4 +1,4 @@
-"""`tfkm.assign`: on the named shapes, and from one point to a million."""
+"""`tfkm.assign`: on the named shapes, and as n, k or d grows."""
 
 import numpy as np
 import tensorflow as tf
@@ -12,8 +12,8 @@ def test_assign(duel, named):
     _assign(duel, named)
 
 
-def test_assign_batch(duel, batch):
-    _assign(duel, batch)
+def test_assign_swept(duel, swept):
+    _assign(duel, swept)
 
 
 def _assign(duel, case):

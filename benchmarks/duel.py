@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import machine
 from benchmarks.rivals import ALL, Outcome
 
 ROUND = 0.01  # seconds that a round should last: a quick op is repeated within it
@@ -78,7 +79,7 @@ class Duel(NamedTuple):
         data = self.benchmark.stats.stats.data
         self.benchmark.extra_info |= self.case._asdict() | self.case.shape._asdict()
         self.benchmark.extra_info |= work(found)._asdict() | {"n_iter": found.n_iter, "op": op}
-        self.benchmark.extra_info["dtype"] = str(self.points.dtype)
+        self.benchmark.extra_info["threads"] = self.case.threads or machine.CORES
         self.benchmark.extra_info["rivals"] = {
             rival.name: {
                 "version": rival.version,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,23 @@ def _least_seconds(op: Callable, repeats: int) -> float:
         op()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def commit() -> str | None:
+    """Of the source tree that the benchmarks lie in, with a + if it has been changed since."""
+    git = [
+        "git",
+        "-C",
+        os.path.dirname(__file__),
+        "describe",
+        "--always",
+        "--exclude=*",
+        "--dirty=+",
+    ]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None  # no git, or no repository
 
 
 def versions() -> dict[str, str]:

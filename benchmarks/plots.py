@@ -39,7 +39,7 @@ SIZE = 4.6, 3.7  # inches: little wider than a phone, so that text stays readabl
 @matplotlib.rc_context(STYLE)
 def throughput(run: Run) -> tuple[str, str]:
     """Title and picture: GFLOP/s of `assign` against n, each backend and rival a line."""
-    rows = run.select("assign", sweep=True)
+    rows = run.select("assign", sweep="n")
     figure, axes = _figure("points in a call, n", "GFLOP/s")
     for i, who in enumerate(unique(row.who for row in rows)):
         own = [row for row in rows if row.who == who]
@@ -57,7 +57,7 @@ def roofline(run: Run, device: str) -> tuple[str, str]:
     """Title and picture: the named shapes of `assign` under the device's two limits."""
     limit = run.about["limits"][device]
     peak, bandwidth = limit["flops"] / 1e9, limit["bandwidth"] / 1e9
-    rows = [row for row in run.select("assign", sweep=False) if row.device == device]
+    rows = [row for row in run.select("assign", sweep=None) if row.device == device]
     figure, axes = _figure("operations per byte from or to memory", "GFLOP/s")
     ridge = peak / bandwidth
     intensities = [_intensity(row) for row in rows] + [ridge]

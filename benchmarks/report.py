@@ -46,7 +46,7 @@ def _sentence(rows: list[Row], rival: str) -> str:
     first = rows[0]
     what = f"{first.op} by {first.who}"
     if first.sweep:
-        what += f" in batches of {first.k} clusters, {first.d} features"
+        what += f" by {first.sweep}"
     parts = []
     for verdict, words in VERDICTS.items():
         having = [row for row in rows if row.rivals[rival].verdict == verdict]
@@ -96,7 +96,7 @@ def write(run: Run, folder: Path) -> list[Path]:
     formats = (times, milliseconds, microseconds, speed, percent)
     environment.filters.update({f.__name__: f for f in formats})
     figures = [plots.roofline(run, device) for device in run.about["limits"]]
-    if run.select("assign", sweep=True):
+    if run.select("assign", sweep="n"):
         figures.insert(0, plots.throughput(run))
     facts = {"run": run, "sentences": sentences(run), "figures": figures}
     folder.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ class Row:
 
     op: str
     name: str
-    sweep: bool
+    sweep: str | None
     n: int
     k: int
     d: int
@@ -78,13 +78,17 @@ class Run:
     processor: str
     date: str
 
-    def select(self, op: str, sweep: bool) -> list[Row]:
+    def select(self, op: str, sweep: str | None) -> list[Row]:
         return [row for row in self.rows if (row.op, row.sweep) == (op, sweep)]
 
     @property
     def not_measured(self) -> list[dict]:
         """Cases without a time, those first whose answer was wrong."""
         return sorted(self.about["not_measured"], key=lambda case: not case["failed"])
+
+    def sweeps(self, op: str) -> list[str | None]:
+        """What changes from row to row in the tables of an op; None is the table of what stands alone."""
+        return unique(row.sweep for row in self.rows if row.op == op)
 
     @property
     def ops(self) -> list[str]:
@@ -95,7 +99,7 @@ class Run:
         return unique(name for row in self.rows for name in row.rivals)
 
 
-def unique(names: Iterable[str]) -> list[str]:
+def unique(names: Iterable) -> list:
     """Each once, in the order of their first appearance."""
     return list(dict.fromkeys(names))
 

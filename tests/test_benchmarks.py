@@ -56,7 +56,7 @@ def test_work():
 
 
 def test_row(run):
-    row = next(r for r in run.select("assign", sweep=False) if r.backend == "xla")
+    row = next(r for r in run.select("assign", sweep=None) if r.backend == "xla")
     recorded = json.loads(RECORDED.read_text())
     limits = recorded["tfkm"]["limits"][row.device]
     least = max(row.flops / limits["flops"], row.bytes / limits["bandwidth"])

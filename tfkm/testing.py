@@ -17,6 +17,10 @@ class Shape(NamedTuple):
     k: int
     d: int
 
+    def cut(self) -> Shape:
+        """Small enough for a test: at most 1024 points and 32 clusters, the features as they are."""
+        return Shape(min(self.n, 1024), min(self.k, 32), self.d)
+
 
 # What k-means is used for, at the sizes that the field measures.
 SHAPES = {
@@ -27,6 +31,13 @@ SHAPES = {
     "digits": Shape(65536, 10, 784),
     "pixels": Shape(262144, 256, 3),
     "tokens": Shape(20000, 10000, 768),
+}
+
+# What changes from row to row, the shape in which it does, and its values.
+SWEEPS: dict[str, tuple[Shape, tuple[int, ...]]] = {
+    "n": (Shape(1, 256, 32), (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 4_000_000)),
+    "k": (Shape(100_000, 1, 32), (2, 8, 32, 128, 512, 2048)),
+    "d": (Shape(100_000, 64, 1), (2, 8, 32, 128, 512)),
 }
 
 
