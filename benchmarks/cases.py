@@ -1,4 +1,4 @@
-"""The one table of what is measured: which shapes, data, dtypes, threads, backends and devices meet."""
+"""The one table of what is measured: which shapes, data, dtypes, backends and devices meet."""
 
 from __future__ import annotations
 
@@ -8,10 +8,22 @@ from typing import NamedTuple
 import numpy as np
 
 import tfkm
-from benchmarks import machine
+from benchmarks import data, machine
 from tfkm.testing import SHAPES, SWEEPS, Shape, noise
 
 REFERENCE_BYTES = 1e9  # of the n×k distances that `reference` holds in float64
+DEFAULT_CLUSTERS = 100  # of a data set by --dataset that says no number
+# Whole default fits. Of noise, since nothing there ends a fit early.
+FITS = {
+    "codebook": Shape(65536, 1024, 64),
+    "embeddings": Shape(131072, 256, 128),
+    "digits": Shape(65536, 10, 784),
+    "narrow": Shape(1048576, 16, 8),
+}
+DTYPES = ("float64", "float32", "float16", "uint8")
+BY_DTYPE = Shape(100_000, 64, 128)
+LATENCY = {f"n={n}": Shape(n, 256, 32) for n in (1, 100, 10_000)}
+STREAM = Shape(262144, 64, 32)
 
 
 class Case(NamedTuple):
@@ -19,6 +31,7 @@ class Case(NamedTuple):
 
     data: "noise" or the name of a data set. sweep: the one quantity in which its neighbours differ, "n",
     "k", "d", "dtype" or "threads"; None for a row that stands alone. threads: None for a core each.
+    missing: why there are no points.
     """
 
     name: str
@@ -29,12 +42,15 @@ class Case(NamedTuple):
     data: str = "noise"
     dtype: str = "float32"
     threads: int | None = None
+    missing: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}-{self.backend}-{self.device}"
 
     def why_not(self) -> str:
         """Why it cannot be measured here; empty if it can."""
+        if self.missing:
+            return self.missing
         state = tfkm.backends()[self.backend]
         gigabytes = self.shape.n * self.shape.k * 8 / 1e9
         if not state.usable:
@@ -44,39 +60,102 @@ class Case(NamedTuple):
         return ""
 
 
-def table(quick: bool) -> dict[str, list[Case]]:
-    """The cases by the fixture that asks for them."""
-    return {"named": _named(quick), "swept": _swept(quick)}
+def table(quick: bool, datasets: tuple[str, ...] = ()) -> dict[str, list[Case]]:
+    """The cases by the fixture that asks for them. datasets: further ones, NAME or NAME:CLUSTERS."""
+    cut = Shape.cut if quick else lambda shape: shape
+    fits = [_Row(f"{name} noise", cut(shape)) for name, shape in FITS.items()]
+    fits += [_real(name, k, quick) for name, k in {**data.CLUSTERS, **_asked(datasets)}.items()]
+    fast = _fastest()
+    return {
+        "named": _crossed([_Row(name, cut(shape)) for name, shape in SHAPES.items()], _backends()),
+        "swept": _crossed(_swept(quick), [b for b in _backends() if b != "reference"]),
+        "stepped": _crossed([_Row(name, cut(shape)) for name, shape in SHAPES.items()], [fast]),
+        "seeded": _crossed([_Row(name, cut(shape)) for name, shape in FITS.items()], [fast]),
+        "fitted": _crossed(fits, [fast]),
+        "few": _crossed([_Row(name, shape) for name, shape in LATENCY.items()], [fast]),
+        "curved": _crossed([_real("patches", data.CLUSTERS["patches"], quick)], [fast]),
+        "streamed": _crossed([_Row("stream", cut(STREAM))], [fast]),
+    }
 
 
-def _named(quick: bool) -> list[Case]:
+class _Row(NamedTuple):
+    name: str
+    shape: Shape
+    sweep: str | None = None
+    data: str = "noise"
+    dtype: str = "float32"
+    missing: str = ""
+
+
+def _crossed(rows: list[_Row], backends: list[str]) -> list[Case]:
     return [
-        Case(name, shape.cut() if quick else shape, backend, device)
-        for name, shape in SHAPES.items()
-        for backend in tfkm.backends()
+        Case(row.name, row.shape, b, device, row.sweep, row.data, row.dtype, missing=row.missing)
+        for row in rows
+        for b in backends
         for device in machine.devices()
     ]
 
 
-def _swept(quick: bool) -> list[Case]:
+def _backends() -> list[str]:
+    return list(tfkm.backends())
+
+
+def _fastest() -> str:
+    return next(name for name, state in tfkm.backends().items() if state.usable)
+
+
+def _swept(quick: bool) -> list[_Row]:
     rows = [
-        (axis, value, base._replace(**{axis: value}))
+        _Row(f"{axis}={value}", base._replace(**{axis: value}), axis)
         for axis, (base, values) in SWEEPS.items()
         for value in values
     ]
     if quick:  # of the values those that stay what their name says
-        rows = [(a, v, s.cut()) for a, v, s in rows if getattr(s.cut(), a) == v]
-    return [
-        Case(f"{axis}={value}", shape, backend, device, sweep=axis)
-        for axis, value, shape in rows
-        for backend in tfkm.backends()
-        if backend != "reference"
-        for device in machine.devices()
-    ]
+        kept = [
+            row
+            for row in rows
+            if getattr(row.shape.cut(), row.sweep or "") == getattr(row.shape, row.sweep or "")
+        ]
+        rows = [row._replace(shape=row.shape.cut()) for row in kept]
+    shape = BY_DTYPE.cut() if quick else BY_DTYPE
+    return rows + [_Row(dtype, shape, "dtype", dtype=dtype) for dtype in DTYPES]
+
+
+def _asked(datasets: tuple[str, ...]) -> dict[str, int]:
+    asked = {}
+    for text in datasets:
+        name, _, clusters = (
+            text.rpartition(":") if text.rpartition(":")[2].isdigit() else (text, "", "")
+        )
+        asked[name] = int(clusters or DEFAULT_CLUSTERS)
+    return asked
+
+
+def _real(name: str, k: int, quick: bool) -> _Row:
+    try:
+        n, d = _loaded(name).shape
+    except (ImportError, ValueError, FileNotFoundError, ConnectionError) as error:
+        return _Row(name, Shape(0, k, 0), data=name, missing=str(error))
+    shape = Shape(n, min(k, n), d)
+    return _Row(name, shape.cut() if quick else shape, data=name)
+
+
+@functools.cache
+def _loaded(name: str) -> np.ndarray:
+    return data.load(name)
 
 
 @functools.lru_cache(maxsize=1)  # the cases of one shape follow each other
-def points_and_centroids(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Noise in float32: no cluster to be found, which is the hardest input."""
-    case = noise(*shape)
-    return case.points, case.centroids
+def points_and_centroids(shape: Shape, name: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, d) and centroids (k, d). Noise has no cluster to be found, which is the hardest input.
+
+    Centroids are points, as real seedings are: beside the data they leave thousands of clusters empty, for
+    which tfkm and scikit-learn do not choose the same points.
+    """
+    n, k, d = shape
+    points = noise(max(n, k), 1, d).points if name == "noise" else _loaded(name)[:n]
+    if dtype == "uint8":
+        points = (32 * points + 128).clip(0, 255)
+    points = points.astype(dtype)
+    centroids = points[:k].astype(np.float64 if dtype == "float64" else np.float32)
+    return points[:n], centroids

@@ -104,9 +104,12 @@ def built(ref: str) -> Path:
 
 
 class Side:
-    """A process with one of the builds. folder: where it is; None for the one that is installed."""
+    """A process with one of the builds. folder: where it is; None for the one that is installed.
 
-    def __init__(self, folder: Path | None, plant: float = 0.0) -> None:
+    plant: a slowdown, see side.py. threads: to compute with; 0 for a core each.
+    """
+
+    def __init__(self, folder: Path | None, plant: float = 0.0, threads: int = 0) -> None:
         env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONSAFEPATH": "1"}
         if folder is not None:
             env["PYTHONPATH"] = str(folder)
@@ -119,6 +122,8 @@ class Side:
         )  # fmt: skip
         self.path = self._answer()["tfkm"]
         self.ask(plant=plant)
+        if threads:
+            self.ask(threads=threads)
 
     def ask(self, **question) -> dict:
         assert self._process.stdin is not None

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from benchmarks import cases, machine
+from benchmarks import cases, machine, rivals
 from benchmarks.duel import Duel
 
 LIMITS = pytest.StashKey[dict]()
@@ -31,6 +31,13 @@ def pytest_addoption(parser):
         action="store_true",
         help="small shapes, 3 rounds each: shows that the benchmarks run, measures nothing",
     )
+    parser.addoption(
+        "--dataset",
+        action="append",
+        default=[],
+        metavar="NAME[:CLUSTERS]",
+        help="fit this one, too: any name of tensorflow-datasets with an array or image feature",
+    )
 
 
 def pytest_configure(config):
@@ -41,7 +48,8 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     """A test runs on every case of the table that it names as a fixture: see `cases.table`."""
-    table = cases.table(metafunc.config.getoption("quick"))
+    option = metafunc.config.getoption
+    table = cases.table(option("quick"), tuple(option("dataset")))
     for fixture in table.keys() & set(metafunc.fixturenames):
         metafunc.parametrize(fixture, table[fixture], ids=str)
 
@@ -57,7 +65,7 @@ def duel(request):
         yield Duel(
             benchmark,
             case,
-            *cases.points_and_centroids(case.shape),
+            *cases.points_and_centroids(case.shape, case.data, case.dtype),
             request.config.getoption("quick"),
         )
 
@@ -97,5 +105,6 @@ def pytest_benchmark_update_json(config, benchmarks, output_json):
         "threads": machine.threads(),
         "limits": {device: limit._asdict() for device, limit in config.stash[LIMITS].items()},
         "absent": machine.absent(),
+        "absent_rivals": rivals.absent(),
         "not_measured": config.stash[NOT_MEASURED],
     }

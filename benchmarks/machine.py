@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 import platform
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +26,20 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 
 class Limits(NamedTuple):
-    """flops: per second in a large float32 matrix product. bandwidth: bytes read from memory per second."""
+    """Per second: flops of a large float32 matrix product, bytes read, flops of multiply-adds alone.
+
+    fma: None where it cannot be measured (a GPU, no C compiler).
+    """
 
     flops: float
     bandwidth: float
     how: str
+    fma: float | None = None
 
     def best(self, other: Limits) -> Limits:
-        return Limits(max(self.flops, other.flops), max(self.bandwidth, other.bandwidth), self.how)
+        fma = None if self.fma is None or other.fma is None else max(self.fma, other.fma)
+        best = max(self.flops, other.flops), max(self.bandwidth, other.bandwidth)
+        return Limits(*best, self.how, fma)
 
     def seconds(self, flops: float, bytes: float) -> float:
         """The least time for this work, were arithmetic and memory both at their limit (roofline)."""
@@ -65,7 +75,38 @@ def _cpu_limits(side: int, repeats: int) -> Limits:
     with ThreadPoolExecutor(CORES) as threads:
         read = _least_seconds(lambda: list(threads.map(np.max, parts)), repeats)
     how = f"NumPy's matrix product of {side}² float32; its maximum over 512 MB, {CORES} threads"
-    return Limits(2 * side**3 / product, READ_BYTES / read, how)
+    return Limits(2 * side**3 / product, READ_BYTES / read, how, _multiply_adds(repeats))
+
+
+@functools.cache
+def _fma_library() -> ctypes.CDLL | None:
+    """fma.c, compiled for this processor; None without a C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        library = os.path.join(folder, "fma.so")
+        source = os.path.join(os.path.dirname(__file__), "fma.c")
+        flags = ["-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC"]
+        done = subprocess.run([compiler, *flags, source, "-o", library], capture_output=True)
+        return None if done.returncode else ctypes.CDLL(library)
+
+
+def _multiply_adds(repeats: int) -> float | None:
+    """Operations per second on all cores."""
+    if (library := _fma_library()) is None:
+        return None
+    run = library.multiply_add
+    run.argtypes, run.restype = [ctypes.c_int64, ctypes.c_void_p], ctypes.c_int64
+    counts: list[int] = []
+
+    def all_cores() -> None:
+        sums = [ctypes.c_float() for _ in range(CORES)]
+        counts[:] = threads.map(lambda sum_: run(2_000_000, ctypes.byref(sum_)), sums)
+
+    with ThreadPoolExecutor(CORES) as threads:
+        seconds = _least_seconds(all_cores, repeats)
+    return sum(counts) / seconds
 
 
 def _tensorflow_limits(device: str, side: int, repeats: int) -> Limits:
@@ -118,7 +159,16 @@ def commit() -> str | None:
 
 def versions() -> dict[str, str]:
     """Of Python and of all that computes here."""
-    names = ("tensorflow", "tensorflow-cpu", "numpy", "scipy", "scikit-learn", "pytest-benchmark")
+    names = (
+        "tensorflow",
+        "tensorflow-cpu",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "faiss-cpu",
+        "scikit-learn-intelex",
+        "pytest-benchmark",
+    )
     found = {"python": platform.python_version()}
     for name in names:
         try:

@@ -33,23 +33,59 @@ STYLE = {
     ),
     "grid.color": INK,
 }
+DASHES = ("--", ":", "-.", (0, (5, 1)), (0, (1, 2)), (0, (3, 1, 1, 1)))
 SIZE = 4.6, 3.7  # inches: little wider than a phone, so that text stays readable on one
 
 
+AXES = {"n": "points in a call, n", "k": "clusters, k", "d": "features, d", "threads": "threads"}
+
+
+def all_of(run: Run) -> list[tuple[str, str]]:
+    """Title and picture of every plot that this run has the rows for."""
+    figures = [scaling(run, axis) for axis in AXES if run.select("assign", axis)]
+    figures += [
+        roofline(run, device) for device in run.about["limits"] if run.select("assign", None)
+    ]
+    return figures + [curve(found) for found in run.curves]
+
+
 @matplotlib.rc_context(STYLE)
-def throughput(run: Run) -> tuple[str, str]:
-    """Title and picture: GFLOP/s of `assign` against n, each backend and rival a line."""
-    rows = run.select("assign", sweep="n")
-    figure, axes = _figure("points in a call, n", "GFLOP/s")
+def scaling(run: Run, axis: str) -> tuple[str, str]:
+    """GFLOP/s of `assign` as one quantity grows, each backend and rival a line."""
+    rows = run.select("assign", axis)
+    figure, axes = _figure(AXES[axis], "GFLOP/s")
     for i, who in enumerate(unique(row.who for row in rows)):
         own = [row for row in rows if row.who == who]
-        axes.plot([r.n for r in own], [r.gflops for r in own], label=who, **_look(i))
-    first = [row for row in rows if row.who == rows[0].who]  # each has the rivals beside it
-    for rival, dashes in zip(run.rivals, ("--", ":", "-."), strict=False):
-        speeds = [row.flops / row.rivals[rival].seconds / 1e9 for row in first]
-        axes.plot([r.n for r in first], speeds, color=INK, ls=dashes, lw=1.2, label=rival)
+        axes.plot([getattr(r, axis) for r in own], [r.gflops for r in own], label=who, **_look(i))
+    first = [row for row in rows if row.who == rows[0].who]  # which has all rivals beside it
+    for i, rival in enumerate(name for name in run.rivals if name in first[-1].rivals):
+        having = [row for row in first if rival in row.rivals]
+        speeds = [row.flops / row.rivals[rival].seconds / 1e9 for row in having]
+        dashes = DASHES[i % len(DASHES)]
+        axes.plot(
+            [getattr(r, axis) for r in having], speeds, color=INK, ls=dashes, lw=1, label=rival
+        )
+    if axis == "threads":
+        axes.set_xscale("linear")
+        axes.set_yscale("linear")
+        axes.set_xticks([row.threads for row in rows])
+        axes.set_ylim(bottom=0)
     axes.legend(loc="lower right")
-    return _svg(figure, "throughput", "assign by batch size: throughput")
+    return _svg(figure, f"scaling-{axis}", f"assign: throughput against {axis}")
+
+
+@matplotlib.rc_context(STYLE)
+def curve(found: dict) -> tuple[str, str]:
+    """How far above the lowest inertia each implementation is after how long."""
+    figure, axes = _figure("seconds of Lloyd's iteration", "inertia above the lowest, %")
+    lowest = min(inertia for curve in found["curve"].values() for _, inertia in curve)
+    for i, (name, points) in enumerate(found["curve"].items()):
+        above = [(seconds, 100 * (inertia / lowest - 1)) for seconds, inertia in points]
+        shown = [(s, a) for s, a in above if a > 0]
+        axes.plot(*zip(*shown, strict=True), label=name, **_look(i))
+    axes.legend(loc="lower left")
+    title = f"inertia against time: {found['name']}, {found['n']} points, k = {found['k']}"
+    return _svg(figure, "curve", title)
 
 
 @matplotlib.rc_context(STYLE)
@@ -57,7 +93,7 @@ def roofline(run: Run, device: str) -> tuple[str, str]:
     """Title and picture: the named shapes of `assign` under the device's two limits."""
     limit = run.about["limits"][device]
     peak, bandwidth = limit["flops"] / 1e9, limit["bandwidth"] / 1e9
-    rows = [row for row in run.select("assign", sweep=None) if row.device == device]
+    rows = [row for row in run.select("assign", None) if row.device == device]
     figure, axes = _figure("operations per byte from or to memory", "GFLOP/s")
     ridge = peak / bandwidth
     intensities = [_intensity(row) for row in rows] + [ridge]

@@ -19,15 +19,15 @@ VERDICTS = {"faster": "faster", "level": "level (rounds disagree)", "slower": "s
 
 
 def sentences(run: Run) -> list[str]:
-    """Who wins where, defeats included: in all, then for each op, backend, device and rival."""
-    groups = unique((row.op, row.sweep, row.who) for row in run.rows)
+    """Who wins where, defeats included: against each rival in all, then by op and backend."""
+    groups = unique((row.op, row.who) for row in run.rows if row.sweep is None)
     failed = [case["case"] for case in run.not_measured if case["failed"]]
     failures = [f"Failed, and so without a time: {', '.join(failed)}."] if failed else []
     said = [_overall(run, rival) for rival in run.rivals]
-    for rival in run.rivals:
-        for group in groups:
-            rows = [row for row in run.rows if (row.op, row.sweep, row.who) == group]
-            said.append(_sentence(rows, rival))
+    for group in groups:
+        rows = [row for row in run.rows if (row.op, row.who) == group and row.sweep is None]
+        if rival := next((name for name in run.rivals if name in rows[0].rivals), None):
+            said.append(_sentence([row for row in rows if rival in row.rivals], rival))
     return failures + said
 
 
@@ -35,18 +35,22 @@ def _overall(run: Run, rival: str) -> str:
     """Counts the cases, each with the backend that was fastest: the one a user is best served by."""
     best: dict[tuple, Row] = {}
     for row in run.rows:
-        case = row.op, row.name, row.device
-        best[case] = min(best.get(case, row), row, key=lambda r: r.seconds)
+        if rival in row.rivals:
+            case = row.op, row.name, row.device
+            best[case] = min(best.get(case, row), row, key=lambda r: r.seconds)
     verdicts = Counter(row.rivals[rival].verdict for row in best.values())
     counts = ", ".join(f"{words} in {verdicts[v]}" for v, words in VERDICTS.items())
-    return f"tfkm's fastest backend against {rival}, in {len(best)} cases: {counts}."
+    slower = [row for row in best.values() if row.rivals[rival].verdict == "slower"]
+    where = ", ".join(f"{row.op} {row.name} {times(row.rivals[rival].ratio)}" for row in slower)
+    return (
+        f"tfkm's fastest backend against {rival}, in {len(best)} cases: {counts}"
+        f"{f' ({where})' if where else ''}."
+    )
 
 
 def _sentence(rows: list[Row], rival: str) -> str:
     first = rows[0]
     what = f"{first.op} by {first.who}"
-    if first.sweep:
-        what += f" by {first.sweep}"
     parts = []
     for verdict, words in VERDICTS.items():
         having = [row for row in rows if row.rivals[rival].verdict == verdict]
@@ -77,15 +81,19 @@ def microseconds(seconds: float) -> str:
 
 
 def speed(value: float) -> str:
+    """Three digits or so; a dash for what has no such figure."""
+    if not value:
+        return "–"
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def percent(share: float) -> str:
+    if not share:
+        return "–"
     return f"{share:.0%}" if share >= 0.1 else f"{100 * share:.2g}%"
 
 
-def write(run: Run, folder: Path) -> list[Path]:
-    """report.html and report.md in `folder`; returns their paths."""
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=lambda name: name is not None and ".html" in name,
@@ -95,17 +103,27 @@ def write(run: Run, folder: Path) -> list[Path]:
     )
     formats = (times, milliseconds, microseconds, speed, percent)
     environment.filters.update({f.__name__: f for f in formats})
-    figures = [plots.roofline(run, device) for device in run.about["limits"]]
-    if run.select("assign", sweep="n"):
-        figures.insert(0, plots.throughput(run))
-    facts = {"run": run, "sentences": sentences(run), "figures": figures}
+    return environment
+
+
+def markdown(run: Run) -> str:
+    """report.md."""
+    return _environment().get_template("report.md.j2").render(run=run, sentences=sentences(run))
+
+
+def html(run: Run) -> str:
+    """report.html, which needs no other file."""
+    facts = {"run": run, "sentences": sentences(run), "figures": plots.all_of(run)}
+    return _environment().get_template("report.html.j2").render(facts)
+
+
+def write(run: Run, folder: Path) -> list[Path]:
+    """report.html and report.md in `folder`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name in ("report.html", "report.md"):
-        path = folder / name
-        path.write_text(environment.get_template(f"{name}.j2").render(facts), encoding="utf-8")
-        paths.append(path)
-    return paths
+    pages = {folder / "report.html": html(run), folder / "report.md": markdown(run)}
+    for path, page in pages.items():
+        path.write_text(page, encoding="utf-8")
+    return list(pages)
 
 
 def main() -> None:

@@ -33,7 +33,10 @@ class Versus:
 
 @dataclass(frozen=True)
 class Row:
-    """A measured case. limit: the least seconds that the device's limits allow, and whose they are."""
+    """A measured case. limit: the least seconds that the device's limits allow, and whose they are.
+
+    seconds: the median; of `predict` p50. refused: rivals without a time, and why.
+    """
 
     op: str
     name: str
@@ -50,6 +53,10 @@ class Row:
     limit: float
     bound: str
     rivals: dict[str, Versus]
+    refused: dict[str, str]
+    dtype: str
+    threads: int | None
+    p99: float | None
 
     @property
     def gflops(self) -> float:
@@ -77,6 +84,7 @@ class Run:
     about: dict
     processor: str
     date: str
+    curves: list[dict]  # name, n, k, d and "curve": who to [[seconds, inertia], …]
 
     def select(self, op: str, sweep: str | None) -> list[Row]:
         return [row for row in self.rows if (row.op, row.sweep) == (op, sweep)]
@@ -96,7 +104,20 @@ class Run:
 
     @property
     def rivals(self) -> list[str]:
-        return unique(name for row in self.rows for name in row.rivals)
+        return self.rivals_of(self.rows)
+
+    def rivals_of(self, rows: list[Row]) -> list[str]:
+        """Those with a time in some of these rows."""
+        return unique(name for row in rows for name in row.rivals)
+
+    @property
+    def refused(self) -> list[str]:
+        """Which rivals have no time in which cases, and why."""
+        cases: dict[tuple[str, str, str], list[str]] = {}
+        for row in self.rows:
+            for name, why in row.refused.items():
+                cases.setdefault((name, row.op, why), []).append(row.name)
+        return [f"{r}, {op} ({', '.join(unique(c))}): {why}" for (r, op, why), c in cases.items()]
 
 
 def unique(names: Iterable) -> list:
@@ -108,23 +129,33 @@ def load(path: Path) -> Run:
     """Reads what `pytest benchmarks --benchmark-json=path` wrote."""
     recorded = json.loads(path.read_text())
     about = recorded["tfkm"]
-    rows = [_row(benchmark, about["limits"]) for benchmark in recorded["benchmarks"]]
+    curves = [b["extra_info"] for b in recorded["benchmarks"] if "curve" in b["extra_info"]]
+    rows = [
+        _row(benchmark, about["limits"])
+        for benchmark in recorded["benchmarks"]
+        if "curve" not in benchmark["extra_info"]
+    ]
     processor = recorded["machine_info"]["cpu"].get("brand_raw", "an unnamed processor")
-    return Run(rows, about, processor, recorded["datetime"][:16].replace("T", " ") + " UTC")
+    return Run(rows, about, processor, recorded["datetime"][:16].replace("T", " ") + " UTC", curves)
 
 
 def _row(benchmark: dict, limits: dict[str, dict]) -> Row:
-    info, ours = benchmark["extra_info"], benchmark["stats"]["median"]
+    info = benchmark["extra_info"]
+    ours = info.get("p50", info.get("seconds", benchmark["stats"]["median"]))
     limit = limits[info["device"]]
     arithmetic = info["flops"] / limit["flops"]
     memory = info["bytes"] / limit["bandwidth"]
-    facts = ("op", "name", "sweep", "n", "k", "d", "backend", "device", "flops", "bytes", "n_iter")
+    facts = (
+        "op", "name", "sweep", "n", "k", "d", "backend", "device", "flops", "bytes", "n_iter",
+        "refused", "dtype", "threads",
+    )  # fmt: skip
     return Row(
         **{fact: info[fact] for fact in facts},
         seconds=ours,
         limit=max(arithmetic, memory),
         bound="arithmetic" if arithmetic > memory else "memory",
         rivals={name: _versus(rival, ours) for name, rival in info["rivals"].items()},
+        p99=info.get("p99"),
     )
 
 

@@ -53,6 +53,8 @@ def main() -> None:
         answer: dict = {}
         if "plant" in asked:
             planted = asked["plant"]
+        elif "threads" in asked:
+            tf.config.threading.set_intra_op_parallelism_threads(asked["threads"])
         elif "times" in asked:
             answer["seconds"] = round_seconds(calls[asked["name"]], asked["times"], planted)
         else:

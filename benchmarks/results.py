@@ -1,0 +1,135 @@
+"""Recorded runs that are kept, one for each release and machine, and the tables that are made of them.
+
+python -m benchmarks.results keep benchmarks/out/bench.json  # into benchmarks/results/
+python -m benchmarks.results write                           # into README.md and docs/benchmarks.md
+
+Tables are made, never typed: a test compares them with what `write` would make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.rows import Row, Run, load
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = Path(__file__).parent / "results"
+BEGIN, END = "<!-- made by benchmarks/results.py -->", "<!-- end -->"
+
+
+def keep(recorded: Path, folder: Path = KEPT) -> Path:
+    """Copies a run without what no table needs. Raises ValueError for a quick run or another file."""
+    run = json.loads(recorded.read_text())
+    if "tfkm" not in run:
+        raise ValueError(f"recorded: {recorded} is not what `nox -s bench` wrote")
+    if run["tfkm"]["quick"]:
+        raise ValueError(f"recorded: {recorded} is of a quick run, which measures nothing")
+    for benchmark in run["benchmarks"]:
+        median = benchmark["stats"]["median"]
+        kept = {"stats": {"median": median}, "extra_info": benchmark["extra_info"]}
+        benchmark.clear()
+        benchmark.update(kept)
+    about = run["machine_info"]["cpu"]
+    processor = about.get("brand_raw", "an unnamed processor")
+    kept = {
+        "datetime": run["datetime"],
+        "machine_info": {"cpu": {"brand_raw": processor}},
+        "tfkm": run["tfkm"],
+        "benchmarks": run["benchmarks"],
+    }
+    slug = re.sub(r"[^a-z0-9]+", "-", processor.lower()).strip("-")
+    threads = run["tfkm"]["threads"]["tfkm"]
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{run['tfkm']['tfkm_version']}-{slug}-{threads}-threads.json"
+    path.write_text(
+        json.dumps(_rounded(kept), separators=(",", ":")).replace('{"stats"', '\n{"stats"')
+    )
+    return path
+
+
+def _rounded(value):
+    """Numbers to six digits: a time has not more, and the file is half as large."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    return [_rounded(part) for part in value] if isinstance(value, list) else value
+
+
+def newest() -> Run:
+    """Of the kept runs the one that was recorded last."""
+    return max((load(path) for path in KEPT.glob("*.json")), key=lambda run: run.date)
+
+
+def summary(run: Run) -> str:
+    """Markdown: each case's fastest backend against the fastest rival there, one row for each shape."""
+    ops = [op for op in run.ops if run.select(op, None)]
+    shapes = {row.name: f"{row.n}, {row.k}, {row.d}" for op in ops for row in run.select(op, None)}
+    lines = [
+        f"| shape | n, k, d | {' | '.join(ops)} |",
+        f"| --- | --- | {' | '.join(['---'] * len(ops))} |",
+    ]
+    for name, sizes in shapes.items():
+        cells = [_cell([row for row in run.select(op, None) if row.name == name]) for op in ops]
+        lines.append(f"| {name} | {sizes} | {' | '.join(cells)} |")
+    threads = run.about["threads"]["tfkm"]
+    lines.append(
+        f"\n{run.date}, {run.processor}, {threads} threads: milliseconds of tfkm's fastest backend, and "
+        "how many times as long the fastest rival took. All: [docs/benchmarks.md](docs/benchmarks.md)."
+    )
+    return "\n".join(lines)
+
+
+def _cell(rows: list[Row]) -> str:
+    if not rows:
+        return ""
+    row = min(rows, key=lambda r: r.seconds)
+    own = f"{report.milliseconds(row.seconds)} ({row.backend})"
+    if not row.rivals:
+        return own
+    name, versus = min(row.rivals.items(), key=lambda item: item[1].seconds)
+    return f"{own}, {report.times(versus.ratio)} {name}"
+
+
+def tables(run: Run) -> dict[Path, str]:
+    """The pages with the tables of this run in them."""
+    parts = {
+        ROOT / "README.md": summary(run),
+        ROOT / "docs" / "benchmarks.md": report.markdown(run).partition("\n")[2],
+    }
+    return {path: _with(path.read_text(), part) for path, part in parts.items()}
+
+
+def _with(page: str, part: str) -> str:
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"page: it needs a line {BEGIN} and one {END}")
+    return f"{before}{BEGIN}\n{part.strip()}\n{END}{after}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("keep").add_argument("json", type=Path)
+    commands.add_parser("write")
+    options = parser.parse_args()
+    if options.command == "keep":
+        try:
+            print(keep(options.json))
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
+        return
+    for path, page in tables(newest()).items():
+        path.write_text(page)
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
