@@ -65,22 +65,34 @@ def newest() -> Run:
     return max((load(path) for path in KEPT.glob("*.json")), key=lambda run: run.date)
 
 
+# Of the README: ops on the same shapes side by side.
+SUMMARY = (("assign", "step", "fit"), ("seed",), ("default fit",), ("predict",), ("first call",))
+
+
 def summary(run: Run) -> str:
-    """Markdown: each case's fastest backend against the fastest rival there, one row for each shape."""
-    ops = [op for op in run.ops if run.select(op, None)]
-    shapes = {row.name: f"{row.n}, {row.k}, {row.d}" for op in ops for row in run.select(op, None)}
-    lines = [
-        f"| shape | n, k, d | {' | '.join(ops)} |",
-        f"| --- | --- | {' | '.join(['---'] * len(ops))} |",
-    ]
-    for name, sizes in shapes.items():
-        cells = [_cell([row for row in run.select(op, None) if row.name == name]) for op in ops]
-        lines.append(f"| {name} | {sizes} | {' | '.join(cells)} |")
+    """Markdown: each case's fastest backend against the fastest rival there."""
+    tables = [_table(run, [op for op in ops if run.select(op, None)]) for ops in SUMMARY]
     threads = run.about["threads"]["tfkm"]
-    lines.append(
-        f"\n{run.date}, {run.processor}, {threads} threads: milliseconds of tfkm's fastest backend, and "
+    said = (
+        f"{run.date}, {run.processor}, {threads} threads: milliseconds of tfkm's fastest backend, and "
         "how many times as long the fastest rival took. All: [docs/benchmarks.md](docs/benchmarks.md)."
     )
+    return "\n\n".join([said, *filter(None, tables)])
+
+
+def _table(run: Run, ops: list[str]) -> str:
+    """One row for each shape or data set that these ops were measured on."""
+    rows = [row for op in ops for row in run.select(op, None)]
+    if not rows:
+        return ""
+    sizes = {row.name: f"{row.n}, {row.k}, {row.d}" for row in rows}
+    lines = [
+        f"| | n, k, d | {' | '.join(ops)} |",
+        f"| --- | --- | {' | '.join(['---'] * len(ops))} |",
+    ]
+    for name, size in sizes.items():
+        cells = [_cell([row for row in rows if (row.op, row.name) == (op, name)]) for op in ops]
+        lines.append(f"| {name} | {size} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -88,7 +100,7 @@ def _cell(rows: list[Row]) -> str:
     if not rows:
         return ""
     row = min(rows, key=lambda r: r.seconds)
-    own = f"{report.milliseconds(row.seconds)} ({row.backend})"
+    own = f"{row.seconds * 1e3:.3g}" if row.seconds < 1 else report.milliseconds(row.seconds)
     if not row.rivals:
         return own
     name, versus = min(row.rivals.items(), key=lambda item: item[1].seconds)
