@@ -100,7 +100,7 @@ def roofline(run: Run, device: str) -> tuple[str, str]:
     left, right = min(intensities) / 2, max(intensities) * 2
     axes.plot([left, ridge, right], [left * bandwidth, peak, peak], color=INK, lw=1.2)
     said = dict(fontsize=8, textcoords="offset points", ha="right")
-    axes.annotate(f"{peak:.0f} GFLOP/s", (right, peak), (0, 4), **said)
+    axes.annotate(f"{peak:.0f} GFLOP/s", (ridge, peak), (2, 4), **said | {"ha": "left"})
     axes.annotate(
         f"{bandwidth:.0f} GB/s", (left, left * bandwidth), (14, 2), **said | {"ha": "left"}
     )

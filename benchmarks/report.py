@@ -18,17 +18,21 @@ from benchmarks.rows import Row, Run, load, unique
 VERDICTS = {"faster": "faster", "level": "level (rounds disagree)", "slower": "slower"}
 
 
-def sentences(run: Run) -> list[str]:
-    """Who wins where, defeats included: against each rival in all, then by op and backend."""
-    groups = unique((row.op, row.who) for row in run.rows if row.sweep is None)
+def verdicts(run: Run) -> list[str]:
+    """What failed, then who wins against each rival in all, and where tfkm loses."""
     failed = [case["case"] for case in run.not_measured if case["failed"]]
     failures = [f"Failed, and so without a time: {', '.join(failed)}."] if failed else []
-    said = [_overall(run, rival) for rival in run.rivals]
-    for group in groups:
+    return failures + [_overall(run, rival) for rival in run.rivals]
+
+
+def by_op(run: Run) -> list[str]:
+    """The same for each op and backend, against the first rival that it has."""
+    said = []
+    for group in unique((row.op, row.who) for row in run.rows if row.sweep is None):
         rows = [row for row in run.rows if (row.op, row.who) == group and row.sweep is None]
         if rival := next((name for name in run.rivals if name in rows[0].rivals), None):
             said.append(_sentence([row for row in rows if rival in row.rivals], rival))
-    return failures + said
+    return said
 
 
 def _overall(run: Run, rival: str) -> str:
@@ -108,13 +112,17 @@ def _environment() -> jinja2.Environment:
 
 def markdown(run: Run) -> str:
     """report.md."""
-    return _environment().get_template("report.md.j2").render(run=run, sentences=sentences(run))
+    return _environment().get_template("report.md.j2").render(_facts(run))
 
 
 def html(run: Run) -> str:
     """report.html, which needs no other file."""
-    facts = {"run": run, "sentences": sentences(run), "figures": plots.all_of(run)}
+    facts = _facts(run) | {"figures": plots.all_of(run)}
     return _environment().get_template("report.html.j2").render(facts)
+
+
+def _facts(run: Run) -> dict:
+    return {"run": run, "verdicts": verdicts(run), "by_op": by_op(run)}
 
 
 def write(run: Run, folder: Path) -> list[Path]:
