@@ -2,6 +2,8 @@
 
 import time
 
+import numpy as np
+
 import tfkm
 from benchmarks import rivals
 from benchmarks.judge import Judge
@@ -12,6 +14,7 @@ RIVALS = ("scikit-learn", "Faiss", "scikit-learn-intelex")
 
 
 def test_curve(duel, curved):
+    curved = duel.case
     n, k, d = curved.shape
     seeds = tfkm.kmeans_plusplus(duel.points, k, random_state=0).centroids.numpy()
     callers = {"tfkm": Tfkm(curved.backend)}
@@ -24,7 +27,7 @@ def test_curve(duel, curved):
             began = time.perf_counter()
             found = fit()
             seconds = time.perf_counter() - began
-            curves[name].append([seconds, judge.inertia(found.labels, found.centroids)])
+            curves[name].append([seconds, judge.inertia(np.asarray(found.labels), found.centroids)])
     duel.benchmark.pedantic(callers["tfkm"].fit(duel.points, seeds, 1), rounds=1)
     duel.benchmark.extra_info |= curved._asdict() | curved.shape._asdict()
     duel.benchmark.extra_info |= dict(

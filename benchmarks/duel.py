@@ -64,10 +64,10 @@ class Duel(NamedTuple):
         note: another name for the op in the report.
         """
         judge = Judge(self.points, self.centroids)
-        theirs, refused, first = self._rivals(op, arguments, judge)
+        theirs, refused, first, yardstick = self._rivals(op, arguments, judge)
         ours = _waiting(_method(Tfkm(self.case.backend), op)(*arguments), self.case.device)
         found = ours()  # compiles
-        judge.check(op, found)
+        judge.check(op, found, yardstick)
         times = self._times(ours, theirs, first)
         data = self.benchmark.stats.stats.data
         info = self.case._asdict() | self.case.shape._asdict() | work(found)._asdict()
@@ -86,8 +86,10 @@ class Duel(NamedTuple):
         }
 
     def _rivals(self, op: str, arguments: tuple, judge: Judge):
-        """Calls of those that are right; why the others are refused; seconds of the first call of each."""
+        """Calls of those that are right; why the others are refused; seconds of the first call of each; and
+        the yardstick for ours."""
         calls, refused, first = {}, {}, {}
+        yardstick = None
         for name in rivals.NAMES if self._is_fastest() else [FIRST]:
             if name in rivals.absent() or (name in rivals.ON_GPU) > self.case.device.startswith(
                 "GPU"
@@ -101,18 +103,18 @@ class Duel(NamedTuple):
                 refused[name] = why
                 continue
             try:
-                calls[name] = method(*arguments)
+                calls[name] = method(*(_as_taken(a, rival.dtypes) for a in arguments))
                 began = time.perf_counter()
                 found = calls[name]()
                 first[name] = time.perf_counter() - began
-                judge.check(op, found)
+                worth = judge.check(op, found, yardstick)
             except Exception as error:  # a rival that fails or is wrong gets no time
                 refused[name] = f"{type(error).__name__}: {error}"
                 calls.pop(name, None)
                 continue
             if name == FIRST:
-                judge.yardstick = found
-        return calls, refused, first
+                yardstick = worth
+        return calls, refused, first, yardstick
 
     def _is_fastest(self) -> bool:
         """Whether this backend is the one that a user gets; beside the others one rival is enough."""
@@ -147,6 +149,13 @@ class Duel(NamedTuple):
 
 def _method(contender: Any, op: str) -> Callable | None:
     return getattr(contender, op.replace(" ", "_"), None)
+
+
+def _as_taken(argument: Any, dtypes: tuple[str, ...]) -> Any:
+    """Arrays in a dtype that a rival takes, float32 if it does not take their own: not in its time."""
+    if isinstance(argument, np.ndarray) and str(argument.dtype) not in dtypes:
+        return argument.astype(np.float32)
+    return argument
 
 
 def _waiting(op: Callable, device: str) -> Callable:

@@ -126,15 +126,12 @@ def answer(contender, op: str):
 def test_tfkm_and_the_rivals_at_hand_are_right(op):
     """Of those that are installed; each op has one rival at least."""
     judge = Judge(POINTS, CENTROIDS)
-    judge.yardstick = answer(rivals.get("scikit-learn"), op)
-    if op in ("default fit", "seed"):
-        judge.yardstick = None
-        judge.check(op, answer(rivals.get("scikit-learn"), op))
-    judge.check(op, answer(Tfkm("native"), op))
+    yardstick = judge.check(op, answer(rivals.get("scikit-learn"), op))
+    judge.check(op, answer(Tfkm("native"), op), yardstick)
     right = 0
     for name in set(rivals.NAMES) - set(rivals.ON_GPU) - set(rivals.absent()):
         if (found := answer(rivals.get(name), op)) is not None:
-            judge.check(op, found)
+            judge.check(op, found, yardstick)
             right += 1
     assert right >= 1
 
@@ -158,21 +155,22 @@ def test_the_absent_are_named():
             lambda o: o._replace(centroids=np.asarray(o.centroids) + 1e-3),
             "not distinct points",
         ),
+        ("seed", lambda o: o._replace(centroids=np.repeat(POINTS[:1], 7, axis=0)), "not distinct"),
+        ("seed", lambda o: o._replace(centroids=np.unique(POINTS, axis=0)[:7]), "far above"),
         ("stream", lambda o: o._replace(centroids=np.asarray(o.centroids) + 0.1), "inertia"),
     ],
 )
 def test_a_wrong_answer_is_refused(op, wrong, message):
     judge = Judge(POINTS, CENTROIDS)
     right = answer(rivals.get("scikit-learn"), op)
-    judge.check(op, right)
-    judge.yardstick = right
+    yardstick = judge.check(op, right)
     with pytest.raises(Wrong, match=message):
-        judge.check(op, wrong(right))
+        judge.check(op, wrong(right), yardstick)
 
 
 def test_a_rival_that_is_wrong_has_no_time(monkeypatch):
     class Liar:
-        name, version = "NumPy", "0"
+        name, version, dtypes = "NumPy", "0", ("float32",)
 
         @staticmethod
         def assign(points, centroids):
@@ -186,22 +184,25 @@ def test_a_rival_that_is_wrong_has_no_time(monkeypatch):
     monkeypatch.setattr(rivals, "get", lambda name: Liar if name == "NumPy" else real(name))
     case = cases.Case("x", cases.Shape(600, 7, 5), "native", "CPU:0")
     duel = Duel(None, case, POINTS, CENTROIDS, quick=True)
-    calls, refused, _ = duel._rivals("assign", ARGUMENTS["assign"], Judge(POINTS, CENTROIDS))
+    calls, refused, *_ = duel._rivals("assign", ARGUMENTS["assign"], Judge(POINTS, CENTROIDS))
     assert "scikit-learn" in calls and "NumPy" not in calls
     assert refused["NumPy"].startswith("Wrong: inertia")
 
 
-def test_real_data_or_why_there_is_none():
+def test_real_data_or_why_there_is_none(tmp_path):
     for name in data.CLUSTERS:
         try:
             points = data.load(name)
-        except ImportError as error:
+        except (ImportError, FileNotFoundError) as error:
             assert str(error)
             continue
         assert points.dtype == np.float32 and points.ndim == 2 and np.isfinite(points).all()
-    rows = cases.table(quick=True, datasets=("digits:3", "no such set"))["fitted"]
-    by_name = {row.name: row for row in rows}
-    assert by_name["digits"].shape.k == 3 and not by_name["digits"].why_not()
+    np.savez(tmp_path / "some.npz", images=np.ones((9, 2, 2), np.uint8))
+    asked = ("digits:3", "no such set", f"{tmp_path}/some.npz:5")
+    rows = cases.table(quick=True, datasets=asked)["fitted"]
+    by_name = {row.name: row.loaded(quick=True) for row in rows if row.data != "mnist"}
+    assert by_name["digits"].shape == (1024, 3, 64) and not by_name["digits"].why_not()
+    assert by_name["some"].shape == (9, 5, 4) and not by_name["some"].why_not()
     assert "no such set" in by_name["no such set"].why_not()
 
 

@@ -1,12 +1,14 @@
 """Other implementations of the same ops, one module for each library that has them.
 
-A rival is a class with a name, a version and a method for each op that it has. A method prepares all
-that can be prepared and returns a call to be timed, which returns an `Outcome`. To add one: such a class
-in a module of this folder, and its place in `_PLACES`.
+A rival is a class with a name, a version, the dtypes it takes and a method for each op that it has. A
+method prepares all that can be prepared and returns a call to be timed, which returns an `Outcome`;
+`why_not` says why it does not take part, or nothing. To add one: such a class in a module of this folder,
+and its place in `_PLACES`.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any, NamedTuple
 
@@ -46,12 +48,13 @@ def get(name: str) -> type:
     return getattr(importlib.import_module(f"benchmarks.rivals.{module}"), kind)
 
 
+@functools.cache
 def absent() -> dict[str, str]:
     """Those that cannot be had here, and why."""
     why = {}
     for name in NAMES:
         try:
             get(name)
-        except ImportError as error:
-            why[name] = str(error)
+        except Exception as error:  # a broken library may raise anything
+            why[name] = str(error) or type(error).__name__
     return why

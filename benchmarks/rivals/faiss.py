@@ -15,6 +15,7 @@ ALL_POINTS = {"min_points_per_centroid": 1, "max_points_per_centroid": 10**9}
 class Faiss:
     name = "Faiss"
     version = faiss.__version__
+    dtypes = ("float32",)
     gpu = False
 
     @classmethod

@@ -15,6 +15,7 @@ from benchmarks.rivals import Outcome
 class FlashKMeans:
     name = "flash-kmeans"
     version = version("flash-kmeans")
+    dtypes = ("float32",)
 
     @staticmethod
     def fit(points: np.ndarray, centroids: np.ndarray, max_iter: int) -> Callable[[], Outcome]:

@@ -8,12 +8,13 @@ import numpy as np
 
 from benchmarks.rivals import Outcome
 
-BLOCK_BYTES = 2**24  # of distances; quickest of 2²⁰ … 2²⁸
+BLOCK_BYTES = 2**26  # of distances; 16 to 256 MB were alike, 4 MB slower on most shapes
 
 
 class NumPy:
     name = "NumPy"
     version = np.__version__
+    dtypes = ("float32", "float64")
 
     @staticmethod
     def assign(points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
@@ -23,14 +24,14 @@ class NumPy:
 
     @staticmethod
     def accumulate(points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
-        """Sums by a matrix product with the labels, one-hot and sparse, would be SciPy's: `add.at`."""
+        """Sums by a `bincount` for each feature: a tenth of the time of `np.add.at`."""
 
         def run() -> Outcome:
             labels = nearest(points, centroids)
-            sums = np.zeros(centroids.shape)
-            np.add.at(sums, labels, points)
-            counts = np.bincount(labels, minlength=len(centroids))[:, None]
-            return Outcome(labels, centroids, updated=sums / np.maximum(counts, 1))
+            k = len(centroids)
+            sums = np.stack([np.bincount(labels, feature, k) for feature in points.T], axis=1)
+            counts = np.maximum(np.bincount(labels, minlength=k), 1)
+            return Outcome(labels, centroids, updated=sums / counts[:, None])
 
         return run
 

@@ -18,6 +18,7 @@ class ScikitLearn:
     version = sklearn.__version__
     KMeans = KMeans
     options: dict = {}
+    dtypes: tuple[str, ...] = ("float32", "float64")
 
     @staticmethod
     def assign(points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:

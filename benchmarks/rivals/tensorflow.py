@@ -13,6 +13,7 @@ from benchmarks.rivals import Outcome
 class NearestNeighbors:
     name = "TensorFlow NearestNeighbors"
     version = tf.__version__
+    dtypes = ("float32",)
 
     @staticmethod
     def assign(points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
