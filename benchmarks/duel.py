@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,10 @@ from benchmarks.rivals import Outcome
 ROUND = 0.01  # seconds that a round should last: a quick op is repeated within it
 BUDGET = 4.0  # seconds for the rounds of a case
 ROUNDS = 3, 20  # the fewest and the most
-SLOWEST = 3.0  # seconds: a rival that takes longer for one call is timed once, with no rounds
+SLOWEST = 3.0  # seconds: a turn that takes longer is taken once
+SETTLE = (
+    0.01  # seconds before a turn, in which threads that the other side left spinning go to sleep
+)
 FIRST = "scikit-learn"  # beside every row; what others' fits are held against
 
 
@@ -64,11 +68,17 @@ class Duel(NamedTuple):
         note: another name for the op in the report.
         """
         judge = Judge(self.points, self.centroids)
-        theirs, refused, first, yardstick = self._rivals(op, arguments, judge)
+        theirs, refused, first, yardstick = self.right_rivals(op, arguments, judge)
         ours = _waiting(_method(Tfkm(self.case.backend), op)(*arguments), self.case.device)
         found = ours()  # compiles
         judge.check(op, found, yardstick)
+        passes: dict[str, list[int]] = {name: [] for name in ("", *theirs)}
+        if found.n_iter is not None:  # of a fit, which may take other seeds in each call
+            ours = _telling(ours, passes[""])
+            theirs = {name: _telling(call, passes[name]) for name, call in theirs.items()}
         times = self._times(ours, theirs, first)
+        n_iter = {name: median(p) if p else None for name, p in passes.items()}
+        found = found._replace(n_iter=n_iter[""])
         data = self.benchmark.stats.stats.data
         info = self.case._asdict() | self.case.shape._asdict() | work(found)._asdict()
         info |= {"n_iter": found.n_iter, "op": note or op, "refused": refused}
@@ -79,13 +89,14 @@ class Duel(NamedTuple):
         self.benchmark.extra_info["rivals"] = {
             name: {
                 "version": rivals.get(name).version,
-                "times": times[name][: len(data)],  # pytest-benchmark may add an untimed round
+                "times": times[name],
                 "ratios": [t / o for t, o in zip(times[name], data, strict=False)],
+                "n_iter": n_iter[name],
             }
             for name in theirs
         }
 
-    def _rivals(self, op: str, arguments: tuple, judge: Judge):
+    def right_rivals(self, op: str, arguments: tuple, judge: Judge):
         """Calls of those that are right; why the others are refused; seconds of the first call of each; and
         the yardstick for ours."""
         calls, refused, first = {}, {}, {}
@@ -126,25 +137,34 @@ class Duel(NamedTuple):
     def _times(
         self, ours: Callable, theirs: dict[str, Callable], once: dict[str, float]
     ) -> dict[str, list[float]]:
-        """Each rival's seconds per call, one for each of the rounds of ours; of a slow one the first."""
+        """Each rival's seconds per call, one for each of the rounds of ours, or of the first of them."""
         first = {
             name: once[name] if once.get(name, 0) >= SLOWEST else _seconds(call)
             for name, call in {"": ours, **theirs}.items()
         }
-        quick = [seconds for seconds in first.values() if seconds < SLOWEST]
         iterations = math.ceil((ROUND / 10 if self.quick else ROUND) / min(first.values()))
-        fewest, most = ROUNDS
-        affordable = int(BUDGET / (iterations * sum(quick or [SLOWEST])))
-        rounds = 3 if self.quick else max(fewest, min(most, affordable))
+        rounds = {name: self._rounds(iterations * first[name], len(first)) for name in first}
         times: dict[str, list[float]] = {name: [] for name in theirs}
 
         def rivals_turn() -> None:
             for name, rival in theirs.items():
-                slow = first[name] >= SLOWEST
-                times[name].append(first[name] if slow else _seconds(rival, iterations))
+                if len(times[name]) < rounds[name]:
+                    settle(rival, first[name])
+                    times[name].append(_seconds(rival, iterations))
+            settle(ours, first[""])
 
-        self.benchmark.pedantic(ours, rounds=rounds, iterations=iterations, teardown=rivals_turn)
+        settle(ours, first[""])
+        self.benchmark.pedantic(
+            ours, rounds=max(rounds.values()), iterations=iterations, teardown=rivals_turn
+        )
         return times
+
+    def _rounds(self, seconds: float, contenders: int) -> int:
+        """How many turns of so many seconds; a slow one has few, so that the others have enough."""
+        fewest, most = (3, 3) if self.quick else ROUNDS
+        if seconds >= SLOWEST:
+            fewest = 1
+        return max(fewest, min(most, int(BUDGET / contenders / (seconds + SETTLE))))
 
 
 def _method(contender: Any, op: str) -> Callable | None:
@@ -158,6 +178,18 @@ def _as_taken(argument: Any, dtypes: tuple[str, ...]) -> Any:
     return argument
 
 
+def _telling(fit: Callable, passes: list) -> Callable:
+    """`fit`, which also notes its number of passes."""
+
+    def telling():
+        found = fit()
+        if found.n_iter is not None:
+            passes.append(found.n_iter)
+        return found
+
+    return telling
+
+
 def _waiting(op: Callable, device: str) -> Callable:
     """`op`, back only when its result is there: a GPU's ops return before they are done."""
     if device.startswith("CPU"):
@@ -169,6 +201,16 @@ def _waiting(op: Callable, device: str) -> Callable:
         return result
 
     return waiting
+
+
+def settle(op: Callable, seconds: float) -> None:
+    """Before a turn of `op`, which takes so long: untimed, until only its own threads are awake."""
+    if seconds > 10 * SETTLE:
+        time.sleep(SETTLE)
+        return
+    end = time.perf_counter() + SETTLE
+    while time.perf_counter() < end:
+        op()
 
 
 def _seconds(op: Callable, iterations: int = 1) -> float:

@@ -113,7 +113,7 @@ POINTS, CENTROIDS = cases.points_and_centroids(cases.Shape(600, 7, 5), "noise", 
 ARGUMENTS = {
     "assign": (POINTS, CENTROIDS), "accumulate": (POINTS, CENTROIDS), "step": (POINTS, CENTROIDS),
     "predict": (POINTS, CENTROIDS), "seed": (POINTS, 7), "fit": (POINTS, CENTROIDS, 3),
-    "default fit": (POINTS, 7, 0), "stream": (POINTS.reshape(6, 100, 5), CENTROIDS),
+    "default fit": (POINTS, 7), "stream": (POINTS.reshape(6, 100, 5), CENTROIDS),
 }  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def test_a_rival_that_is_wrong_has_no_time(monkeypatch):
     monkeypatch.setattr(rivals, "get", lambda name: Liar if name == "NumPy" else real(name))
     case = cases.Case("x", cases.Shape(600, 7, 5), "native", "CPU:0")
     duel = Duel(None, case, POINTS, CENTROIDS, quick=True)
-    calls, refused, *_ = duel._rivals("assign", ARGUMENTS["assign"], Judge(POINTS, CENTROIDS))
+    calls, refused, *_ = duel.right_rivals("assign", ARGUMENTS["assign"], Judge(POINTS, CENTROIDS))
     assert "scikit-learn" in calls and "NumPy" not in calls
     assert refused["NumPy"].startswith("Wrong: inertia")
 

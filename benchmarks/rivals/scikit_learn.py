@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -66,10 +67,10 @@ class ScikitLearn:
         return lambda: cls._outcome(model.fit(points))
 
     @classmethod
-    def default_fit(cls, points: np.ndarray, k: int, seed: int, **options) -> Callable[[], Outcome]:
-        """With another seed in each call, as ours."""
-        model = cls.KMeans(k, random_state=seed, **options, **cls.options)
-        return lambda: cls._outcome(model.fit(points))
+    def default_fit(cls, points: np.ndarray, k: int) -> Callable[[], Outcome]:
+        """With the seeds 0, 1, …, as ours."""
+        model, seeds = cls.KMeans(k, **cls.options), itertools.count()
+        return lambda: cls._outcome(model.set_params(random_state=next(seeds)).fit(points))
 
     @classmethod
     def predict(cls, points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
