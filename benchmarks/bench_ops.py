@@ -11,7 +11,8 @@ def test_assign(duel, named):
 
 
 def test_assign_swept(duel, swept):
-    duel("assign", (duel.points, duel.centroids), lambda _: assign_work(*swept.shape))
+    work = assign_work(*swept.shape, duel.points.itemsize)
+    duel("assign", (duel.points, duel.centroids), lambda _: work)
 
 
 def test_accumulate(duel, named):

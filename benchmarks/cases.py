@@ -10,7 +10,7 @@ import numpy as np
 
 import tfkm
 from benchmarks import data, machine
-from tfkm.testing import SHAPES, SWEEPS, Shape, noise
+from tfkm.testing import DTYPES, SHAPES, SWEEPS, Shape, in_dtype, noise
 
 REFERENCE_BYTES = 1e9  # of the n×k distances that `reference` holds in float64
 DEFAULT_CLUSTERS = 100  # of a data set by --dataset that says no number
@@ -21,7 +21,6 @@ FITS = {
     "digits": Shape(65536, 10, 784),
     "narrow": Shape(1048576, 16, 8),
 }
-DTYPES = ("float64", "float32", "float16", "uint8")
 BY_DTYPE = Shape(100_000, 64, 128)
 LATENCY = {f"n={n}": Shape(n, 256, 32) for n in (1, 100, 10_000)}
 STREAM = Shape(262144, 64, 32)
@@ -161,8 +160,6 @@ def points_and_centroids(shape: Shape, name: str, dtype: str) -> tuple[np.ndarra
     """
     n, k, d = shape
     points = noise(max(n, k), 1, d).points if name == "noise" else _loaded(name)[:n]
-    if dtype == "uint8":
-        points = (32 * points + 128).clip(0, 255)
-    points = points.astype(dtype)
+    points = in_dtype(points, dtype)
     centroids = points[:k].astype(np.float64 if dtype == "float64" else np.float32)
     return points[:n], centroids

@@ -40,9 +40,12 @@ class Work(NamedTuple):
         return Work(self.flops * times, self.bytes * times)
 
 
-def assign_work(n: int, k: int, d: int) -> Work:
-    """A dot product per pair; points and centroids read, a label and a distance written, float32."""
-    return Work(2 * n * k * d, 4 * (n * d + k * d + 2 * n))
+def assign_work(n: int, k: int, d: int, itemsize: int = 4) -> Work:
+    """A dot product per pair; points and centroids read, a label and a distance written.
+
+    itemsize: of the points; the rest is counted as float32.
+    """
+    return Work(2 * n * k * d, itemsize * n * d + 4 * (k * d + 2 * n))
 
 
 def accumulate_work(n: int, k: int, d: int) -> Work:

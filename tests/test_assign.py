@@ -5,7 +5,28 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm.testing import CASES, assert_same_assignment, noise
+from tfkm.testing import (
+    CASES,
+    DTYPES,
+    SHAPES,
+    Case,
+    assert_same_assignment,
+    in_dtype,
+    noise,
+)
+
+
+@pytest.mark.parametrize(
+    "name, dtype", [(name, "float32") for name in SHAPES] + [("embeddings", d) for d in DTYPES[1:]]
+)
+def test_what_the_benchmarks_time(backend, name, dtype):
+    """Their shapes, cut, and their dtypes, with points as centroids."""
+    points = in_dtype(noise(*SHAPES[name].cut()).points, dtype)
+    centroids = points[: SHAPES[name].cut().k].astype(
+        "float64" if dtype == "float64" else "float32"
+    )
+    case = Case(points, centroids)
+    assert_same_assignment(tfkm.assign(points, centroids, backend=backend), case)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -53,6 +53,7 @@ def test_devices_are_found_or_absent():
 def test_work():
     assert assign_work(10, 3, 2) == (120, 4 * (20 + 6 + 20))
     assert accumulate_work(10, 3, 2) == (140, 4 * (20 + 6 + 20) + 8 * (6 + 3))
+    assert assign_work(10, 3, 2, itemsize=1) == (120, 20 + 4 * (6 + 20))
     assert assign_work(10, 3, 2) * 2 == (240, 368)
 
 

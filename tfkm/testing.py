@@ -33,6 +33,8 @@ SHAPES = {
     "tokens": Shape(20000, 10000, 768),
 }
 
+DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "uint8")  # of points
+
 # What changes from row to row, the shape in which it does, and its values.
 SWEEPS: dict[str, tuple[Shape, tuple[int, ...]]] = {
     "n": (Shape(1, 256, 32), (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 4_000_000)),
@@ -55,6 +57,15 @@ def noise(n: int, k: int, d: int, dtype=np.float32, seed: int = 0, offset: float
     points = rng.standard_normal((n, d)) + offset
     centroids = rng.standard_normal((k, d)) + offset
     return Case(points.astype(dtype), centroids.astype(dtype))
+
+
+def in_dtype(normal: np.ndarray, dtype: str) -> np.ndarray:
+    """Standard normal numbers in a dtype of points; as integers 32 times as large, uint8 around 128."""
+    if dtype not in ("int8", "uint8"):
+        return normal.astype(dtype)
+    limits = np.iinfo(dtype)
+    middle = 128 if dtype == "uint8" else 0
+    return np.rint(32 * normal + middle).clip(limits.min, limits.max).astype(dtype)
 
 
 def per_feature_offsets(n: int, k: int, d: int, dtype=np.float32) -> Case:
