@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
-from math import log
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
-from benchmarks.rows import Row, Run, unique
+from benchmarks.rows import Row, Run, peak, unique
 
 INK = "#010203"  # a colour that nothing else has: becomes the page's text colour
-COLOURS = ("#3b8bd9", "#e07b39", "#2fa36b", "#b565d9", "#c9a227", "#d9537f")  # fit for both themes
-MARKERS = "osD^vP"
+# Of a contrast of 3 or more to the page, light or dark: backends first, then rivals.
+COLOURS = (
+    "#3b82d9", "#d9692a", "#8a8f98", "#2a9d63", "#a85fd6", "#d9537f", "#b08a1e", "#2598a8", "#9a6a4f",
+    "#7d9a1f", "#e0484a",
+)  # fmt: skip
+MARKERS = "osD^vPX<>ph"
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tfkm",
@@ -27,112 +33,147 @@ STYLE = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "legend.fontsize": 8,
-    "lines.markersize": 5,
+    "lines.markersize": 4.5,
+    "lines.linewidth": 1.6,
     **dict.fromkeys(
         ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
     ),
     "grid.color": INK,
 }
-DASHES = ("--", ":", "-.", (0, (5, 1)), (0, (1, 2)), (0, (3, 1, 1, 1)))
-SIZE = 4.6, 3.7  # inches: little wider than a phone, so that text stays readable on one
-
-
+SIZE = 4.6, 4.2  # inches: little wider than a phone, so that text stays readable on one
 AXES = {"n": "points in a call, n", "k": "clusters, k", "d": "features, d", "threads": "threads"}
+# Of a name by its point, the first that is free: points to the right and up, and how it is aligned. From
+# farther away a line leads to the point.
+NEAR = ((0, 7, "center"), (-7, -3, "right"), (7, -3, "left"))
+FAR = ((-6, 16, "right"), (6, 16, "left"), (-6, -22, "right"), (6, -22, "left"))
+LEADER = {"arrowstyle": "-", "color": INK, "lw": 0.5, "shrinkA": 0, "shrinkB": 2}
+LOWEST = 0.01  # of what is shown of inertias above the lowest, %
+
+Picture = tuple[str, str]  # title, SVG
 
 
-def all_of(run: Run) -> list[tuple[str, str]]:
-    """Title and picture of every plot that this run has the rows for."""
-    figures = [scaling(run, axis) for axis in AXES if run.select("assign", axis)]
-    figures += [
-        roofline(run, device) for device in run.about["limits"] if run.select("assign", None)
+@matplotlib.rc_context(STYLE)
+def of(run: Run) -> list[Picture]:
+    """Every plot that this run has the rows for."""
+    figures = [
+        scaling(run, op, sweep)
+        for op, sweep in unique((op, sweep) for op, sweep, _ in run.groups)
+        if sweep in AXES
     ]
-    return figures + [curve(found) for found in run.curves]
+    measured = {row.device for row in run.select("assign")}
+    figures += [roofline(run, device) for device in run.about["limits"] if device in measured]
+    return figures + [curve(run, i) for i in range(len(run.curves))]
 
 
-@matplotlib.rc_context(STYLE)
-def scaling(run: Run, axis: str) -> tuple[str, str]:
-    """GFLOP/s of `assign` as one quantity grows, each backend and rival a line."""
-    rows = run.select("assign", axis)
+def scaling(run: Run, op: str, axis: str) -> Picture:
+    """GFLOP/s of an op as one quantity grows: a line for each backend and rival, and the limit."""
+    rows = run.select(op, axis)
     figure, axes = _figure(AXES[axis], "GFLOP/s")
-    for i, who in enumerate(unique(row.who for row in rows)):
+    looks = _looks(run)
+
+    def draw(having: list[Row], speeds: list[float], **look) -> None:
+        axes.plot([getattr(row, axis) for row in having], speeds, **look)
+
+    for who in unique(row.who for row in rows):
         own = [row for row in rows if row.who == who]
-        axes.plot([getattr(r, axis) for r in own], [r.gflops for r in own], label=who, **_look(i))
-    first = [row for row in rows if row.who == rows[0].who]  # which has all rivals beside it
-    for i, rival in enumerate(name for name in run.rivals if name in first[-1].rivals):
-        having = [row for row in first if rival in row.rivals]
-        speeds = [row.flops / row.rivals[rival].seconds / 1e9 for row in having]
-        dashes = DASHES[i % len(DASHES)]
-        axes.plot(
-            [getattr(r, axis) for r in having], speeds, color=INK, ls=dashes, lw=1, label=rival
-        )
+        draw(own, [row.gflops for row in own], **looks[who])
+    for device in unique(row.device for row in rows):
+        taken = [row for row in rows if row.device == device and run.is_taken(row)]
+        for name in run.rivals:
+            if having := [row for row in taken if name in row.rivals]:
+                draw(
+                    having, [r.flops / r.rivals[name].seconds / 1e9 for r in having], **looks[name]
+                )
+        if axis != "threads":
+            limits = [row.flops / row.limit / 1e9 for row in taken]
+            draw(taken, limits, color=INK, lw=0.8, label="limit")
     if axis == "threads":
-        axes.set_xscale("linear")
-        axes.set_yscale("linear")
-        axes.set_xticks([row.threads for row in rows])
-        axes.set_ylim(bottom=0)
-    axes.legend(loc="lower right")
-    return _svg(figure, f"scaling-{axis}", f"assign: throughput against {axis}")
+        one = rows[0].gflops / rows[0].threads
+        ideal = [one * row.threads for row in rows]
+        draw(rows, ideal, color=INK, lw=0.8, ls=":", label="in proportion")
+        axes.set(xscale="linear", yscale="linear", ylim=(0, None))
+        axes.set_xticks(unique(row.threads for row in rows))
+    return _svg(figure, f"scaling-{op}-{axis}", f"{op}: throughput against {axis}")
 
 
-@matplotlib.rc_context(STYLE)
-def curve(found: dict) -> tuple[str, str]:
-    """How far above the lowest inertia each implementation is after how long."""
-    figure, axes = _figure("seconds of Lloyd's iteration", "inertia above the lowest, %")
-    lowest = min(inertia for curve in found["curve"].values() for _, inertia in curve)
-    for i, (name, points) in enumerate(found["curve"].items()):
-        above = [(seconds, 100 * (inertia / lowest - 1)) for seconds, inertia in points]
-        shown = [(s, a) for s, a in above if a > 0]
-        axes.plot(*zip(*shown, strict=True), label=name, **_look(i))
-    axes.legend(loc="lower left")
-    title = f"inertia against time: {found['name']}, {found['n']} points, k = {found['k']}"
-    return _svg(figure, "curve", title)
-
-
-@matplotlib.rc_context(STYLE)
-def roofline(run: Run, device: str) -> tuple[str, str]:
-    """Title and picture: the named shapes of `assign` under the device's two limits."""
+def roofline(run: Run, device: str) -> Picture:
+    """The named shapes of `assign` under the device's limits."""
     limit = run.about["limits"][device]
-    peak, bandwidth = limit["flops"] / 1e9, limit["bandwidth"] / 1e9
-    rows = [row for row in run.select("assign", None) if row.device == device]
+    most, bandwidth = peak(limit) / 1e9, limit["bandwidth"] / 1e9
+    rows = [row for row in run.select("assign") if row.device == device]
     figure, axes = _figure("operations per byte from or to memory", "GFLOP/s")
-    ridge = peak / bandwidth
-    intensities = [_intensity(row) for row in rows] + [ridge]
+    intensities = [*map(_intensity, rows), most / bandwidth]
     left, right = min(intensities) / 2, max(intensities) * 2
-    axes.plot([left, ridge, right], [left * bandwidth, peak, peak], color=INK, lw=1.2)
-    said = dict(fontsize=8, textcoords="offset points", ha="right")
-    axes.annotate(f"{peak:.0f} GFLOP/s", (ridge, peak), (2, 4), **said | {"ha": "left"})
-    axes.annotate(
-        f"{bandwidth:.0f} GB/s", (left, left * bandwidth), (14, 2), **said | {"ha": "left"}
-    )
-    fastest: dict[str, Row] = {}
-    for i, who in enumerate(unique(row.who for row in rows)):
+    axes.plot(
+        [left, most / bandwidth, right], [left * bandwidth, most, most], color=INK, lw=1.2,
+        label=f"limit: {bandwidth:.0f} GB/s, {most:.0f} GFLOP/s",
+    )  # fmt: skip
+    product = limit["flops"] / 1e9
+    if product < most:
+        axes.plot(
+            [product / bandwidth, right], [product] * 2, color=INK, lw=0.8, ls=":",
+            label=f"matrix product: {product:.0f} GFLOP/s",
+        )  # fmt: skip
+    looks = _looks(run)
+    for who in unique(row.who for row in rows):
         own = [row for row in rows if row.who == who]
-        speeds = [row.gflops for row in own]
-        axes.plot([_intensity(r) for r in own], speeds, ls="none", label=who, **_look(i))
-        for row in own:
-            fastest[row.name] = max(fastest.get(row.name, row), row, key=lambda r: r.gflops)
-    for row in fastest.values():
-        offset = (0, _label_offset(row, list(fastest.values())))
-        axes.annotate(row.name, (_intensity(row), row.gflops), offset, **said | {"ha": "center"})
+        axes.plot([*map(_intensity, own)], [r.gflops for r in own], **looks[who] | {"ls": "none"})
     axes.margins(y=0.15)
-    axes.legend(loc="lower right")
-    return _svg(
-        figure, f"roofline-{device.replace(':', '-')}", f"assign on {device} under its limits"
+    _name(axes, {r.name: (_intensity(r), r.gflops) for r in rows if run.is_taken(r)})
+    name = f"roofline-{device.replace(':', '-')}"
+    return _svg(figure, name, f"assign on {device} under its limits")
+
+
+def curve(run: Run, i: int) -> Picture:
+    """How far above the lowest inertia each implementation is after how long."""
+    found = run.curves[i]
+    figure, axes = _figure(
+        "seconds of Lloyd's iteration", f"inertia above the lowest, % (≥ {LOWEST})"
     )
+    lowest = min(inertia for points in found["curve"].values() for _, inertia in points)
+    looks = _looks(run) | {"tfkm": _looks(run)[f"{found['backend']} on {found['device']}"]}
+    for name, points in found["curve"].items():
+        above = [max(100 * (inertia / lowest - 1), LOWEST) for _, inertia in points]
+        axes.plot([seconds for seconds, _ in points], above, **looks[name] | {"label": name})
+    title = f"inertia against time: {found['name']}, {found['n']:,} points, k = {found['k']}"
+    return _svg(figure, f"curve-{i}", title)
 
 
-def _label_offset(row: Row, rows: list[Row]) -> int:
-    """Above its point, but below where the limit's line is near or the next neighbour is higher."""
-    others = [other for other in rows if other is not row]
-    near = min(others, key=lambda r: abs(log(_intensity(r) / _intensity(row))), default=row)
-    if row.gflops < near.gflops:
-        return -13 if near.share < 0.55 else -22  # the neighbour's name is below it too
-    return 6 if row.share < 0.55 else -13
+def _name(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
+    """Writes each point's name by it, where it hides nothing; none where there is no room."""
+    axes.figure.draw_without_rendering()
+    drawn = [(line.get_transform().transform_path(line.get_path()), line) for line in axes.lines]
+    paths = [path for path, line in drawn if line.get_linestyle() != "None"]
+    marks = [at for path, line in drawn if line.get_linestyle() == "None" for at in path.vertices]
+    boxes: list[Bbox] = []
+    for name, point in sorted(points.items(), key=lambda named: -named[1][1]):
+        for x, y, ha in NEAR + FAR:
+            more = {"arrowprops": LEADER} if (x, y, ha) in FAR else {}
+            at = dict(xytext=(x, y), textcoords="offset points", ha=ha, fontsize=8, **more)
+            text = axes.annotate(name, point, **at)
+            text.get_window_extent()  # sets it in its place
+            box = Text.get_window_extent(text)  # of the name without the leader
+            if not (
+                any(map(box.overlaps, boxes))
+                or any(box.contains(*mark) for mark in marks)
+                or any(path.intersects_bbox(box, filled=False) for path in paths)
+            ):
+                boxes.append(box)
+                break
+            text.remove()
 
 
-def _look(i: int) -> dict[str, str]:
-    """Of the i-th backend, in every plot: told apart by shape too, not by colour alone."""
-    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+def _looks(run: Run) -> dict[str, dict]:
+    """Of each backend and rival, the same in every plot; told apart by shape too, not by colour alone."""
+    several = len({row.device for row in run.rows}) > 1
+    looks = itertools.count()
+    ours = {row.who: row.who if several else row.backend for row in run.rows}
+    found = {}
+    for name, label in {**ours, **{rival: rival for rival in run.rivals}}.items():
+        i = next(looks) % len(COLOURS)
+        dashes = {} if name in ours else {"ls": "--", "lw": 1.0}
+        found[name] = {"label": label, "color": COLOURS[i], "marker": MARKERS[i], **dashes}
+    return found
 
 
 def _intensity(row: Row) -> float:
@@ -146,13 +187,14 @@ def _figure(x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, name: str, title: str) -> tuple[str, str]:
+def _svg(figure: Figure, name: str, title: str) -> Picture:
     """The title and an element of a page: no size of its own, ids that no other plot has."""
+    figure.legend(loc="outside lower left", ncols=2)
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name.replace(' ', '-')}-", svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)

@@ -13,7 +13,7 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import formats, report, verdicts
 from benchmarks.rows import Row, Run, load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,23 +66,25 @@ def newest() -> Run:
 
 
 # Of the README: ops on the same shapes side by side.
-SUMMARY = (("assign", "step", "fit"), ("seed",), ("default fit",), ("predict",), ("first call",))
+SUMMARY = (("assign", "step", "fit"), ("default fit",))
 
 
 def summary(run: Run) -> str:
-    """Markdown: each case's fastest backend against the fastest rival there."""
-    tables = [_table(run, [op for op in ops if run.select(op, None)]) for ops in SUMMARY]
-    threads = run.about["threads"]["tfkm"]
-    said = (
-        f"{run.date}, {run.processor}, {threads} threads: milliseconds of tfkm's fastest backend, and "
-        "how many times as long the fastest rival took. All: [docs/benchmarks.md](docs/benchmarks.md)."
-    )
-    return "\n\n".join([said, *filter(None, tables)])
+    """Markdown: who wins where, then each case against the fastest rival there."""
+    version, threads = run.about["tfkm_version"], run.about["threads"]["tfkm"]
+    said = [
+        f"tfkm {version} on {threads} threads of {run.processor}, {run.date} (all of it: "
+        "[docs/benchmarks.md](docs/benchmarks.md)); a ratio is a rival's time over tfkm's:",
+        verdicts.markdown(run),
+        "The time of tfkm, and of the fastest rival in each case the ratio:",
+    ]
+    tables = [_table(run, [op for op in ops if run.select(op)]) for ops in SUMMARY]
+    return "\n\n".join([*said, *filter(None, tables)])
 
 
 def _table(run: Run, ops: list[str]) -> str:
     """One row for each shape or data set that these ops were measured on."""
-    rows = [row for op in ops for row in run.select(op, None)]
+    rows = [row for op in ops for row in run.select(op) if run.is_taken(row)]
     if not rows:
         return ""
     sizes = {row.name: f"{row.n}, {row.k}, {row.d}" for row in rows}
@@ -99,12 +101,11 @@ def _table(run: Run, ops: list[str]) -> str:
 def _cell(rows: list[Row]) -> str:
     if not rows:
         return ""
-    row = min(rows, key=lambda r: r.seconds)
-    own = f"{row.seconds * 1e3:.3g}" if row.seconds < 1 else report.milliseconds(row.seconds)
+    (row,) = rows
     if not row.rivals:
-        return own
-    name, versus = min(row.rivals.items(), key=lambda item: item[1].seconds)
-    return f"{own}, {report.times(versus.ratio)} {name}"
+        return formats.duration(row.seconds)
+    name, versus = min(row.rivals.items(), key=lambda item: item[1].ratio)
+    return f"{formats.duration(row.seconds)}, {formats.times(versus.ratio)} {name}"
 
 
 def tables(run: Run) -> dict[Path, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,32 +12,46 @@ from statistics import median
 
 import numpy as np
 
+# In the order of the report: what a user calls first.
+OPS = {
+    "default fit": "`KMeans(k).fit(x)`, seeding and all",
+    "fit": "`KMeans.fit` from given centroids, at most 10 passes",
+    "predict": "single calls of `KMeans.predict`, p50 and p99",
+    "assign": "labels and distances",
+    "accumulate": "labels, distances, and the sum and weight of each cluster",
+    "step": "a pass of Lloyd's iteration as a fit makes it, and the new centroids",
+    "seed": "greedy k-means++",
+    "stream": "`MiniBatchKMeans` over a `tf.data.Dataset`, one pass",
+    "import": "importing the package in a new process",
+    "first call": "the first fit of a new process, 10,000 points",
+}
+
 
 @dataclass(frozen=True)
 class Versus:
-    """A rival in the same rounds. ratio: its median time over ours, above 1 where ours is faster.
+    """A rival in the same rounds. seconds: the median; of `predict` p50.
 
-    low, high: the quartiles of the ratios of the rounds, each of ours and the rival's next to it.
+    low, ratio, high: the quartiles of its times over ours, round by round; above 1 where ours is faster.
     """
 
     seconds: float
-    ratio: float
     low: float
+    ratio: float
     high: float
+    p99: float | None = None
 
     @property
     def verdict(self) -> str:
         """`faster` or `slower` where three quarters of the rounds say so, else `level`."""
-        if self.low > 1 and self.ratio > 1:
-            return "faster"
-        return "slower" if self.high < 1 and self.ratio < 1 else "level"
+        return "faster" if self.low > 1 else "slower" if self.high < 1 else "level"
 
 
 @dataclass(frozen=True)
 class Row:
     """A measured case. limit: the least seconds that the device's limits allow, and whose they are.
 
-    seconds: the median; of `predict` p50. refused: rivals without a time, and why.
+    seconds: the median; of `predict` p50. flops, bytes, limit: 0 where they mean nothing, as of an import.
+    refused: rivals without a time, and why. threads: None for a core each.
     """
 
     op: str
@@ -86,29 +102,45 @@ class Run:
     date: str
     curves: list[dict]  # name, n, k, d and "curve": who to [[seconds, inertia], …]
 
-    def select(self, op: str, sweep: str | None) -> list[Row]:
+    def select(self, op: str, sweep: str | None = None) -> list[Row]:
         return [row for row in self.rows if (row.op, row.sweep) == (op, sweep)]
 
-    @property
-    def not_measured(self) -> list[dict]:
-        """Cases without a time, those first whose answer was wrong."""
-        return sorted(self.about["not_measured"], key=lambda case: not case["failed"])
+    def is_taken(self, row: Row) -> bool:
+        """Whether tfkm takes this backend by itself: that one meets all rivals, the others one of them."""
+        return row.backend == self._taken[row.device]
 
-    def sweeps(self, op: str) -> list[str | None]:
-        """What changes from row to row in the tables of an op; None is the table of what stands alone."""
-        return unique(row.sweep for row in self.rows if row.op == op)
+    @functools.cached_property
+    def _taken(self) -> dict[str, str]:
+        met = Counter[tuple[str, str]]()
+        for row in self.rows:
+            met[row.device, row.backend] += len(row.rivals) + len(row.refused)
+        return {device: max(met, key=lambda m: (m[0] == device, met[m]))[1] for device, _ in met}
 
     @property
-    def ops(self) -> list[str]:
-        return unique(row.op for row in self.rows)
+    def failed(self) -> list[str]:
+        """Cases without a time, since our answer was wrong or there was none."""
+        return [case["case"] for case in self.about["not_measured"] if case["failed"]]
+
+    @property
+    def not_measured(self) -> dict[str, list[str]]:
+        """Reasons, and which cases have no time for them."""
+        cases: dict[str, list[str]] = {}
+        for case in sorted(self.about["not_measured"], key=lambda case: not case["failed"]):
+            cases.setdefault(case["reason"], []).append(case["case"])
+        return cases
+
+    @property
+    def groups(self) -> list[tuple[str, str | None, str]]:
+        """What is a table: an op, what changes from row to row (None: rows stand alone), a device."""
+        found = unique((row.op, row.sweep, row.device) for row in self.rows)
+        order = list(OPS)
+        return sorted(found, key=lambda group: (order.index(group[0]), group[1] is not None))
 
     @property
     def rivals(self) -> list[str]:
-        return self.rivals_of(self.rows)
-
-    def rivals_of(self, rows: list[Row]) -> list[str]:
-        """Those with a time in some of these rows."""
-        return unique(name for row in rows for name in row.rivals)
+        """Those with a time somewhere, the one with the most first."""
+        counts = Counter(name for row in self.rows for name in row.rivals)
+        return [name for name, _ in counts.most_common()]
 
     @property
     def refused(self) -> list[str]:
@@ -117,7 +149,10 @@ class Run:
         for row in self.rows:
             for name, why in row.refused.items():
                 cases.setdefault((name, row.op, why), []).append(row.name)
-        return [f"{r}, {op} ({', '.join(unique(c))}): {why}" for (r, op, why), c in cases.items()]
+        return [
+            f"{r}, {op} ({', '.join(unique(c))}): {why.strip()}"
+            for (r, op, why), c in cases.items()
+        ]
 
 
 def unique(names: Iterable) -> list:
@@ -143,23 +178,28 @@ def _row(benchmark: dict, limits: dict[str, dict]) -> Row:
     info = benchmark["extra_info"]
     ours = info.get("p50", info.get("seconds", benchmark["stats"]["median"]))
     limit = limits[info["device"]]
-    arithmetic = info["flops"] / limit["flops"]
+    arithmetic = info["flops"] / peak(limit)
     memory = info["bytes"] / limit["bandwidth"]
     facts = (
         "op", "name", "sweep", "n", "k", "d", "backend", "device", "flops", "bytes", "n_iter",
-        "refused", "dtype", "threads",
+        "refused", "dtype",
     )  # fmt: skip
     return Row(
         **{fact: info[fact] for fact in facts},
+        threads=info["threads"] or None,
         seconds=ours,
         limit=max(arithmetic, memory),
         bound="arithmetic" if arithmetic > memory else "memory",
-        rivals={name: _versus(rival, ours) for name, rival in info["rivals"].items()},
+        rivals={name: _versus(rival) for name, rival in info["rivals"].items()},
         p99=info.get("p99"),
     )
 
 
-def _versus(rival: dict, ours: float) -> Versus:
-    low, high = np.quantile(rival["ratios"], (0.25, 0.75))
-    seconds = median(rival["times"])
-    return Versus(seconds, seconds / ours, float(low), float(high))
+def peak(limit: dict) -> float:
+    """Float32 operations per second: multiply-adds alone where they were measured."""
+    return max(limit["flops"], limit["fma"] or 0.0)
+
+
+def _versus(rival: dict) -> Versus:
+    quartiles = map(float, np.quantile(rival["ratios"], (0.25, 0.5, 0.75)))
+    return Versus(median(rival["times"]), *quartiles, rival.get("p99"))

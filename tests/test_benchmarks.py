@@ -1,11 +1,9 @@
-"""The benchmarks' machinery: limits, the verdicts, the report of a recorded run, one case for real."""
+"""The benchmarks' machinery: limits, judged answers, one case for real."""
 
 import json
 import os
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +13,14 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 pytest.importorskip("pytest_benchmark")
 
-from benchmarks import cases, data, machine, report, results, rivals
+from benchmarks import cases, data, machine, report, rivals
 from benchmarks.duel import Duel, accumulate_work, assign_work
 from benchmarks.judge import Judge, Wrong
 from benchmarks.ours import Tfkm
 from benchmarks.rivals import Outcome
-from benchmarks.rows import Versus, load
+from benchmarks.rows import load
 
 ROOT = Path(__file__).parents[1]
-RECORDED = ROOT / "benchmarks" / "recorded" / "small.json"
-
-
-@pytest.fixture(scope="module")
-def run():
-    return load(RECORDED)
-
-
-@pytest.fixture(scope="module")
-def pages(run, tmp_path_factory):
-    """The text of report.html and report.md."""
-    return [path.read_text() for path in report.write(run, tmp_path_factory.mktemp("report"))]
 
 
 @pytest.mark.parametrize("measure", [machine._cpu_limits, machine._tensorflow_limits])
@@ -55,59 +41,6 @@ def test_work():
     assert accumulate_work(10, 3, 2) == (140, 4 * (20 + 6 + 20) + 8 * (6 + 3))
     assert assign_work(10, 3, 2, itemsize=1) == (120, 20 + 4 * (6 + 20))
     assert assign_work(10, 3, 2) * 2 == (240, 368)
-
-
-def test_row(run):
-    row = next(r for r in run.select("assign", sweep=None) if r.backend == "xla")
-    recorded = json.loads(RECORDED.read_text())
-    limits = recorded["tfkm"]["limits"][row.device]
-    least = max(row.flops / limits["flops"], row.bytes / limits["bandwidth"])
-    assert row.share == pytest.approx(least / row.seconds)
-    assert row.gflops == pytest.approx(2 * row.n * row.k * row.d / row.seconds / 1e9)
-
-
-@pytest.mark.parametrize(
-    "ratio, low, high, verdict",
-    [(2, 1.5, 2.5, "faster"), (0.5, 0.4, 0.6, "slower"), (1.2, 0.9, 1.3, "level")],
-)
-def test_verdict(ratio, low, high, verdict):
-    assert Versus(1.0, ratio, low, high).verdict == verdict
-
-
-def test_defeats_are_told_first(run, pages):
-    for page in pages:
-        overall, losing = page.index("fastest backend against scikit-learn"), page.index("slower")
-        assert overall < page.index("GFLOP/s") and losing < page.index("GFLOP/s")
-    slower = [v for row in run.rows for v in row.rivals.values() if v.verdict == "slower"]
-    rows = [line for line in pages[1].splitlines() if line.startswith("|")]
-    assert sum(line.count("slower ") for line in rows) == len(slower) > 0
-
-
-def test_all_rows_and_all_that_is_missing_are_in_both(run, pages):
-    for page in pages:
-        for row in run.rows:
-            assert row.name in page and f"{row.n}, {row.k}, {row.d}" in page
-        assert "GPU: TensorFlow finds none" in page
-        for case in run.about["not_measured"]:
-            assert case["case"] in page
-        for version in run.about["versions"].values():
-            assert version in page
-
-
-def test_the_page_needs_nothing_else(pages):
-    html = pages[0]
-    assert not any(word in html for word in ("src=", "<script", "<link", "@import"))
-    assert "prefers-color-scheme: dark" in html and html.count("<svg") >= 5
-    ids: list[str] = []
-
-    class Ids(HTMLParser):
-        def handle_starttag(self, tag, attrs):
-            ids.extend(value for name, value in attrs if name == "id")
-
-    Ids().feed(html)
-    assert len(ids) == len(set(ids))
-    for svg in html.split("<svg")[1:]:
-        ET.fromstring("<svg" + svg[: svg.index("</svg>")] + "</svg>")
 
 
 POINTS, CENTROIDS = cases.points_and_centroids(cases.Shape(600, 7, 5), "noise", "float32")
@@ -205,22 +138,6 @@ def test_real_data_or_why_there_is_none(tmp_path):
     assert by_name["digits"].shape == (1024, 3, 64) and not by_name["digits"].why_not()
     assert by_name["some"].shape == (9, 5, 4) and not by_name["some"].why_not()
     assert "no such set" in by_name["no such set"].why_not()
-
-
-def test_tables_of_the_pages_are_those_of_the_kept_run():
-    for path, page in results.tables(results.newest()).items():
-        assert path.read_text() == page, "run `python -m benchmarks.results write`"
-
-
-def test_keeps_no_quick_run(tmp_path):
-    with pytest.raises(ValueError, match="quick run"):
-        results.keep(RECORDED, tmp_path)
-    run = json.loads(RECORDED.read_text())
-    run["tfkm"]["quick"] = False
-    (tmp_path / "bench.json").write_text(json.dumps(run))
-    kept = load(results.keep(tmp_path / "bench.json", tmp_path / "kept"))
-    assert [row.name for row in kept.rows] == [row.name for row in load(RECORDED).rows]
-    assert "| assign" in results.summary(kept)
 
 
 def test_a_case_for_real(tmp_path):

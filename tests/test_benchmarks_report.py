@@ -1,0 +1,182 @@
+"""The report of a recorded run: rows, verdicts, tables, the pages, and the runs that are kept."""
+
+import dataclasses
+import html
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+from benchmarks import formats, report, results, tables, verdicts
+from benchmarks.rows import Versus, load
+
+RECORDED = Path(__file__).parents[1] / "benchmarks" / "recorded" / "small.json"
+
+
+@pytest.fixture(scope="module")
+def run():
+    return load(RECORDED)
+
+
+@pytest.fixture(scope="module")
+def pages(run, tmp_path_factory):
+    """The text of report.html and report.md."""
+    return [path.read_text() for path in report.write(run, tmp_path_factory.mktemp("report"))]
+
+
+def test_row(run):
+    row = next(r for r in run.select("assign", sweep=None) if r.backend == "xla")
+    recorded = json.loads(RECORDED.read_text())
+    limits = recorded["tfkm"]["limits"][row.device]
+    peak = max(limits["fma"], limits["flops"])
+    least = max(row.flops / peak, row.bytes / limits["bandwidth"])
+    assert row.share == pytest.approx(least / row.seconds)
+    assert row.gflops == pytest.approx(2 * row.n * row.k * row.d / row.seconds / 1e9)
+
+
+@pytest.mark.parametrize(
+    "low, ratio, high, verdict",
+    [(1.5, 2, 2.5, "faster"), (0.4, 0.5, 0.6, "slower"), (0.9, 1.2, 1.3, "level")],
+)
+def test_verdict(low, ratio, high, verdict):
+    assert Versus(1.0, low, ratio, high).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [
+        (6e-5, "60.0 µs"),
+        (9.996e-4, "1.00 ms"),
+        (0.0511, "51.1 ms"),
+        (12.34, "12.3 s"),
+        (7200, "7,200 s"),
+    ],
+)
+def test_duration(seconds, text):
+    assert formats.duration(seconds) == text
+
+
+def test_what_tfkm_takes_is_what_all_rivals_met(run):
+    assert {row.backend for row in run.rows if run.is_taken(row)} == {"native"}
+    others = dataclasses.replace(run, rows=[r for r in run.rows if r.backend != "native"])
+    assert others.is_taken(others.rows[0])
+
+
+def first_lines(page: str) -> str:
+    """Before any table of the page."""
+    return page[: page.index("In brief")]
+
+
+def test_first_lines_name_rivals_defeats_and_who_is_missing(run, pages):
+    defeats = 0
+    for lines, end in zip(map(first_lines, pages), (":</strong>", ":**"), strict=True):
+        for rival in run.rivals:
+            sentence = lines.split(f"Against {rival}{end}")[1].splitlines()[0]
+            slower = sentence.partition("Slower:")[2]
+            for row in filter(run.is_taken, run.rows):
+                if rival in row.rivals and row.rivals[rival].verdict == "slower":
+                    what = row.op if row.op in verdicts.ALONE else row.name
+                    assert f"{what} {formats.times(row.rivals[rival].ratio)}" in slower
+                    defeats += 1
+        for name, why in (run.about["absent_rivals"] | run.about["absent"]).items():
+            assert f"{name} ({why})" in html.unescape(lines)
+    assert defeats > 0
+
+
+def test_a_wrong_answer_of_ours_is_told_before_all_else(run):
+    wrong = [{"case": "test_fit[x]", "failed": True, "reason": "Wrong: inertia 2 should be 1"}]
+    failing = dataclasses.replace(run, about=run.about | {"not_measured": wrong})
+    assert verdicts.of(failing)[0].said.startswith("test_fit[x]")
+    assert "test_fit[x]: Wrong: inertia 2 should be 1" in report.markdown(failing)
+
+
+def test_every_row_is_in_one_table_with_every_rival_it_met(run):
+    shown = []
+    for table in tables.of(dataclasses.replace(run, curves=[])):
+        for part in filter(None, (table, table.others)):
+            assert all(len(cells) == len(part.head) for cells in part.rows)
+            shown += [cells for cells in part.rows]
+    assert len(shown) == len(run.rows)
+    assert sum(bool(cell.verdict) for cells in shown for cell in cells) == sum(
+        len(row.rivals) for row in run.rows
+    )
+    assert len([c for cells in shown for c in cells if c.note == "no time"]) == sum(
+        len(row.refused) for row in run.rows
+    )
+
+
+def test_markdown_tables_are_whole(pages):
+    blocks = re.findall(r"(?:^\|.*\n)+", pages[1], flags=re.MULTILINE)
+    assert len(blocks) > 5
+    for block in blocks:
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+def test_all_that_is_missing_and_all_versions_are_in_both(run, pages):
+    for page in pages:
+        assert "GPU: TensorFlow finds none" in page
+        for case in run.about["not_measured"]:
+            assert case["case"] in page
+        for version in run.about["versions"].values():
+            assert version in page
+
+
+def test_the_page_needs_nothing_else(pages):
+    page = pages[0]
+    assert not any(word in page for word in ("src=", "<script", "<link", "@import"))
+    assert "prefers-color-scheme: dark" in page and page.count("<svg") == 6
+    assert_whole(page)
+
+
+def test_a_run_on_two_devices(run):
+    def on_gpu(row):
+        return dataclasses.replace(row, device="GPU:0", seconds=row.seconds / 2)
+
+    limits = run.about["limits"] | {"GPU:0": run.about["limits"]["CPU:0"]}
+    both = dataclasses.replace(
+        run, rows=[*run.rows, *map(on_gpu, run.rows)], about=run.about | {"limits": limits}
+    )
+    assert len(tables.of(both)) == 2 * len(tables.of(run)) - len(run.curves)
+    page = report.html(both)
+    assert page.count("<svg") == 7  # two rooflines
+    for device in limits:
+        assert f"tfkm (native on {device}) is" in first_lines(page)
+    assert_whole(page)
+
+
+def assert_whole(page: str) -> None:
+    """Each id is there once, and each link leads to one; the pictures are XML."""
+    ids: list[str] = []
+    links: list[str] = []
+
+    class Ids(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            ids.extend(value for name, value in attrs if name == "id")
+            links.extend(value[1:] for name, value in attrs if name == "href")
+
+    Ids().feed(page)
+    assert len(ids) == len(set(ids)) and set(links) <= set(ids)
+    for svg in page.split("<svg")[1:]:
+        ET.fromstring("<svg" + svg[: svg.index("</svg>")] + "</svg>")
+
+
+def test_tables_of_the_pages_are_those_of_the_kept_run():
+    for path, page in results.tables(results.newest()).items():
+        assert path.read_text() == page, "run `python -m benchmarks.results write`"
+
+
+def test_keeps_no_quick_run(tmp_path):
+    with pytest.raises(ValueError, match="quick run"):
+        results.keep(RECORDED, tmp_path)
+    run = json.loads(RECORDED.read_text())
+    run["tfkm"]["quick"] = False
+    (tmp_path / "bench.json").write_text(json.dumps(run))
+    kept = load(results.keep(tmp_path / "bench.json", tmp_path / "kept"))
+    assert [row.name for row in kept.rows] == [row.name for row in load(RECORDED).rows]
+    assert "| assign" in results.summary(kept)
