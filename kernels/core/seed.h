@@ -3,14 +3,15 @@
 //
 // All candidates of a round are tried in one pass, by products as in dots.h, around the mean of some points. They only
 // give a lower bound of a distance; where that is below the point's D², the distance is worked out in the direct form.
-// Late rounds improve few points, so the pass is all they cost. The sum (the potential) is one of whole multiples of a step, so
+// Late rounds improve few points, so the pass is all they cost. Points of few features are tried as in narrow.h.
+// The sum (the potential) is one of whole multiples of a step, so
 // exact, and what is chosen depends neither on threads nor on the instruction set.
 #pragma once
 
 #include <cmath>
 
-
 #include "dots.h"
+#include "narrow.h"
 #include "parts.h"
 
 namespace {
@@ -20,19 +21,23 @@ using tfkm::Seeding;
 template <class S, class T>
 class Potential {
   // Rows in a block, and blocks in a part. Blocks of 64 rows: a fifth slower, as `add` looks at all rows of a block.
-  static constexpr int kLanes = Group<T>::kLanes, kBlock = 32, kBlocks = 32;
+  static constexpr int kLanes = Group<T>::kLanes, kBlock = Narrow<S, T>::kRows, kBlocks = 32;
 
  public:
   Potential(const Seeding& seeding, int workers, Arena& arena)
       : seeding_(seeding), points_(static_cast<const S*>(seeding.points)), workers_(workers),
-        blocks_((seeding.n + kBlock - 1) / kBlock) {
-    nearest_ = arena.take<T>(seeding.n);
-    sq_norms_ = arena.take<T>(seeding.n);
+        blocks_((seeding.n + kBlock - 1) / kBlock), narrow_(seeding.d <= kMostInRegisters) {
+    nearest_ = arena.take<T>(blocks_ * kBlock);
+    sq_norms_ = arena.take<T>(narrow_ ? 0 : seeding.n);
     offset_ = arena.take<T>(round_up(seeding.d, 32));
+    int64_t balls = narrow_ ? round_up(blocks_, kBlocks) : 0;
+    centres_ = arena.take<T>(balls * seeding.d);
+    radii_ = arena.take<T>(balls);
+    limits_ = arena.take<T>(balls);
     totals_ = arena.take<double>(blocks_);
     ends_ = arena.take<double>(blocks_);
     touched_ = arena.take<uint64_t>(blocks_);
-    candidates_ = arena.take<T>(kLanes * seeding.d);
+    candidates_ = arena.take<T>((narrow_ ? tfkm::kMostTrials : kLanes) * seeding.d);
     row_ = arena.take<T>(round_up(seeding.d, 8));
     gains_ = arena.take<double>(workers * tfkm::kMostTrials);
     arena_start_ = arena.take<char>(scratch());
@@ -47,9 +52,11 @@ class Potential {
     in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int) {
       for (int64_t i = first * kBlock; i < end(last - 1); ++i) {
         nearest_[i] = T(sq_distance(row(i), row_, seeding_.d));
-        sq_norms_[i] = T(sq_distance(row(i), offset_, seeding_.d));
+        if (!narrow_) sq_norms_[i] = T(sq_distance(row(i), offset_, seeding_.d));
       }
     });
+    for (int64_t i = seeding_.n; i < blocks_ * kBlock; ++i) nearest_[i] = -1;  // which nothing is below
+    if (narrow_) enclose(parallel_for);
     refine(parallel_for);
   }
 
@@ -57,9 +64,14 @@ class Potential {
   void add(int64_t index, int trial, const ParallelFor& parallel_for) {
     copy_row(index);
     in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int) {
+      Narrow<S, T> narrow(seeding_, shift_, row_, 1);
       for (int64_t b = first; b < last; ++b) {
         if (!(touched_[b] >> trial & 1)) continue;
-        for (int64_t i = b * kBlock; i < end(b); ++i) {
+        if (narrow_) {
+          narrow.take(b * kBlock, end(b), nearest_);
+          limits_[b] = narrow.limit(radii_[b], nearest_ + b * kBlock);
+        }
+        for (int64_t i = b * kBlock; i < end(b) && !narrow_; ++i) {
           T distance = T(sq_distance(row(i), row_, seeding_.d));
           if (distance < nearest_[i]) nearest_[i] = distance;
         }
@@ -93,7 +105,8 @@ class Potential {
   void gains(const int64_t* candidates, int count, double* out, const ParallelFor& parallel_for) {
     for (int64_t b = 0; b < blocks_; ++b) touched_[b] = 0;
     for (int64_t i = 0; i < workers_ * tfkm::kMostTrials; ++i) gains_[i] = 0;
-    for (int first = 0; first < count; first += kLanes)
+    if (narrow_) try_narrow(candidates, count, parallel_for);
+    for (int first = 0; first < count && !narrow_; first += kLanes)
       try_some(candidates + first, count - first < kLanes ? count - first : kLanes, first, parallel_for);
     for (int c = 0; c < count; ++c) {
       out[c] = 0;
@@ -114,8 +127,15 @@ class Potential {
   }
   double rounded(int64_t i, T nearest) const { return (cost(i, nearest) + shift_) - shift_; }
   double sum(int64_t b) const {
-    double sum = 0;
-    for (int64_t i = b * kBlock; i < end(b); ++i) sum += rounded(i, nearest_[i]);
+    Eight sums = {};
+    int64_t i = b * kBlock;
+    for (; i + 8 <= end(b); i += 8) {
+      Eight costs = widened<Eight>(nearest_ + i);
+      if (seeding_.weights) costs *= load<Eight>(seeding_.weights + i);
+      sums += (costs + shift_) - shift_;
+    }
+    double sum = ::total(sums);
+    for (; i < end(b); ++i) sum += rounded(i, nearest_[i]);
     return sum;
   }
 
@@ -150,9 +170,36 @@ class Potential {
     return job;
   }
   int64_t scratch() const {
+    if (narrow_) return 0;
     Arena measured;
     Frame<T>(job(kLanes), kDotsRule, measured);
     return measured.used();
+  }
+
+  void try_narrow(const int64_t* candidates, int count, const ParallelFor& parallel_for) {
+    for (int c = 0; c < count; ++c)
+      for (int64_t j = 0; j < seeding_.d; ++j) candidates_[c * seeding_.d + j] = T(row(candidates[c])[j]);
+    in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int worker) {
+      Narrow<S, T> narrow(seeding_, shift_, candidates_, count);
+      uint64_t near[kBlocks];
+      narrow.near(centres_ + first, round_up(blocks_, kBlocks), limits_ + first, kBlocks, near);
+      for (int64_t b = first; b < last; ++b)
+        if (near[b - first])
+          touched_[b] = narrow.gains(b * kBlock, end(b), nearest_, near[b - first], gains_ + worker * tfkm::kMostTrials);
+    });
+  }
+
+  void enclose(const ParallelFor& parallel_for) {
+    int64_t balls = round_up(blocks_, kBlocks);
+    for (int64_t i = blocks_; i < balls; ++i) limits_[i] = 0;
+    for (int64_t i = 0; i < balls * seeding_.d; ++i) centres_[i] = 0;
+    in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int) {
+      Narrow<S, T> narrow(seeding_, shift_, row_, 1);
+      for (int64_t b = first; b < last; ++b) {
+        radii_[b] = narrow.enclose(b * kBlock, end(b), centres_ + b, balls);
+        limits_[b] = narrow.limit(radii_[b], nearest_ + b * kBlock);
+      }
+    });
   }
 
   void try_some(const int64_t* candidates, int count, int number, const ParallelFor& parallel_for) {
@@ -215,9 +262,11 @@ class Potential {
   const S* points_;
   int workers_;
   int64_t blocks_;
+  bool narrow_;  // d ≤ kMostInRegisters
   double total_ = 0, step_ = 0, shift_ = 0;
   T *nearest_, *sq_norms_;           // (n,) squared distances to the nearest of the chosen, and to the offset
   T *offset_, *candidates_, *row_;   // (d,), (lanes, d), (d,)
+  T *centres_, *radii_, *limits_;    // of the blocks' balls: (d, blocks), (blocks,), (blocks,), see narrow.h
   double *totals_, *ends_, *gains_;  // (blocks,), (blocks,) running, (workers, kMostTrials)
   uint64_t* touched_;                // (blocks,) one bit for each trial that improved a point of the block
   char* arena_start_;

@@ -1,5 +1,6 @@
 // Greedy k-means++ against its definition, on points and weights of small integers: there every sum is exact in any
 // order. On the instruction set that TFKM_ISA names; `test_seed [N]` takes every N-th of the cases.
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -17,8 +18,9 @@ struct Problem {
   Problem(Draw& draw)
       : n(1 + draw.below(draw.one_in(4) ? 3000 : 80)), k(1 + draw.below(20)), d(1 + draw.below(draw.one_in(4) ? 100 : 9)),
         gap(draw.one_in(2) ? draw.below(20) : 0), weighted(draw.one_in(2)), trials(1 + int(draw.below(20))) {
-    int64_t values = 1 + draw.below(6);
+    int64_t values = 1 + draw.below(draw.one_in(2) ? 6 : 60);
     for (int64_t i = 0; i < n * d; ++i) points.push_back(double(draw.below(values)));
+    if (draw.one_in(2)) std::sort(points.begin(), points.end());  // so that neighbours lie together
     for (int64_t i = 0; i < n; ++i) weights.push_back(i ? double(draw.below(4)) : 1);
     for (int64_t i = 0; i < (k - 1) * trials; ++i) uniforms.push_back(double(draw.below(1 << 20)) * 0x1p-20);
   }
