@@ -138,7 +138,7 @@ def test_arrays(backend, layout, counted):
         given = np.zeros((3, 25, 5))[:, :20, 1:3]
         given[...] = points
         assert ops.reads(given, backend=backend) == (backend == "native")
-    assignment, statistics = ops.partial_arrays(
+    sweep = ops.partial_arrays(
         tf.constant(points) if layout == "tensor" else given, centroids, weights, grid,
         Problems(table, rows if counted else None), backend=backend,
     )  # fmt: skip
@@ -147,11 +147,11 @@ def test_arrays(backend, layout, counted):
         x, w = points[own[i], :until], weights[table[i, 2], :until]
         one = exact.Grid(grid.sums[i], grid.others[i])
         expected = ops.partial(*map(tf.constant, (x, centroids[i], w)), one, backend=backend)
-        got = (tfkm.Assignment(*(part[i, :until] for part in assignment)),
-               tf.nest.map_structure(lambda part, i=i: part[i], statistics))  # fmt: skip
+        got = (tfkm.Assignment(sweep.labels[i, :until], sweep.sq_distances[i, :until]),
+               tf.nest.map_structure(lambda part, i=i: part[i], sweep.statistics))  # fmt: skip
         tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
-        assert (assignment.labels[i, until:] == -1).all()
-        assert (assignment.sq_distances[i, until:] == 0).all()
+        assert (sweep.labels[i, until:] == -1).all()
+        assert (sweep.sq_distances[i, until:] == 0).all()
 
 
 @pytest.mark.parametrize("jit", [False, True])

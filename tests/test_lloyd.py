@@ -120,7 +120,7 @@ def test_starts_together_are_as_one_after_another(monkeypatch, backend, metric, 
     seen: dict[int, list] = {}
     results = []
     for together in (1, 2, 10):
-        monkeypatch.setattr(lloyd, "_TOGETHER_BYTES", together * (16 * n + 64 * k * 15))
+        monkeypatch.setattr(lloyd, "_TOGETHER_BYTES", together * (40 * n + 64 * k * 15))
         seen[together] = []
         rng = np.random.RandomState(0)
         results.append(tfkm.kmeans(

@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 import tfkm
+from tfkm import exact
 from tfkm.ops import native
+from tfkm.ops.batched import Problems
 from tfkm.testing import CASES
 
 DIGESTS = """
@@ -63,17 +65,25 @@ def test_instruction_sets_threads_and_forms_are_invisible(python, expected, isa,
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_sums_by_difference_are_sums(monkeypatch):
-    """Fits that add up, in each pass, only the points whose label changed, against all of them."""
-    differences = []
+def test_passes_that_go_on_are_passes(monkeypatch):
+    """Fits in which a pass looks at no more than its bounds leave open and adds up only what has changed,
+    with distances, too (which have no bounds), and in which each pass is one of its own."""
+    kinds = []
     plain = native.accumulate_arrays
 
-    def spy(*arguments):
-        differences.append(arguments[5] is not None)
+    def going_on(*arguments):
+        before, measured = arguments[5:]
+        kinds.append("first" if before is None else "measured" if measured else "bounded")
         return plain(*arguments)
 
-    def whole(*arguments):
-        return plain(*arguments[:5])
+    def measured(*arguments):
+        return plain(*arguments[:6], True)
+
+    def alone(*arguments):
+        sweep = plain(*arguments[:5], None, True)
+        if arguments[5] is None:
+            return sweep
+        return sweep._replace(changed=(sweep.labels != arguments[5].labels).sum(axis=1))
 
     rng = np.random.default_rng(0)
     blobs = rng.standard_normal((400, 5)) * 1e-3 + rng.integers(0, 40, (400, 1)) + 1e4
@@ -85,7 +95,7 @@ def test_sums_by_difference_are_sums(monkeypatch):
             usable = len(case.points) if case.weights is None else np.count_nonzero(case.weights)
             k = min(20, len(case.centroids), usable)
             for metric in ("euclidean", "cosine"):
-                options = dict(weights=case.weights, metric=metric, max_iter=20, random_state=0)
+                options = dict(weights=case.weights, metric=metric, random_state=0)
                 results.append(tfkm.kmeans(case.points, k, backend="native", **options))
         # Starts that end one by one; centroids that begin with nothing to hold; problems of unlike size.
         results.append(tfkm.kmeans(blobs, 30, n_init=4, random_state=1, backend="native"))
@@ -97,11 +107,27 @@ def test_sums_by_difference_are_sums(monkeypatch):
         )
         return [[np.asarray(part).tobytes() for part in result[:4]] for result in results]
 
-    monkeypatch.setattr(native, "accumulate_arrays", spy)
+    monkeypatch.setattr(native, "accumulate_arrays", going_on)
     ours = bits()
-    assert sum(differences) > len(differences) / 3
-    monkeypatch.setattr(native, "accumulate_arrays", whole)
-    assert bits() == ours
+    assert kinds.count("bounded") > len(kinds) / 3
+    for other in measured, alone:
+        monkeypatch.setattr(native, "accumulate_arrays", other)
+        assert bits() == ours
+
+
+def test_bounds_leave_few_points_to_look_at():
+    """Far clusters, of which two change: points elsewhere become NaN, and no one looks."""
+    rng = np.random.default_rng(0)
+    centres = 1e3 * rng.standard_normal((20, 3))
+    points = np.concatenate([centre + rng.standard_normal((100, 3)) for centre in centres])
+    table, grid = Problems(np.zeros((1, 3), np.int64)), exact.grid(2000, *np.full((2, 1, 3), 1e4))
+    first = native.accumulate_arrays(points[None], centres[None], None, grid, table, None, False)
+    moved = centres.copy()
+    moved[:2] += 0.1
+    points[200:] = np.nan
+    second = native.accumulate_arrays(points[None], moved[None], None, grid, table, first, False)
+    assert (second.labels == np.arange(20).repeat(100)).all() and second.changed == 0
+    assert second.sq_distances is None and np.isnan(second.statistics.high.inertia).all()
 
 
 def test_a_forked_child_has_threads_of_its_own(python):

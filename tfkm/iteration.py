@@ -20,8 +20,17 @@ from tfkm.types import Assignment, Pass, Statistics, Status
 class Points(Protocol):
     """What runs go over; `runs` (a,) are the numbers of those that are still going."""
 
-    def one_pass(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
-        """Of centroids (a, k, d), as arrays with a in front: labels and distances (a, n), statistics."""
+    def one_pass(
+        self, runs: np.ndarray, centroids: np.ndarray, measured: bool
+    ) -> tuple[Assignment, Statistics, np.ndarray]:
+        """The next pass, of centroids (a, k, d), as arrays with a in front: labels and distances (a, n),
+        statistics, and how many labels are not those of the pass before (a,).
+
+        measured: whether distances and inertia are wanted. If not they may be missing: None and NaN.
+        """
+
+    def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
+        """A measured pass on the side."""
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
         """The next centroids (a, k, d), where the means of the clusters are these."""
@@ -58,43 +67,34 @@ def iterate(
       on_pass: called for each run after each pass, with the number of the run as `start`.
     """
     ends: list[End | None] = [None] * len(centroids)
-    stops: dict[int, tuple[int, Status]] = {}
     runs = np.arange(len(centroids))
-    # Runs that have ended, but whose centroids have moved since, make one more pass for their labels.
-    last = np.zeros(len(runs), bool)
-    before = np.empty((len(runs), 0), np.int32)
     iteration = 0
     while runs.size:
         iteration += 1
         began = time.perf_counter()
-        assignment, statistics = points.one_pass(runs, centroids)
+        assignment, statistics, changed = points.one_pass(runs, centroids, on_pass is not None)
         moved = _moved(points, runs, centroids, assignment, statistics)
         shifts = np.square(moved.astype(np.float64) - centroids).reshape(len(runs), -1).sum(axis=1)
         seconds = (time.perf_counter() - began) / len(runs)
 
-        labels = assignment.labels
-        same = (labels == before).all(axis=1) if iteration > 1 else last
-        stop = ~last & (same | (shifts <= thresholds) | (iteration == max_iter))
-        ended = last | (stop & (moved == centroids).all(axis=(1, 2)))
         if on_pass is not None:
-            for i in np.flatnonzero(~last):
-                inertia, shift = float(statistics.inertia[i]), float(shifts[i])
-                on_pass(Pass(int(runs[i]), iteration, inertia, shift, seconds))
-        for i in np.flatnonzero(stop):
-            within = Status.WITHIN_TOL if shifts[i] <= thresholds[i] else Status.MAX_ITER
-            stops[runs[i]] = iteration, Status.LABELS_UNCHANGED if same[i] else within
-        for i in np.flatnonzero(ended):
-            ends[runs[i]] = End(
-                centroids[i],
-                labels[i].copy() if len(runs) > 1 else labels[i],
-                float(statistics.inertia[i]),
-                *stops[runs[i]],
-            )
-        if ended.any():
-            going = ~ended
-            runs, thresholds, stop = runs[going], thresholds[going], stop[going]
-            labels, moved = labels[going], moved[going]
-        before, centroids, last = labels, moved, stop
+            for run, inertia, shift in zip(runs, statistics.inertia, shifts, strict=True):
+                on_pass(Pass(int(run), iteration, float(inertia), float(shift), seconds))
+        stop = (changed == 0) | (shifts <= thresholds) | (iteration == max_iter)
+        if stop.any():
+            # What belongs to the centroids that these runs have come to.
+            if assignment.sq_distances is None or (moved[stop] != centroids[stop]).any():
+                assignment, statistics = points.look(runs[stop], moved[stop])
+            else:
+                assignment = Assignment(*(part[stop] for part in assignment))
+                statistics = Statistics(*(part[stop] for part in statistics))
+            for at, i in enumerate(np.flatnonzero(stop)):
+                labels, inertia = assignment.labels[at], float(statistics.inertia[at])
+                within = Status.WITHIN_TOL if shifts[i] <= thresholds[i] else Status.MAX_ITER
+                status = Status.LABELS_UNCHANGED if changed[i] == 0 else within
+                ends[runs[i]] = End(moved[i], labels, inertia, iteration, status)
+            runs, thresholds, moved = runs[~stop], thresholds[~stop], moved[~stop]
+        centroids = moved
     return ends  # type: ignore[return-value]
 
 
@@ -122,11 +122,12 @@ def _moved(
 ) -> np.ndarray:
     """The next centroids (a, k, d), in the dtype of the old."""
     means = update.means(statistics, centroids)
-    for i in np.flatnonzero((statistics.weights == 0).any(axis=1)):
+    empty = np.flatnonzero((statistics.weights == 0).any(axis=1))
+    if empty.size and assignment.sq_distances is None:
+        assignment, statistics = points.look(runs, centroids)
+    for i in empty:
         run, (labels, distances) = int(runs[i]), (part[i] for part in assignment)
-        own, rows = (
-            Statistics(*(part[i] for part in statistics)),
-            functools.partial(points.rows, run),
-        )
+        own = Statistics(*(part[i] for part in statistics))
+        rows = functools.partial(points.rows, run)
         means[i] = update.centroids(own, centroids[i], labels, distances, points.weights(run), rows)
     return points.placed(means, centroids).astype(centroids.dtype, copy=False)

@@ -13,11 +13,11 @@ from tfkm import arrays, exact, ops, seeding
 from tfkm.iteration import End, iterate, mean_variances
 from tfkm.lloyd import check_parameters, starts
 from tfkm.ops import backends, validate
-from tfkm.ops.batched import Problems
+from tfkm.ops.batched import Problems, Sweep
 from tfkm.points import Points, as_array, as_tensor
 from tfkm.types import Assignment, BatchResult, Statistics
 
-# Of the points, labels and distances of problems that run together.
+# Of the points, labels, bounds and distances of problems that run together.
 _TOGETHER_BYTES = 2**28
 
 
@@ -142,7 +142,7 @@ def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
 def _parts(batch: _Batch, each: int, k: int) -> Iterator[_Batch]:
     """Problems that run together, in `each` starts, as many as memory allows."""
     count, n, d = batch.points.shape
-    numbers = n * (d + 2 * each) + 8 * each * k * d  # of 8 bytes at most, for each problem
+    numbers = n * (d + 5 * each) + 8 * each * k * d  # of 8 bytes at most, for each problem
     together = max(1, _TOGETHER_BYTES // (8 * numbers))
     for first in range(0, count, together):
         some = slice(first, first + together)
@@ -194,7 +194,7 @@ def _mean_variances(batch: _Batch, largest: np.ndarray, backend: str) -> np.ndar
     """(b,) the unit of `tol` in each problem."""
     centroids = batch.points[:, :1].astype(batch.compute)
     starts_of_all = _Starts(batch._replace(weights=None), largest, centroids, backend)
-    _, statistics = starts_of_all.one_pass(np.arange(len(centroids)), centroids)
+    _, statistics = starts_of_all.look(np.arange(len(centroids)), centroids)
     return mean_variances(statistics, centroids, batch.counts)
 
 
@@ -216,23 +216,36 @@ class _Starts:
         counts = batch.counts[self._own]
         self._grids = exact.grid(counts, largest[self._own], within, heaviest)
         self._rows = None if (counts == batch.points.shape[1]).all() else counts
-        self._runs = np.arange(0)
+        self._runs = np.arange(len(centroids))
+        self._before: Sweep | None = None
 
-    def one_pass(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
+    def one_pass(
+        self, runs: np.ndarray, centroids: np.ndarray, measured: bool
+    ) -> tuple[Assignment, Statistics, np.ndarray]:
         """As `iteration.Points.one_pass`."""
-        if runs is not self._runs:  # at first, and when one has ended
-            self._runs = runs
-            own = self._own[runs]
-            table = np.stack([own, np.arange(len(runs)), own], axis=1)
-            self._problems = Problems(table, None if self._rows is None else self._rows[runs])
-            self._grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
-            self._before = None
-        assignment, statistics = ops.partial_arrays(
-            self._points, centroids, self._batch.weights, self._grid, self._problems, self._before,
-            backend=self._backend,
+        if self._before is not None and len(runs) < len(self._runs):
+            self._before = self._before.of(np.isin(self._runs, runs))
+        self._runs = runs
+        self._before = sweep = self._sweep(runs, centroids, self._before, measured)
+        assignment = Assignment(sweep.labels, sweep.sq_distances)
+        return assignment, sweep.statistics.rounded(), sweep.changed
+
+    def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
+        """As `iteration.Points.look`."""
+        sweep = self._sweep(runs, centroids, None, True)
+        return Assignment(sweep.labels, sweep.sq_distances), sweep.statistics.rounded()
+
+    def _sweep(
+        self, runs: np.ndarray, centroids: np.ndarray, before: Sweep | None, measured: bool
+    ) -> Sweep:
+        own = self._own[runs]
+        table = np.stack([own, np.arange(len(runs)), own], axis=1)
+        problems = Problems(table, None if self._rows is None else self._rows[runs])
+        grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+        return ops.partial_arrays(
+            self._points, centroids, self._batch.weights, grid, problems, before,
+            measured=measured, backend=self._backend,
         )  # fmt: skip
-        self._before = assignment.labels, statistics
-        return assignment, statistics.rounded()
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
         """The means themselves."""

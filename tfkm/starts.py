@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +11,9 @@ import tensorflow as tf
 
 from tfkm import exact, ops, size_limits, spherical
 from tfkm.iteration import mean_variances
-from tfkm.ops.batched import Problems
+from tfkm.ops.batched import Problems, Sweep
 from tfkm.points import Block, Points
-from tfkm.types import Assignment, ExactStatistics, Statistics
+from tfkm.types import Assignment, Statistics
 
 
 class Problem(NamedTuple):
@@ -46,8 +48,8 @@ def problem_of(data: Points, weights: np.ndarray | None, metric: str, backend: s
 
 
 def pass_over(problem: Problem, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
-    """One pass over all points with centroids (k, d), as `Starts.one_pass` returns it for one start."""
-    return Starts(problem, centroids[None]).one_pass(np.arange(1), centroids[None])
+    """One pass over all points with centroids (k, d), as `Starts.look` returns it for one start."""
+    return Starts(problem, centroids[None]).look(np.arange(1), centroids[None])
 
 
 def mean_variance_of(problem: Problem) -> float:
@@ -68,48 +70,63 @@ class Starts:
         heaviest = 1.0 if problem.weights is None else problem.weights.max()
         sums, others = exact.grid(problem.points.n, problem.largest, largest, heaviest)
         self._grids = exact.Grid(np.broadcast_to(sums, largest.shape), others)
-        self._runs = np.arange(0)
+        self._runs = np.arange(len(centroids))
+        self._before: dict[int, Sweep] = {}  # over each block, by where it starts
+        self._labels = np.full((len(centroids), 1), -1, np.int32)  # (r, n), if not those of the sweeps
         array = problem.points.array
         in_place = array is not None and ops.reads(array, backend=problem.backend)
         self._blocks = [Block(0, array)] if in_place else problem.points
 
-    def one_pass(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
-        """Of centroids (a, k, d), with a in front; each block of points is read once for all."""
-        if runs is not self._runs:  # at first, and when one has ended
-            self._runs = runs
-            self._table = Problems(np.array([[0, i, 0] for i in range(len(runs))]))
-            self._grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
-            self._before = None
-        n = self._problem.points.n
+    def one_pass(
+        self, runs: np.ndarray, centroids: np.ndarray, measured: bool
+    ) -> tuple[Assignment, Statistics, np.ndarray]:
+        """As `iteration.Points.one_pass`; each block of points is read once for all runs."""
+        if len(runs) < len(self._runs):
+            still = np.isin(self._runs, runs)
+            self._before = {start: sweep.of(still) for start, sweep in self._before.items()}
+            self._runs, self._labels = runs, self._labels[still]
+        limited, directions = self._problem.limits is not None, self._problem.directions
+        self._before = self._sweeps(runs, centroids, self._before, measured or limited)
+        assignment, statistics = self._finished(centroids, list(self._before.values()))
+        if limited or (directions is not None and directions.zeros.size):
+            changed = np.count_nonzero(assignment.labels != self._labels, axis=1)
+            self._labels = assignment.labels
+        else:
+            changed = np.sum([sweep.changed for sweep in self._before.values()], axis=0)
+        return assignment, statistics, changed
+
+    def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
+        """As `iteration.Points.look`."""
+        return self._finished(centroids, list(self._sweeps(runs, centroids, {}, True).values()))
+
+    def _sweeps(
+        self, runs: np.ndarray, centroids: np.ndarray, before: dict[int, Sweep], measured: bool
+    ) -> dict[int, Sweep]:
+        problem, sweeps = self._problem, {}
+        table = Problems(np.array([[0, i, 0] for i in range(len(runs))]))
+        grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
         for start, block in self._blocks:
-            part, statistics = self._part(start, block, centroids)
-            if len(block) == n:
-                self._before = part.labels, statistics
-                return self._measured(centroids, part, statistics.rounded())
-            if start == 0:
-                labels, distances = (np.empty((len(runs), n), a.dtype) for a in part)
-                total = statistics
-            else:
-                total = total + statistics
-            rows = slice(start, start + len(block))
-            labels[:, rows], distances[:, rows] = part
-        return self._measured(centroids, Assignment(labels, distances), total.rounded())
+            weights = problem.weights
+            if weights is not None:
+                weights = np.ascontiguousarray(weights[None, start : start + len(block)])
+            one = block[None] if isinstance(block, np.ndarray) else tf.expand_dims(block, 0)
+            sweeps[start] = ops.partial_arrays(
+                one, centroids, weights, grid, table, before.get(start),
+                measured=measured, backend=problem.backend,
+            )  # fmt: skip
+        return sweeps
 
-    def _part(
-        self, start: int, block: tf.Tensor | np.ndarray, centroids: np.ndarray
-    ) -> tuple[Assignment, ExactStatistics]:
-        weights, backend = self._problem.weights, self._problem.backend
-        if weights is not None:
-            weights = np.ascontiguousarray(weights[None, start : start + len(block)])
-        one = block[None] if isinstance(block, np.ndarray) else tf.expand_dims(block, 0)
-        return ops.partial_arrays(
-            one, centroids, weights, self._grid, self._table, self._before, backend=backend
-        )
-
-    def _measured(
-        self, centroids: np.ndarray, assignment: Assignment, statistics: Statistics
+    def _finished(
+        self, centroids: np.ndarray, sweeps: list[Sweep]
     ) -> tuple[Assignment, Statistics]:
-        """As they are; within limits; with cosine distances, half the squared ones, in the inertia."""
+        """Together; within limits; with cosine distances, half the squared ones, in the inertia."""
+        labels, distances = sweeps[0].labels, sweeps[0].sq_distances
+        if len(sweeps) > 1:
+            labels = np.concatenate([sweep.labels for sweep in sweeps], axis=1)
+            known = [sweep.sq_distances for sweep in sweeps if sweep.sq_distances is not None]
+            distances = np.concatenate(known, axis=1) if known else None
+        assignment = Assignment(labels, distances)
+        statistics = functools.reduce(add, (sweep.statistics for sweep in sweeps)).rounded()
         if self._problem.limits is not None:
             assignment, statistics = self._limited(centroids, assignment, statistics)
         directions = self._problem.directions

@@ -5,6 +5,7 @@
 // and distances have the same bits for every instruction set and form, and the sums for every order of addition.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
@@ -25,48 +26,56 @@ int order_if_worthwhile(const Job& job, Frame<T>& frame, const ParallelFor& para
   constexpr double kWorthOrdering = 0.05;
   if (frame.rule.ordered) return frame.pack_in_order(static_cast<const T*>(job.centroids), parallel_for), 0;
   if (frame.rule.form != Form::kBfloat16 || job.n < 32 * kPoints || frame.tiles < 8) return 0;
-  int32_t labels[kPoints];
-  T sq_distances[kPoints];
-  Job some = job;
-  some.n = kPoints, some.stride = job.stride * (job.n / kPoints);
-  some.labels = labels, some.sq_distances = sq_distances;
-  some.weights = nullptr, some.high.sums = nullptr;
+  int64_t stride = job.stride * (job.n / kPoints);
   Arena arena;
-  { Worker<S, T>(some, frame, arena); }
+  { Screen<S, T>(frame, kPoints, arena); }
   if (!arena.allocate()) return 1;
-  Worker<S, T> worker(some, frame, arena);
-  worker.rows(0, kPoints);
-  if (worker.again() > kWorthOrdering) frame.pack_in_order(static_cast<const T*>(job.centroids), parallel_for);
+  Screen<S, T> screen(frame, kPoints, arena);
+  for (int64_t row = 0; row < kPoints; row += screen.rows())
+    screen.run(static_cast<const S*>(job.points) + row * stride, stride, std::min(screen.rows(), kPoints - row));
+  if (screen.again() > kWorthOrdering) frame.pack_in_order(static_cast<const T*>(job.centroids), parallel_for);
   return 0;
 }
 
 template <class S, class T>
 int run(const Job& job, const ParallelFor& parallel_for) {
   using W = Worker<S, T>;
-  Rule rule = rule_for<T>(job.d, job.k, kVectorBytes / sizeof(T));
+  constexpr int kLanes = kVectorBytes / sizeof(T);
+  Arena for_bounds;
+  { Bounds<T>(job, for_bounds); }
+  if (!for_bounds.allocate()) return 1;
+  Bounds<T> bounds(job, for_bounds);
+  bounds.measure_drifts(parallel_for);
+  Job moved = job;
+  moved.k = bounds.moved() ? bounds.moved() : 1;
+  Rule rule = rule_for<T>(job.d, job.k, kLanes), moved_rule = rule_for<T>(job.d, moved.k, kLanes);
+  // A sieve of those that have moved: where that is much less work, or of half the cost.
+  bool sifts = bounds.moved() && (2 * moved.k <= job.k || moved_rule.form == Form::kBfloat16);
+
   Arena arena;
   int workers = parallel_for.workers;
   int64_t rows, parts;
   {  // the same constructors as below, only to measure
-    Frame<T> frame(job, rule, arena);
-    W worker(job, frame, arena);
+    Frame<T> frame(job, rule, arena), moved_frame(moved, moved_rule, arena);
+    W worker(job, frame, bounds, sifts ? &moved_frame : nullptr, arena);
     rows = worker.group_rows();
     // Enough parts to share them evenly, and long enough for one to fetch ahead.
     int64_t groups = (job.n + rows - 1) / rows, long_enough = groups / (16 * workers);
     rows *= long_enough < 1 ? 1 : long_enough > 16 ? 16 : long_enough;
     parts = (job.n + rows - 1) / rows;
     if (parts < workers) workers = int(parts);
-    for (int w = 1; w < workers; ++w) W(job, frame, arena);
+    for (int w = 1; w < workers; ++w) W(job, frame, bounds, sifts ? &moved_frame : nullptr, arena);
   }
   if (!arena.allocate()) return 1;
 
-  Frame<T> frame(job, rule, arena);
+  Frame<T> frame(job, rule, arena), moved_frame(moved, moved_rule, arena);
+  if (sifts) moved_frame.pack(bounds.moved_centroids(), parallel_for);
   frame.pack(static_cast<const T*>(job.centroids), parallel_for);
   if (order_if_worthwhile<S>(job, frame, parallel_for)) return 1;
   char* memory = static_cast<char*>(std::malloc(workers * sizeof(W) + 1));
   if (!memory) return 1;
   W* all = reinterpret_cast<W*>(memory);
-  for (int w = 0; w < workers; ++w) new (all + w) W(job, frame, arena);
+  for (int w = 0; w < workers; ++w) new (all + w) W(job, frame, bounds, sifts ? &moved_frame : nullptr, arena);
 
   in_parts(parallel_for, job.n, rows,
            [&](int64_t first, int64_t last, int worker) { all[worker].rows(first, last); });
@@ -75,6 +84,7 @@ int run(const Job& job, const ParallelFor& parallel_for) {
       for (int w = 0; w < workers; ++w)
         if (all[w].sums().started()) all[w].sums().merge(first, last);
     });
+  for (int w = 0; job.changed && w < workers; ++w) *job.changed += all[w].changed();
   std::free(memory);
   return 0;
 }

@@ -69,13 +69,19 @@ Job job_of(const Batch& all, int64_t index) {
   job.centroids = static_cast<const char*>(all.centroids) + own[1] * all.k * all.d * wide;
   job.wide = all.wide;
   job.labels = all.labels + index * all.n;
-  job.sq_distances = static_cast<char*>(all.sq_distances) + index * all.n * wide;
+  if (all.sq_distances) job.sq_distances = static_cast<char*>(all.sq_distances) + index * all.n * wide;
   if (!all.high.sums) return job;
   const double* grid = all.grid + 3 * index;
   job.weights = all.weights ? all.weights + own[2] * all.n : nullptr;
   job.grid = {all.grid_sums + index * all.d, grid[0], grid[1], grid[2]};
   job.high = words_of(all, all.high, index), job.low = words_of(all, all.low, index);
-  job.before = all.before ? all.before + index * all.n : nullptr;
+  job.changed = all.changed ? all.changed + index : nullptr;
+  if (!all.upper) return job;
+  auto own_part = [&](const void* array, int64_t values) {
+    return static_cast<char*>(const_cast<void*>(array)) + index * values * wide;
+  };
+  job.upper = own_part(all.upper, all.n), job.lower = own_part(all.lower, all.n);
+  if (all.moved_from) job.moved_from = own_part(all.moved_from, all.k * all.d);
   return job;
 }
 
@@ -87,7 +93,7 @@ int accumulate(const Batch& all, const ParallelFor& parallel_for) {
     Job job = job_of(all, index);
     int64_t others = all.n - job.n, wide = all.wide ? 8 : 4;
     std::fill_n(job.labels + job.n, others, -1);
-    if (others) std::memset(static_cast<char*>(job.sq_distances) + job.n * wide, 0, size_t(others * wide));
+    if (others && job.sq_distances) std::memset(static_cast<char*>(job.sq_distances) + job.n * wide, 0, size_t(others * wide));
     return accumulate(job, threads);
   });
 }

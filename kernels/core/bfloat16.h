@@ -1,6 +1,7 @@
 // A screen of half the cost: products of bfloat16 pairs, two for the price of one in float32. It only says which tiles of
 // centroids may hold the nearest one; those go through the panels of float32 (docs/design.md has the bound).
-// Lanes are points: a block of kPairVectors vectors against eight centroids; of a tile only the least is kept.
+// Lanes are points: a block of kPairVectors vectors against eight centroids; of a tile only the least is kept. Where the own
+// centroid's distance is known, the least of all others mostly leaves nothing to look at again.
 #pragma once
 
 #if defined(__AVX512BF16__)
@@ -18,6 +19,7 @@ struct Pairs {
   float* residuals;  // (rows,) ‖x − bfloat16(x)‖²
   float* bounds;     // (rows,) what a tile's least may be and still be looked at
   float* least;      // (tiles, rows)
+  float* others;     // (rows,) the least of the tiles that are not looked at again
   int32_t* listed;   // (rows + 16,) rows to look at again in one tile
   float* batch;      // of those, packed
 
@@ -28,6 +30,7 @@ struct Pairs {
     residuals = arena.take<float>(rows);
     bounds = arena.take<float>(rows);
     least = arena.take<float>(frame.tiles * rows);
+    others = arena.take<float>(rows);
     listed = arena.take<int32_t>(rows + 16);
     batch = arena.take<float>(batch_values(frame.d));
   }
@@ -64,10 +67,11 @@ void pack_pairs(const S* x, int64_t stride, int64_t count, const Frame<float>& f
   }
 }
 
-inline void screen_pair_tile(const Frame<float>& frame, const Pairs& pairs, int64_t block, int64_t t) {
+// Lowers low[m] to the values of tile t: by lower(low, values, place, m) for the centroid at each place.
+template <class Lower>
+inline __attribute__((always_inline)) void screen_pair_tile(const Frame<float>& frame, const Pairs& pairs, int64_t block,
+                                                            int64_t t, Floats (&low)[kPairVectors], const Lower& lower) {
   const uint32_t* x = pairs.packed + block * frame.pairs;
-  Floats low[kPairVectors];
-  for (int m = 0; m < kPairVectors; ++m) low[m] = Floats{} + INFINITY;
   for (int64_t part = t * frame.tile; part < (t + 1) * frame.tile; part += kPairRows) {
     const int32_t* c = frame.halves + part * frame.pairs;
     Floats sums[kPairRows][kPairVectors];
@@ -90,17 +94,48 @@ inline void screen_pair_tile(const Frame<float>& frame, const Pairs& pairs, int6
 #pragma GCC unroll 8
     for (int r = 0; r < kPairRows; ++r)
 #pragma GCC unroll 3
-      for (int m = 0; m < kPairVectors; ++m) low[m] = least(sums[r][m], low[m]);
+      for (int m = 0; m < kPairVectors; ++m) low[m] = lower(low[m], sums[r][m], part + r, m);
   }
-  for (int m = 0; m < kPairVectors; ++m) store(pairs.least + t * pairs.rows + block + m * 16, low[m]);
 }
 
-inline void screen_pairs(const Frame<float>& frame, const Pairs& pairs, int64_t count) {
+// task(block, first, last) for tiles first … last − 1 that stay in cache while all blocks pass.
+template <class Task>
+inline void each_block(const Frame<float>& frame, int64_t count, const Task& task) {
   int64_t step = kCentroidBytes / (frame.pairs * frame.tile * 4);
   if (step < 1) step = 1;
   for (int64_t first = 0; first < frame.tiles; first += step)
     for (int64_t block = 0; block < count; block += kPairBlock)
-      for (int64_t t = first; t < first + step && t < frame.tiles; ++t) screen_pair_tile(frame, pairs, block, t);
+      task(block, first, first + step < frame.tiles ? first + step : frame.tiles);
+}
+
+// The least of each tile.
+inline void screen_pairs(const Frame<float>& frame, const Pairs& pairs, int64_t count) {
+  each_block(frame, count, [&](int64_t block, int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) {
+      Floats low[kPairVectors];
+      for (int m = 0; m < kPairVectors; ++m) low[m] = Floats{} + INFINITY;
+      screen_pair_tile(frame, pairs, block, t, low, [](Floats low, Floats v, int64_t, int) { return least(v, low); });
+      for (int m = 0; m < kPairVectors; ++m) store(pairs.least + t * pairs.rows + block + m * 16, low[m]);
+    }
+  });
+}
+
+// The least of all places but a row's own, into `others`.
+inline void screen_others(const Frame<float>& frame, const Pairs& pairs, int64_t count, const int32_t* own) {
+  each_block(frame, count, [&](int64_t block, int64_t first, int64_t last) {
+    Floats low[kPairVectors];
+    __m512i except[kPairVectors];
+    for (int m = 0; m < kPairVectors; ++m) {
+      low[m] = first ? load<Floats>(pairs.others + block + m * 16) : Floats{} + INFINITY;
+      except[m] = _mm512_loadu_si512(own + block + m * 16);
+    }
+    for (int64_t t = first; t < last; ++t)
+      screen_pair_tile(frame, pairs, block, t, low, [&](Floats low, Floats v, int64_t place, int m) {
+        __mmask16 other = _mm512_cmpneq_epi32_mask(except[m], _mm512_set1_epi32(int(place)));
+        return (Floats)_mm512_mask_min_ps((__m512)low, other, (__m512)low, (__m512)v);
+      });
+    for (int m = 0; m < kPairVectors; ++m) store(pairs.others + block + m * 16, low[m]);
+  });
 }
 
 // How far a tile's least may lie above the least of all.
@@ -113,13 +148,15 @@ inline void bound_tiles(const Frame<float>& frame, const Group<float>& group, co
   for (int64_t i = 0; i < count; ++i) pairs.bounds[i] += frame.pair_margin(group.sq_norms[i], pairs.residuals[i]);
 }
 
-// The rows whose bound tile t does not pass; how many.
+// The rows whose bound tile t does not pass; how many. The others note its least.
 inline int64_t list_rows(const Pairs& pairs, int64_t t, int64_t count) {
   int64_t listed = 0;
   const float* least = pairs.least + t * pairs.rows;
   for (int64_t i = 0; i < count; i += 16) {
     __mmask16 real = count - i < 16 ? __mmask16((1 << (count - i)) - 1) : __mmask16(-1);
     __mmask16 near = _mm512_mask_cmp_ps_mask(real, _mm512_loadu_ps(least + i), _mm512_loadu_ps(pairs.bounds + i), _CMP_LE_OQ);
+    __m512 others = t ? _mm512_loadu_ps(pairs.others + i) : _mm512_set1_ps(INFINITY);
+    _mm512_storeu_ps(pairs.others + i, _mm512_mask_min_ps(others, ~near, others, _mm512_loadu_ps(least + i)));
     if (!near) continue;
     __m512i index = _mm512_add_epi32(_mm512_set1_epi32(int(i)), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     _mm512_storeu_si512(pairs.listed + listed, _mm512_maskz_compress_epi32(near, index));

@@ -44,9 +44,15 @@ struct Job {
   int32_t* labels;       // out (n,)
   void* sq_distances;    // out (n,) of the type computed in; NaN where not finite or the squared norm overflows
   Words high, low;       // 0 before, the sums after, or high.sums null for no sums
-  // (n,) or null. Labels of another pass over these points with this grid and these weights; then sums and weights are
-  // before the call those that belong to them. Sums are exact, so a point whose label is the same need not be added.
-  const int32_t* before;
+
+  // Null, or a pass that goes on from another over these points with this grid and these weights: before the call labels,
+  // sums and weights are those of that one. Sums are exact, so only what has changed is added. It is 0 before, and after
+  // the call how many labels have changed.
+  int64_t* changed;
+  // Null, or bounds on distances (bounds.h) instead of the distances and the inertia, which are left out: (n,) of the type
+  // computed in, out. Where they are those of the pass gone on from, moved_from (k, d) are its centroids, else null.
+  void *upper, *lower;
+  const void* moved_from;
 };
 
 // 0, or 1 if memory for the scratch (O(k·d) for each worker) could not be had.
@@ -69,7 +75,10 @@ struct Batch {
   int32_t* labels;       // out (count, n), −1 for points that do not count
   void* sq_distances;    // out (count, n), 0 there
   Words high, low;       // (count, k, d), (count, k), (count,) as in Job, or high.sums null for no sums
-  const int32_t* before;  // (count, n) or null
+
+  int64_t* changed;      // (count,) as in Job, or null
+  void *upper, *lower;   // (count, n)
+  const void* moved_from;  // (count, k, d)
 };
 int accumulate(const Batch& batch, const ParallelFor& parallel_for);
 

@@ -38,7 +38,7 @@ struct Frame {
   int32_t* halves;         // for bfloat16: factors in eights (tiles · tile / 8, pairs, 8)
   T least_share;           // of narrow_sq_distance that the true one is at least, with room for rounding
   T* residuals;            // (tiles, tile): what rounding to bfloat16 took, ‖ ‖²
-  int32_t* order;          // (k,), for bfloat16: the centroid at each place; null: each at its own
+  int32_t *order, *places;  // (k,), for bfloat16: the centroid at each place and the other way; null: each at its own
 
   Frame(const Job& job, const Rule& chosen, Arena& arena)
       : rule(chosen), k(job.k), d(job.d), padded_d(round_up(d, 8)), tile(width()),
@@ -51,24 +51,21 @@ struct Frame {
     halves = arena.take<int32_t>(halved * pairs);
     residuals = arena.take<T>(halved);
     order_ = arena.take<int32_t>(halved);
+    places_ = arena.take<int32_t>(halved);
     keys_ = arena.take<T>(halved);
     mean_ = arena.take<T>(d);
-    order = nullptr;
+    order = places = nullptr;
   }
 
-  // The centroid at this place, and the place of centroid 0.
   int64_t centroid_at(int64_t place) const { return order ? order[place] : place; }
-  int64_t place_of_first() const {
-    int64_t place = 0;
-    while (centroid_at(place) != 0) ++place;
-    return place;
-  }
+  int64_t place_of(int64_t centroid) const { return places ? places[centroid] : centroid; }
 
   // As pack, with neighbours beside each other.
   void pack_in_order(const T* centroids, const tfkm::ParallelFor& parallel_for) {
     for (int64_t i = 0; i < k; ++i) order_[i] = int32_t(i);
     Neighbours<T>{centroids, d, tile, order_, mean_, keys_}.split(0, k);
-    order = order_;
+    for (int64_t i = 0; i < k; ++i) places_[order_[i]] = int32_t(i);
+    order = order_, places = places_;
     pack_around_offset(centroids, parallel_for);
   }
 
@@ -101,8 +98,8 @@ struct Frame {
            per_value_ * (std::fabs(best) + std::fabs(second)) + least_margin_;
   }
 
-  // The same for ‖x‖² − 2x·c + ‖c‖², where the first has been rounded too.
-  T square_margin(T sq_norm) const { return margin(sq_norm, 0, 0) + per_sq_norm_ * sq_norm; }
+  // The same for ‖x‖² − 2x·c + ‖c‖², where the first has been rounded too; `value` is the rest.
+  T square_margin(T sq_norm, T value = 0) const { return margin(sq_norm, value, 0) + per_sq_norm_ * sq_norm; }
 
   // docs/design.md, bfloat16: twice the error of a value, and twice the above for the accumulation's and its own.
   T pair_margin(T sq_norm, T residual) const {
@@ -181,7 +178,7 @@ struct Frame {
     least_margin_ = 8 * (d + 8) * (sizeof(T) == 4 ? FLT_MIN : DBL_MIN);
   }
 
-  int32_t* order_;
+  int32_t *order_, *places_;
   T *keys_, *mean_;  // of order.h
   T largest_norm_, per_product_, per_sq_norm_, per_square_, per_value_, least_margin_, residual_ = 0;
 };

@@ -221,7 +221,10 @@ class Trial {
   const char* run(tfkm::Accumulate accumulate, const tfkm::ParallelFor& parallel_for) {
     labels_.clear(0xee), distances_.clear(0xee);
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
-    if (job_.before)
+    int64_t changed = 0;
+    job_.changed = before_.empty() ? nullptr : &changed;
+    if (job_.changed) std::copy(before_.begin(), before_.end(), job_.labels);
+    if (job_.changed)
       for (int word : {0, 1}) {
         std::copy(sums_before_[word].begin(), sums_before_[word].end(), sums_[word].as<double>());
         std::copy(weights_before_[word].begin(), weights_before_[word].end(), totals_[word].as<double>());
@@ -241,9 +244,17 @@ class Trial {
     }
     if (c_.sums)
       if (const char* wrong = check_sums()) return wrong;
+    int64_t differ = 0;
+    for (size_t i = 0; i < before_.size(); ++i) differ += before_[i] != right_labels_[i];
+    if (changed != differ) return "number of changed labels";
     for (const Buffer* b : {&labels_, &distances_, &sums_[0], &sums_[1], &totals_[0], &totals_[1]})
       if (!b->intact()) return "wrote outside an array";
     return nullptr;
+  }
+
+  // Null, or what is wrong with passes that go on from one another by bounds while centroids move. Needs sums.
+  const char* run_on(tfkm::Accumulate accumulate, Draw& draw) {
+    return c_.wide ? run_on<double>(accumulate, draw) : run_on<float>(accumulate, draw);
   }
 
  private:
@@ -370,7 +381,69 @@ class Trial {
         add(sums_before_, label * c_.d + j, weight * double(points_.as<S>()[i * stride_ + j]), bound_[j]);
       add(weights_before_, label, weight, job_.grid.weights);
     }
-    job_.before = before_.data();
+  }
+
+  template <class T>
+  const char* run_on(tfkm::Accumulate accumulate, Draw& draw) {
+    Buffer upper(c_.n, sizeof(T), c_), lower(c_.n, sizeof(T), c_);
+    T* c = centroids_.as<T>();
+    std::vector<T> from(c, c + c_.k * c_.d), own(c_.n);
+    std::vector<int32_t> alone(c_.n), before(c_.n, -1);
+    std::vector<double> words(2 * (c_.k * (c_.d + 1) + 1));
+    auto words_in = [&](double* at) { return tfkm::Words{at, at + c_.k * c_.d, at + c_.k * (c_.d + 1)}; };
+    tfkm::Job plain = job_;
+    plain.labels = alone.data(), plain.sq_distances = own.data(), plain.changed = nullptr;
+    plain.high = words_in(words.data()), plain.low = words_in(words.data() + words.size() / 2);
+    job_.sq_distances = nullptr, job_.upper = upper.as<T>(), job_.lower = lower.as<T>();
+    for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
+    for (int pass = 0; pass < 6; ++pass) {
+      int64_t changed = 0, differ = 0;
+      job_.changed = pass ? &changed : nullptr, job_.moved_from = pass ? from.data() : nullptr;
+      std::fill(words.begin(), words.end(), 0.0);
+      {
+        Flushing like_tensorflow(c_.flush);
+        auto parallel_for = c_.threads.parallel_for();
+        if (accumulate(job_, parallel_for) || accumulate(plain, parallel_for)) return "no memory";
+      }
+      if (!std::equal(alone.begin(), alone.end(), job_.labels)) return "label of a pass that goes on";
+      for (int word : {0, 1}) {
+        const tfkm::Words& sums = word ? plain.low : plain.high;
+        if (std::memcmp(sums.sums, sums_[word].as<double>(), c_.k * c_.d * 8)) return "sum of a pass that goes on";
+        if (std::memcmp(sums.weights, totals_[word].as<double>(), c_.k * 8)) return "weight of a pass that goes on";
+      }
+      if (!with_type(c_.dtype, [&](auto s) { return bounded<decltype(s)>(upper.as<T>(), lower.as<T>()); })) return "bound";
+      for (int64_t i = 0; i < c_.n; ++i) differ += before[i] != alone[i];
+      if (pass && changed != differ) return "number of changed labels";
+      for (const Buffer* b : {&labels_, &upper, &lower})
+        if (!b->intact()) return "wrote outside an array";
+      before = alone;
+      std::copy(c, c + c_.k * c_.d, from.begin());
+      // Most or few of the centroids move towards another one, by so large a share of the way.
+      T share = T(std::ldexp(1, -int(draw.below(30))));
+      bool most = draw.one_in(2);
+      for (int64_t i = 0; i < c_.k; ++i) {
+        if (draw.one_in(8) == most) continue;
+        int64_t to = draw.below(c_.k) * c_.d;
+        for (int64_t j = 0; j < c_.d; ++j) c[i * c_.d + j] += share * (from[to + j] - c[i * c_.d + j]);
+      }
+    }
+    return nullptr;
+  }
+
+  // Whether these are bounds on distances, worked out in long double, to the own centroid and to the others.
+  template <class S, class T>
+  bool bounded(const T* upper, const T* lower) const {
+    for (int64_t i = 0; i < c_.n; ++i)
+      for (int64_t c = 0; c < c_.k; ++c) {
+        long double sum = 0, lost = 1 - (c_.d + 8) * 0x1p-60L;
+        for (int64_t j = 0; j < c_.d; ++j) {
+          long double difference = double(points_.as<S>()[i * stride_ + j]) - (long double)centroids_.as<T>()[c * c_.d + j];
+          sum += difference * difference;
+        }
+        long double distance = std::sqrt(sum);
+        if (c == job_.labels[i] ? upper[i] < lost * distance : lower[i] * lost > distance) return false;
+      }
+    return true;
   }
 
   const char* check_sums() const {

@@ -31,7 +31,9 @@ void check(Draw& draw, int64_t n, int64_t k, int64_t d) {
       Case c{n, k, d, dtype, wide};
       c.draw_rest(draw);
       if (draw.below(every)) continue;
-      report(c, Trial(c, draw).run(tfkm::accumulate));
+      Trial trial(c, draw);
+      report(c, trial.run(tfkm::accumulate));
+      if (c.sums && !c.bad_rows) report(c, trial.run_on(tfkm::accumulate, draw));
     }
 }
 

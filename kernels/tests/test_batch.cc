@@ -17,12 +17,11 @@ template <class S, class T>
 struct Problems {
   Dtype dtype;
   int64_t count, n, k, d, gap, next, sets = 3;
-  bool sums, weighted, counted, after;
+  bool sums, weighted, counted, goes_on, bounded;
   std::vector<S> points;
-  std::vector<T> centroids;
+  std::vector<T> centroids, moved;
   std::vector<double> weights, grid_sums, grid;
   std::vector<int64_t> own, rows;
-  std::vector<int32_t> before;
 
   Problems(Draw& draw, Dtype dtype, bool large)
       : dtype(dtype), count(draw.below(large ? 4 : 40)), n(large ? 4000 : draw.below(60)),
@@ -33,8 +32,8 @@ struct Problems {
     for (int64_t i = 0; i < sets * n; ++i) weights.push_back(draw.unit() + 1);
     for (int64_t i = 0; i < 3 * count; ++i) own.push_back(draw.below(sets));
     for (int64_t i = 0; i < count; ++i) rows.push_back(draw.below(n + 1));
-    after = draw.one_in(2);
-    for (int64_t i = 0; i < count * n; ++i) before.push_back(int32_t(draw.below(k)));
+    goes_on = sums && draw.one_in(2), bounded = sums && draw.one_in(2);
+    for (T c : centroids) moved.push_back(draw.one_in(2) ? c : c + T(draw.unit() / 4));
     grid_sums.assign(count * d, 0x1p20);
     for (int64_t i = 0; i < count; ++i) grid.insert(grid.end(), {0x1p20, std::ldexp(1, int(25 + i % 3)), 0x1p13});
   }
@@ -43,33 +42,51 @@ struct Problems {
     std::vector<int32_t> labels;
     std::vector<T> distances;
     std::vector<double> words[6];
-    Results(const Problems& p) : labels(p.count * p.n, -1), distances(p.count * p.n, T(0)) {
+    std::vector<int64_t> changed;
+    Results(const Problems& p) : labels(p.count * p.n, -1), distances(p.count * p.n, T(0)), changed(p.count) {
       for (int i = 0; i < 6; ++i) words[i].assign(i % 3 == 0 ? p.count * p.k * p.d : i % 3 == 1 ? p.count * p.k : p.count, 0);
     }
     bool operator==(const Results& other) const {
-      bool equal = same(labels, other.labels) && same(distances, other.distances);
+      bool equal = same(labels, other.labels) && same(distances, other.distances) && same(changed, other.changed);
       for (int i = 0; i < 6; ++i) equal = equal && same(words[i], other.words[i]);
       return equal;
     }
   };
 
+  // One pass, or if they go on one after it with the centroids moved.
   Results together(const tfkm::ParallelFor& parallel_for, int* failed) const {
     Results out(*this);
     std::fill(out.labels.begin(), out.labels.end(), 7);
-    std::fill(out.distances.begin(), out.distances.end(), T(7));
+    if (!bounded) std::fill(out.distances.begin(), out.distances.end(), T(7));
+    std::vector<T> upper(count * n), lower(count * n), from;
     tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, centroids.data(), sizeof(T) == 8,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), own.data(),
-                      counted ? rows.data() : nullptr, out.labels.data(), out.distances.data(), {}, {},
-                      after ? before.data() : nullptr};
+                      counted ? rows.data() : nullptr, out.labels.data(),
+                      bounded ? nullptr : out.distances.data(), {}, {}, nullptr, nullptr, nullptr, nullptr};
+    if (bounded) batch.upper = upper.data(), batch.lower = lower.data();
     if (sums) {
       batch.high = {out.words[0].data(), out.words[1].data(), out.words[2].data()};
       batch.low = {out.words[3].data(), out.words[4].data(), out.words[5].data()};
     }
     *failed = tfkm::accumulate(batch, parallel_for);
+    if (!goes_on) return out;
+    for (int64_t i = 0; i < count; ++i)
+      from.insert(from.end(), &centroids[own[3 * i + 1] * k * d], &centroids[own[3 * i + 1] * k * d] + k * d);
+    for (int word : {2, 5}) std::fill(out.words[word].begin(), out.words[word].end(), 0);
+    batch.centroids = moved.data(), batch.changed = out.changed.data();
+    if (bounded) batch.moved_from = from.data();
+    *failed += tfkm::accumulate(batch, parallel_for);
     return out;
   }
 
+  // A pass of its own for each, with the last of the centroids.
   Results alone() const {
+    if (!goes_on) return alone(centroids);
+    Results before = alone(centroids), out = alone(moved);
+    for (int64_t i = 0; i < count * n; ++i) out.changed[i / n] += before.labels[i] != out.labels[i];
+    return out;
+  }
+  Results alone(const std::vector<T>& centroids) const {
     Results out(*this);
     Threads threads{1, false, 0};
     for (int64_t i = 0; i < count; ++i) {
@@ -83,10 +100,12 @@ struct Problems {
         job.grid = {grid_sums.data() + i * d, grid[3 * i], grid[3 * i + 1], grid[3 * i + 2]};
         job.high = {out.words[0].data() + i * k * d, out.words[1].data() + i * k, out.words[2].data() + i};
         job.low = {out.words[3].data() + i * k * d, out.words[4].data() + i * k, out.words[5].data() + i};
-        if (after) job.before = before.data() + i * n;
       }
       tfkm::accumulate(job, threads.parallel_for());
     }
+    if (bounded)  // which leaves them out
+      for (int word : {2, 5}) std::fill(out.words[word].begin(), out.words[word].end(), 0);
+    if (bounded) std::fill(out.distances.begin(), out.distances.end(), T(0));
     return out;
   }
 

@@ -123,19 +123,23 @@ def partial_arrays(
     weights,
     grid: exact.Grid,
     problems: batched.Problems,
-    before: tuple[np.ndarray, ExactStatistics] | None = None,
+    before: batched.Sweep | None = None,
     *,
+    measured: bool = True,
     backend: str | None = None,
-) -> tuple[Assignment, ExactStatistics]:
+) -> batched.Sweep:
     """`partial` for a fit, which makes many passes: of NumPy arrays and to NumPy arrays.
 
     Args, all contiguous and taken as checked, bad values included: points (P, n, d), a tensor or an array
       that the backend `reads`; centroids (C, k, d); weights (W, n) float64 or None; grid with B in front;
-      the B problems on these; before: labels (B, n) and statistics of another pass that differs in the
-      centroids only. It shows in nothing but the time: a backend may add up no more than what has changed.
+      the B problems on these; before: another pass that differs in the centroids only, which is used up: what
+      it holds may be written over. It shows in nothing but the time: a backend may look at no more than what
+      may have changed; measured: whether distances and inertia are wanted.
     """
     module = backends.select(backend)
-    return batched.accumulate_arrays(module, points, centroids, weights, grid, problems, before)
+    return batched.accumulate_arrays(
+        module, points, centroids, weights, grid, problems, before, measured
+    )
 
 
 def reads(points: np.ndarray, *, backend: str | None = None) -> bool:

@@ -29,6 +29,32 @@ class Problems(NamedTuple):
     rows: tf.Tensor | np.ndarray | None = None
 
 
+class Sweep(NamedTuple):
+    """A pass over B problems as a fit makes it, in arrays: its results, and what helps the pass after it.
+
+    centroids: (B, k, d) that it was made with. labels: (B, n) int32. sq_distances: (B, n), and None, with an
+      inertia of NaN, where they were not wanted and the backend can do without.
+    statistics: with B in front.
+    changed: (B,) int64, how many labels are not those of the pass before; n for the first.
+    bounds: what the backend may know of distances, (B, n) each.
+    """
+
+    centroids: np.ndarray
+    labels: np.ndarray
+    sq_distances: np.ndarray | None
+    statistics: ExactStatistics
+    changed: np.ndarray
+    bounds: tuple[np.ndarray, np.ndarray] | None = None
+
+    def of(self, which: np.ndarray) -> Sweep:
+        """Of some of the problems, in copies."""
+
+        def some(part):
+            return None if part is None else np.ascontiguousarray(part[which])
+
+        return tf.nest.map_structure(some, self)
+
+
 def assign(
     backend: ModuleType, points: tf.Tensor, centroids: tf.Tensor, problems: Problems
 ) -> Assignment:
@@ -74,12 +100,13 @@ def accumulate_arrays(
     weights: np.ndarray | None,
     grid: exact.Grid,
     problems: Problems,
-    before: tuple[np.ndarray, ExactStatistics] | None,
-) -> tuple[Assignment, ExactStatistics]:
+    before: Sweep | None,
+    measured: bool,
+) -> Sweep:
     """As `accumulate`, to NumPy arrays; of arrays all but the points, which may be a tensor."""
     if hasattr(backend, "accumulate_arrays"):
         x = np.asarray(points)
-        return backend.accumulate_arrays(x, centroids, weights, grid, problems, before)
+        return backend.accumulate_arrays(x, centroids, weights, grid, problems, before, measured)
     x, w = tf.convert_to_tensor(points), None if weights is None else tf.constant(weights)
     one = len(centroids) == len(x) == 1 and problems.rows is None  # this way takes less time
     if one:
@@ -95,7 +122,12 @@ def accumulate_arrays(
     def array(tensor: tf.Tensor) -> np.ndarray:
         return np.asarray(tensor)[None] if one else np.asarray(tensor)
 
-    return tf.nest.map_structure(array, result)
+    (labels, distances), statistics = tf.nest.map_structure(array, result)
+    if before is None:
+        changed = np.full(len(labels), labels.shape[1])
+    else:
+        changed = np.count_nonzero(labels != before.labels, axis=1)
+    return Sweep(centroids, labels, distances, statistics, changed)
 
 
 def _takes_batches(backend: ModuleType) -> bool:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfkm import exact
 from tfkm.ops import validate, xla, xla_call
-from tfkm.ops.batched import Problems
+from tfkm.ops.batched import Problems, Sweep
 from tfkm.types import Assignment, ExactStatistics, Statistics
 
 
@@ -128,7 +128,7 @@ class _Batch(ctypes.Structure):
         ),
         ("high", _Words),
         ("low", _Words),
-        ("before", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("changed", "upper", "lower", "moved_from")),
     ]  # fmt: skip
 
 
@@ -138,33 +138,47 @@ def accumulate_arrays(
     weights: np.ndarray | None,
     grid: exact.Grid,
     problems: Problems,
-    before: tuple[np.ndarray, ExactStatistics] | None = None,
-) -> tuple[Assignment, ExactStatistics]:
+    before: Sweep | None,
+    measured: bool,
+) -> Sweep:
     """As `accumulate_batch`, of arrays and to arrays; points such as it `reads`.
 
-    before: labels and statistics of another pass over the same points, with these weights and this grid.
-      Points whose label is still the same are not added again: sums are exact, so no bit tells.
+    What `before` holds is written over. Points whose label is still the same are not added again: sums are
+    exact, so no bit tells. Without distances, points whose bounds tell their label are not even read.
     """
     (count, k, d), n, size = centroids.shape, points.shape[1], points.itemsize
-    labels, distances = np.empty((count, n), np.int32), np.empty((count, n), centroids.dtype)
     if before is None:
-        first = [(np.zeros((count, k, d)), np.zeros((count, k))) for _ in range(2)]
+        labels = np.empty((count, n), np.int32)
+        sums = [(np.zeros((count, k, d)), np.zeros((count, k))) for _ in range(2)]
     else:
-        first = [(word.sums.copy(), word.weights.copy()) for word in before[1]]
-    words = [Statistics(*sums, np.zeros(count)) for sums in first]
+        labels, sums = before.labels, [word[:2] for word in before.statistics]
+    inertia = 0.0 if measured else np.nan
+    words = [Statistics(*word, np.full(count, inertia)) for word in sums]
+    changed = np.full(count, n if before is None else 0)
+    distances = upper = lower = moved_from = None
+    if measured:
+        distances = np.empty((count, n), centroids.dtype)
+    elif before is None or before.bounds is None:
+        upper, lower = (np.empty((count, n), centroids.dtype) for _ in range(2))
+    else:
+        (upper, lower), moved_from = before.bounds, before.centroids
     batch = _Batch(
         count, n, k, d, points.ctypes.data, points.strides[1] // size, points.strides[0] // size,
         _number_of(points.dtype), centroids.ctypes.data, centroids.dtype == np.float64,
-        None if weights is None else weights.ctypes.data, grid.sums.ctypes.data,
-        grid.others.ctypes.data, problems.table.ctypes.data,
-        None if problems.rows is None else problems.rows.ctypes.data,
-        labels.ctypes.data, distances.ctypes.data,
+        _address(weights), grid.sums.ctypes.data, grid.others.ctypes.data,
+        problems.table.ctypes.data, _address(problems.rows), labels.ctypes.data, _address(distances),
         *(_Words(*(part.ctypes.data for part in word)) for word in words),
-        None if before is None else before[0].ctypes.data,
+        None if before is None else changed.ctypes.data,
+        _address(upper), _address(lower), _address(moved_from),
     )  # fmt: skip
     if _library().tfkm_accumulate(ctypes.byref(batch), _threads()):
         raise MemoryError(f"centroids: no memory for scratch of {k} × {d} numbers")
-    return Assignment(labels, distances), ExactStatistics(*words)
+    bounds = None if measured else (upper, lower)
+    return Sweep(centroids, labels, distances, ExactStatistics(*words), changed, bounds)
+
+
+def _address(array: np.ndarray | None) -> int | None:
+    return None if array is None else array.ctypes.data
 
 
 _MOST_TRIALS = 64  # `tfkm::kMostTrials`

@@ -1,0 +1,206 @@
+// Points against centroids, by the form that suits the shape: which is the nearest, and how near others may be.
+#pragma once
+
+#include "bfloat16.h"
+#include "blocks.h"
+#include "dots.h"
+#include "panels.h"
+#include "registers.h"
+
+namespace {
+
+template <class S, class T>
+class Screen {
+  static constexpr int kLanes = Group<T>::kLanes;
+  // Four times that of tfkm/ops/validate.py, since this is around the offset.
+  static constexpr T kLargestSqNorm = sizeof(T) == 4 ? T(FLT_MAX / 4) : T(0x1p902);
+
+ public:
+  // For groups of as many of n points as stay in cache.
+  Screen(const Frame<T>& frame, int64_t n, Arena& arena)
+      : frame_(frame), group_(group_rows(frame, n), packed_values(frame, n), arena),
+        lanes_(frame.rule.form >= Form::kPanels ? group_.rows + Group<T>::kBlock : 0, arena)
+#if defined(__AVX512BF16__)
+        , pairs_(frame, group_.rows, arena)
+#endif
+  {
+    sure_ = arena.take<typename Simd<T>::Lane>(group_.rows);
+    most_ = arena.take<T>(group_.rows), others_ = arena.take<T>(group_.rows);
+  }
+
+  int64_t rows() const { return group_.rows; }
+
+  // The share of tiles that the screen in bfloat16 left to look at again, so far.
+  double again() const {
+#if defined(__AVX512BF16__)
+    return seen_ ? double(again_) / double(seen_ * frame_.tiles) : 0;
+#else
+    return 0;
+#endif
+  }
+
+  // Of up to rows() points: what the functions below tell of the i-th of them.
+  void run(const S* x, int64_t stride, int64_t count) {
+    switch (frame_.rule.form) {
+      case Form::kRegisters:
+        pack_blocks(x, stride, count, frame_, group_);
+        screen_registers(frame_, group_, count);
+        break;
+      case Form::kBlocks:
+        pack_blocks(x, stride, count, frame_, group_);
+        screen_blocks(frame_, group_, count);
+        break;
+      case Form::kPanels:
+      case Form::kBfloat16:
+        clear_lanes(lanes_, count);
+        halved_ = run_halved(x, stride, count);
+        if (!halved_) screen_panels(x, stride, count, frame_, lanes_, group_);
+        join_lanes(lanes_, count, group_);
+        break;
+      case Form::kDots:
+        number_lanes(lanes_, count);
+        screen_dots<S, T>(x, stride, count, frame_, lanes_, group_);
+        join_lanes(lanes_, count, group_);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      T sq_norm = group_.sq_norms[i], best = group_.best[i], second = group_.second[i];
+      T finite = second < T(INFINITY) ? second : best;  // k = 1
+      sure_[i] = (second - best > frame_.margin(sq_norm, best, finite)) & (sq_norm <= kLargestSqNorm);
+    }
+  }
+
+  bool sure(int64_t i) const { return sure_[i]; }
+  int64_t place(int64_t i) const { return group_.labels[i]; }  // in the frame, of the nearest if sure
+
+  // Where not sure: the squared distance of the nearest and its place, by the direct form of what is too near to tell apart.
+  double decide(const S* x, int64_t i, int64_t* place) const {
+    if (!(group_.sq_norms[i] <= kLargestSqNorm)) return *place = frame_.place_of(0), NAN;
+    double least = sq_distance(x, frame_.row(*place), frame_.d);
+    if (frame_.rule.form < Form::kPanels) {
+      nearest_among(x, 0, 1, place, &least);
+      return least;
+    }
+    // Each lane knows its own least and second least; where both are near, all of its centroids are tried.
+    T best = group_.best[i], bound = best + frame_.margin(group_.sq_norms[i], best, best);
+    for (int64_t l = 0, at = i * kLanes; l < kLanes; ++l, ++at)
+      if (!(lanes_.second[at] > bound))
+        nearest_among(x, l, kLanes, place, &least);
+      else if (!(lanes_.best[at] > bound))
+        nearest_of(x, lanes_.labels[at], place, &least);
+    return least;
+  }
+
+  // Squared distances, (count,): not less than that of the nearest where sure, and not more than those of all others.
+  void bound(int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      T best = group_.best[i];
+      most_[i] = group_.sq_norms[i] + best + off_by(i, best);
+      others_[i] = sure_[i] ? group_.second[i] : best;
+    }
+#if defined(__AVX512BF16__)
+    if constexpr (sizeof(T) == 4)
+      for (int64_t i = 0; i < count && halved_; ++i) {
+        T value = pairs_.others[i] - off_by_halves(i);
+        others_[i] = value < others_[i] ? value : others_[i];
+      }
+#endif
+    lower_others(count);
+  }
+  const T* most() const { return most_; }
+  const T* others() const { return others_; }
+
+  // Only such others(), where the nearest is meant to be `own`, a place in the frame or −1. With nothing to decide this is as
+  // quick as the form is.
+  void bound_others(const S* x, int64_t stride, int64_t count, const int32_t* own) {
+    if (!run_others_halved(x, stride, count, own)) {
+      run(x, stride, count);
+      for (int64_t i = 0; i < count; ++i) others_[i] = group_.labels[i] == own[i] ? group_.second[i] : group_.best[i];
+    }
+    lower_others(count);
+  }
+
+ private:
+  static int64_t group_rows(const Frame<T>& frame, int64_t n) {
+    bool halved = frame.rule.form == Form::kBfloat16;
+    int64_t row_bytes = halved ? 4 * (frame.pairs + frame.tiles) : frame.d * int64_t(sizeof(T));
+    int64_t rows = frame.rule.point_bytes / row_bytes;
+    if (rows > kMostRows) rows = kMostRows;
+    if (rows > n) rows = n;
+    int step = frame.rule.form == Form::kPanels ? kBatch : halved ? kPairBlock : Group<T>::kBlock;
+    return round_up(rows < 1 ? 1 : rows, step);
+  }
+  static int64_t packed_values(const Frame<T>& frame, int64_t n) {
+    int64_t rows = group_rows(frame, n);
+    bool batches = frame.rule.form == Form::kPanels || frame.rule.form == Form::kBfloat16;
+    return batches ? round_up(rows, kBatch) / kBatch * batch_values(frame.d) : rows * frame.d;
+  }
+
+  // Whether that was the way to go for these rows, as far as the rows before tell.
+  bool run_halved([[maybe_unused]] const S* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] int64_t count) {
+#if defined(__AVX512BF16__)
+    if constexpr (sizeof(T) == 4) {
+      if (frame_.rule.form != Form::kBfloat16 || again_ > kWorthwhile * double(seen_ * frame_.tiles)) return false;
+      pack_pairs(x, stride, count, frame_, group_, pairs_);
+      screen_pairs(frame_, pairs_, count);
+      bound_tiles(frame_, group_, pairs_, count);
+      again_ += look_again(x, stride, count, frame_, pairs_, lanes_);
+      seen_ += count;
+      return true;
+    }
+#endif
+    return false;
+  }
+
+  bool run_others_halved([[maybe_unused]] const S* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] int64_t count,
+                         [[maybe_unused]] const int32_t* own) {
+#if defined(__AVX512BF16__)
+    if constexpr (sizeof(T) == 4) {
+      if (frame_.rule.form != Form::kBfloat16) return false;
+      pack_pairs(x, stride, count, frame_, group_, pairs_);
+      screen_others(frame_, pairs_, count, own);
+      for (int64_t i = 0; i < count; ++i) others_[i] = pairs_.others[i] - off_by_halves(i);
+      return true;
+    }
+#endif
+    return false;
+  }
+
+  // From values to squared distances that are not more than the true ones.
+  void lower_others(int64_t count) {
+    for (int64_t i = 0; i < count; ++i) others_[i] = group_.sq_norms[i] + others_[i] - off_by(i, others_[i]);
+  }
+
+  // By how much a value in the type computed in may be off, together with ‖x‖²; and one in bfloat16.
+  T off_by(int64_t i, T value) const {
+    return frame_.square_margin(group_.sq_norms[i], value < T(INFINITY) ? value : T(0));
+  }
+#if defined(__AVX512BF16__)
+  T off_by_halves(int64_t i) const { return frame_.pair_margin(group_.sq_norms[i], pairs_.residuals[i]) / 2; }
+#endif
+
+  void nearest_among(const S* x, int64_t first, int64_t step, int64_t* place, double* least) const {
+    for (int64_t c = first; c < frame_.k; c += step)
+      // Rounded in T this is off by a share of itself, unlike the screen's value: few are left.
+      if (!(T(frame_.least_share) * narrow_sq_distance(x, frame_.row(c), frame_.d) > T(*least)))
+        nearest_of(x, c, place, least);
+  }
+
+  void nearest_of(const S* x, int64_t c, int64_t* place, double* least) const {
+    double distance = sq_distance(x, frame_.row(c), frame_.d);
+    if (distance < *least || (distance == *least && frame_.centroid_at(c) < frame_.centroid_at(*place)))
+      *least = distance, *place = c;
+  }
+
+  const Frame<T>& frame_;
+  Group<T> group_;
+  Lanes<T> lanes_;
+  typename Simd<T>::Lane* sure_;  // (rows,) whether the screen decided
+  T *most_, *others_;             // (rows,)
+  bool halved_ = false;           // whether by the screen in bfloat16
+#if defined(__AVX512BF16__)
+  Pairs pairs_;
+  int64_t seen_ = 0, again_ = 0;
+#endif
+};
+
+}  // namespace
