@@ -10,6 +10,7 @@ import numpy as np
 from tfkm.ops import validate
 from tfkm.points import Points
 from tfkm.seeding import plusplus
+from tfkm.seeding.draws import CHUNK, WithReplacement
 from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Choose, Problem, seeds
 from tfkm.types import Seeds
@@ -82,7 +83,10 @@ def _candidates(problem: Problem, rounds: int, size: int) -> tuple[np.ndarray, n
         if potential.total == 0:
             break
         # A point drawn twice stays: one size for all rounds is one program for `xla`.
-        drawn.append(potential.draw(problem.rng.uniform(size=size)))
+        draws = WithReplacement(problem.rng, size)
+        for i, costs in enumerate(potential.costs(CHUNK)):
+            draws.add(i * CHUNK, costs)
+        drawn.append(draws.indices)
         potential.add(problem.points[drawn[-1]])
     sizes = potential.sizes()[len(problem.given) :]
     taken = np.flatnonzero(sizes)  # of equal points the first has all of their weight

@@ -9,8 +9,9 @@ import numpy as np
 
 from tfkm import ops
 from tfkm.ops import validate
+from tfkm.seeding.draws import by_weight
 from tfkm.seeding.potential import Potential
-from tfkm.seeding.problem import Choose, Problem, by_weight, seeds
+from tfkm.seeding.problem import Choose, Problem, seeds
 from tfkm.types import Seeds
 
 

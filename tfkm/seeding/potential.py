@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import ops
+from tfkm.seeding.draws import CHUNK
 from tfkm.seeding.problem import Problem
 
 _BLOCK = 2**17  # rows whose costs are held at once
@@ -49,9 +50,9 @@ class Potential:
                 np.copyto(self.labels[rows], self._count + labels, where=nearer)
         self._count += len(centroids)
         # A power of two, so that dividing is exact, and room for twice the plain sum.
-        plain = sum(costs.sum() for costs in self._costs())
+        plain = sum(costs.sum() for costs in self.costs(_BLOCK))
         self._step = 2.0 ** max(np.ceil(np.log2(plain)) + 1 - 52, -1000) if plain > 0 else 1.0
-        self._totals = np.array([self._rounded(costs).sum() for costs in self._costs()])
+        self._totals = np.array([self._rounded(costs).sum() for costs in self.costs(_BLOCK)])
         self.total = float(self._totals.sum())
 
     def draw(self, shares: np.ndarray) -> np.ndarray:
@@ -63,7 +64,7 @@ class Potential:
         order = np.argsort(blocks, kind="stable")
         touched, firsts = np.unique(blocks[order], return_index=True)
         for block, here in zip(touched, np.split(order, firsts[1:]), strict=False):
-            costs = self._rounded(self._cost(block * _BLOCK))
+            costs = self._rounded(self._cost(block * _BLOCK, _BLOCK))
             inside = np.cumsum(costs) + (ends[block] - self._totals[block])
             last = np.flatnonzero(costs)[-1]  # should uniform · total round up to the end
             found = np.searchsorted(inside, targets[here], side="right")
@@ -86,8 +87,8 @@ class Potential:
         """(m,) float64, the weight of the points nearest to each centroid that was added."""
         assert self.labels is not None
         sizes = np.zeros(self._count)
-        for start in range(0, self._points.n, _BLOCK):
-            rows = slice(start, start + _BLOCK)
+        for start in range(0, self._points.n, CHUNK):
+            rows = slice(start, start + CHUNK)
             weights = None if self._weights is None else self._weights[rows]
             sizes += np.bincount(self.labels[rows], weights, self._count)
         return sizes
@@ -100,12 +101,13 @@ class Potential:
         labels, distances = ops.assign(block, centroids, backend=self._backend)
         return labels.numpy(), distances.numpy()
 
-    def _costs(self) -> Iterator[np.ndarray]:
-        return (self._cost(start) for start in range(0, self._points.n, _BLOCK))
+    def costs(self, rows: int) -> Iterator[np.ndarray]:
+        """float64, of so many rows at a time."""
+        return (self._cost(start, rows) for start in range(0, self._points.n, rows))
 
-    def _cost(self, start: int) -> np.ndarray:
-        near = self.nearest[start : start + _BLOCK].astype(np.float64)
-        return near if self._weights is None else near * self._weights[start : start + _BLOCK]
+    def _cost(self, start: int, rows: int) -> np.ndarray:
+        near = self.nearest[start : start + rows].astype(np.float64)
+        return near if self._weights is None else near * self._weights[start : start + rows]
 
     def _rounded(self, costs: np.ndarray) -> np.ndarray:
         return np.rint(costs / self._step) * self._step

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from tfkm.ops import backends, validate
 from tfkm.points import Points
+from tfkm.seeding import draws
 from tfkm.types import Seeds
 
 
@@ -27,22 +28,12 @@ class Problem(NamedTuple):
 
     def by_weight(self, size: int, replace: bool = True) -> np.ndarray:
         """Indices (size,) drawn in proportion to weight."""
-        return by_weight(self.rng, self.points.n, self.weights, size, replace)
+        return draws.by_weight(self.rng, self.points.n, self.weights, size, replace)
 
     def with_given(self, chosen: np.ndarray) -> Problem:
         """The choice that is left when these points have been chosen."""
         given = tf.concat([self.given, self.points[chosen]], axis=0)
         return self._replace(given=given, wanted=self.wanted - len(chosen))
-
-
-def by_weight(
-    rng: np.random.RandomState, n: int, weights: np.ndarray | None, size: int, replace: bool = True
-) -> np.ndarray:
-    """Indices (size,) of n points, drawn in proportion to weight."""
-    # Equal weights draw what none do, so that scaling weights changes nothing.
-    if weights is None or (weights == weights[0]).all():
-        return rng.choice(n, size=size, replace=replace)
-    return rng.choice(n, size=size, replace=replace, p=weights / weights.sum())
 
 
 Choose = Callable[[Problem], np.ndarray]  # (wanted,) int64 indices
