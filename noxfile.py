@@ -21,8 +21,15 @@ def install(session: nox.Session, group: str, *extras: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite and the examples in the docstrings."""
-    install(session, "test", "files", "plot", "datasets", "limits")
+    install(session, "test", "files", "plot", "datasets", "limits", "ray")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Fits of streams that are killed a hundred times, and one of 40 GB in 2 GB: some 20 minutes."""
+    install(session, "test", "files", "ray")
+    session.run("pytest", "-v", "-s", "tests/soak_streams.py", *session.posargs)
 
 
 @nox.session

@@ -6,54 +6,64 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from tfkm.seeding import draws
 from tfkm.seeding.draws import Distinct, WithReplacement, by_weight
 
+SEED = (1, 2, 3, 4)
 WEIGHTS = np.array([1.0, 0, 4, 2, 0.5, 0, 3])
 
 
 def test_with_replacement_over_several_chunks():
-    draws = WithReplacement(np.random.RandomState(0), 20_000)
+    own = WithReplacement(SEED, 20_000, 0)
     held = np.full(20_000, -1)
     for start in (0, 2, 4, 6):
-        taking = draws.add(start, WEIGHTS[start : start + 2])
-        held[taking] = draws.indices[taking]
-    np.testing.assert_array_equal(held, draws.indices)  # so rows can be held as they are taken
+        taking = own.add(start, WEIGHTS[start : start + 2])
+        held[taking] = own.indices[taking]
+    np.testing.assert_array_equal(held, own.indices)  # so rows can be held as they are taken
     some = np.flatnonzero(WEIGHTS)
-    counts = np.bincount(draws.indices, minlength=7)
-    assert counts[some].sum() == 20_000 and draws.total == WEIGHTS.sum()
+    counts = np.bincount(own.indices, minlength=7)
+    assert counts[some].sum() == 20_000 and own.total == WEIGHTS.sum()
     assert chisquare(counts[some], 20_000 * WEIGHTS[some] / WEIGHTS.sum()).pvalue > 1e-3
-    pairs = np.bincount(7 * draws.indices[::2] + draws.indices[1::2], minlength=49).reshape(7, 7)
+    pairs = np.bincount(7 * own.indices[::2] + own.indices[1::2], minlength=49).reshape(7, 7)
     expected = 10_000 * np.outer(WEIGHTS, WEIGHTS) / WEIGHTS.sum() ** 2
     assert chisquare(pairs[expected > 0], expected[expected > 0]).pvalue > 1e-3  # independent
 
 
 def test_with_replacement_of_a_heavy_row_and_of_one_heavier_still():
-    draws = WithReplacement(np.random.RandomState(0), 3)
-    draws.add(0, np.array([2.0**60]))
-    first = draws.indices.copy()
+    own = WithReplacement(SEED, 3, 0)
+    own.add(0, np.array([2.0**60]))
+    first = own.indices.copy()
     for start in range(1, 200):
-        draws.add(start, np.ones(1))
-    np.testing.assert_array_equal(draws.indices, first)
-    draws.add(200, np.full(5, 2.0**80))
-    assert (draws.indices >= 200).all()
+        own.add(start, np.ones(1))
+    np.testing.assert_array_equal(own.indices, first)
+    own.add(200, np.full(5, 2.0**80))
+    assert (own.indices >= 200).all()
 
 
-@pytest.mark.parametrize("weights", [WEIGHTS, None], ids=["weighted", "plain"])
-def test_distinct_does_not_depend_on_the_parts(weights):
-    def drawn(size, cuts):
-        draws, rows = Distinct(np.random.RandomState(3), size), np.zeros(0, np.int64)
-        for start, stop in itertools.pairwise((0, *cuts, 7)):
-            some = None if weights is None else weights[start:stop]
-            source = draws.add(start, stop - start, some)
-            rows = np.concatenate([rows, np.arange(start, stop)])[source]
-        np.testing.assert_array_equal(rows, draws.indices)
-        return draws.indices.tolist()
-
-    for size in (1, 3, 5):
-        expected = by_weight(np.random.RandomState(3), 7, weights, size, replace=False).tolist()
-        assert len(set(expected)) == size
-        for cuts in ((), (1,), (3, 4), range(1, 7)):
-            assert drawn(size, cuts) == expected
+@pytest.mark.parametrize("replace", [True, False])
+def test_shards_are_drawn_from_as_one(replace):
+    """In proportion, whatever the shard; the rows that are taken along are those of the indices."""
+    n, size, kind = 100, 30_000 if replace else 50, WithReplacement if replace else Distinct
+    weights = np.arange(n) % 7 * 1.0
+    joined, rows = kind(SEED, size), np.full(size, -1)
+    for number, start, stop in draws.shards(n, 1):
+        own = kind(SEED, size, number)
+        for at in range(start, stop):
+            own.add(at, weights[at : at + 1]) if replace else own.add(at, 1, weights[at : at + 1])
+        if replace:
+            taking = joined.join(own.indices, own.total)
+            rows[taking] = own.indices[taking]
+        else:
+            source = joined.join(own.indices, own.keys)
+            rows = np.concatenate([rows[: len(rows) if rows[0] >= 0 else 0], own.indices])[source]
+    np.testing.assert_array_equal(rows, joined.indices)
+    if replace:
+        assert joined.total == weights.sum()
+        counts, some = np.bincount(joined.indices, minlength=n), np.flatnonzero(weights)
+        assert counts.sum() == counts[some].sum()
+        assert chisquare(counts[some], size * weights[some] / weights.sum()).pvalue > 1e-3
+    else:
+        assert len(set(joined.indices)) == size and weights[joined.indices].all()
 
 
 def test_distinct_is_one_draw_after_the_other():

@@ -92,7 +92,7 @@ def test_status_tells_why_it_ended(backend):
         tfkm.kmeans(DIGITS, 10, random_state=0, backend=backend, **options).status
         for options in (dict(tol=0), dict(tol=10.0), dict(max_iter=1))
     }
-    assert ended == set(Status)
+    assert ended == set(Status) - {Status.STOPPED}
 
 
 def test_result_at_max_iter_belongs_together(backend):
@@ -237,3 +237,17 @@ def test_bad_points_are_refused_before_any_pass(backend, value):
     with pytest.raises(ValueError, match=r"points\[4"):
         tfkm.kmeans(points, 2, init=points[:2] + 1, on_pass=seen.append, backend=backend)
     assert not seen
+
+
+def test_a_callback_can_stop():
+    """A start that is stopped is what max_iter would have made of it."""
+    seen = []
+
+    def third(done):
+        seen.append(done.iteration)
+        return done.iteration == 3
+
+    stopped = tfkm.kmeans(DIGITS, 10, random_state=0, on_pass=third)
+    limited = tfkm.kmeans(DIGITS, 10, random_state=0, max_iter=3)
+    assert seen == [1, 2, 3] and stopped.status is Status.STOPPED
+    assert same(stopped, limited._replace(status=Status.STOPPED))

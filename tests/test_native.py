@@ -1,5 +1,6 @@
 """What only the native backend promises: instruction sets and threads are invisible, forks work."""
 
+import ctypes
 import json
 import os
 
@@ -217,6 +218,35 @@ def test_the_source_tree_does_not_hide_the_library(monkeypatch):
     expected = native._library_path()
     monkeypatch.setattr(native.importlib.util, "find_spec", lambda name: None)
     assert native._library_path() == expected
+
+
+@pytest.mark.parametrize("differs", ["not at all", "no number", "number", "struct"])
+def test_a_library_of_other_sources_is_refused(monkeypatch, differs):
+    from tfkm.ops import backends
+
+    class Other:
+        _name = "old/_kernels.so"
+
+    if differs != "no number":
+        Other.tfkm_abi = staticmethod(native._library().tfkm_abi)
+    if differs == "number":
+        monkeypatch.setattr(native, "_ABI", native._ABI + 1)
+    if differs == "struct":
+        grown = type("_Batch", (native._Batch,), {"_fields_": [("more", ctypes.c_void_p)]})
+        monkeypatch.setattr(native, "_Batch", grown)
+    monkeypatch.setattr(native.ctypes, "CDLL", lambda path: Other)
+    native._ops.cache_clear()
+    backends._why_not.cache_clear()
+    try:
+        state = tfkm.backends()["native"]
+        assert state.usable == (differs == "not at all")
+        if not state.usable:
+            assert "old/_kernels.so was built from other sources than this" in state.why
+            assert backends.select(None).__name__ == "tfkm.ops.xla"
+    finally:
+        monkeypatch.undo()
+        native._ops.cache_clear()
+        backends._why_not.cache_clear()
 
 
 def test_without_the_library_it_says_so(monkeypatch):

@@ -10,6 +10,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tfkm import metrics as metrics
     from tfkm import plot as plot
+    from tfkm.callbacks import Callback as Callback
+    from tfkm.callbacks import Progress as Progress
+    from tfkm.engines import MultiWorker as MultiWorker
+    from tfkm.engines import Ray as Ray
     from tfkm.estimators import BisectingKMeans as BisectingKMeans
     from tfkm.estimators import KMeans as KMeans
     from tfkm.estimators import MiniBatchKMeans as MiniBatchKMeans
@@ -33,7 +37,11 @@ if TYPE_CHECKING:
 # Where each public name lives. Imported on first use: TensorFlow takes seconds, and `tfkm --help`
 # and a wrong option should not.
 _HOMES = {
+    "Callback": "tfkm.callbacks",
+    "Progress": "tfkm.callbacks",
     "BisectingKMeans": "tfkm.estimators",
+    "MultiWorker": "tfkm.engines",
+    "Ray": "tfkm.engines",
     "KMeans": "tfkm.estimators",
     "MiniBatchKMeans": "tfkm.estimators",
     "kmeans": "tfkm.lloyd",

@@ -162,7 +162,7 @@ def _split(
     positive = points.shape[0] if weights is None else np.count_nonzero(weights)
     halves = []
     for side, centroid in enumerate(result.centroids.numpy()):
-        inside = result.labels.numpy() == side
+        inside = np.asarray(result.labels) == side
         share = inside.astype(np.float64) if weights is None else weights * inside
         of_use = np.count_nonzero(share)
         if of_use < 2:

@@ -52,23 +52,26 @@ def read_points(path: str | os.PathLike, array: str | None = None) -> np.ndarray
     >>> read_points(path).shape
     (5, 2)
     """
-    path = _existing(path)
+    path = existing(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path}: {path.suffix!r} cannot be read; allowed are {_suffixes()}")
     if array is not None and reader is not _read_npz:
         raise ValueError(f"{path}: array {array!r} is asked for; only an .npz has named arrays")
     points = reader(path) if array is None else reader(path, array)
-    if points.ndim < 2:
-        raise ValueError(
-            f"{path}: shape {points.shape}; it needs (n, d), one point a row; "
-            "n numbers are n points as x.reshape(-1, 1), one point as x.reshape(1, -1)"
-        )
-    if 0 in points.shape:
-        raise ValueError(f"{path}: shape {points.shape} is empty; it needs a point and a feature")
-    if points.dtype.kind not in "fiub" or points.dtype.itemsize > 8:
-        raise ValueError(f"{path}: dtype {points.dtype}; allowed are numbers of at most 64 bits")
-    return points.reshape(len(points), -1).astype(_computable(points.dtype), copy=False)
+    _checked(path, points)
+    return points.reshape(len(points), -1).astype(computable(points.dtype), copy=False)
+
+
+def read_header(path: str | os.PathLike) -> np.memmap:
+    """An .npy file of points (n, …), n and d ≥ 1, of numbers, mapped and not read.
+
+    Raises: FileNotFoundError, ValueError: as `read_points`.
+    """
+    path = existing(path)
+    array = _read_npy(path)
+    _checked(path, array)
+    return array
 
 
 def read_labels(path: str | os.PathLike, array: str = "labels") -> np.ndarray:
@@ -77,7 +80,7 @@ def read_labels(path: str | os.PathLike, array: str = "labels") -> np.ndarray:
     Raises:
       FileNotFoundError, ValueError: as `read_points`.
     """
-    path = _existing(path)
+    path = existing(path)
     labels = _read_npz(path, array)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
@@ -99,7 +102,7 @@ def read_model(path: str | os.PathLike) -> Model:
     Raises:
       FileNotFoundError: there is no such file. ValueError: it is another thing, or was changed.
     """
-    path = _existing(path)
+    path = existing(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             fields = {name: archive[name] for name in ("format", *Model._fields)}
@@ -149,14 +152,26 @@ def replacing(path: Path, *, force: bool = False) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
-def _read_npy(path: Path) -> np.ndarray:
-    with _named(path, ".npy"):
+def _checked(path: Path, points: np.ndarray) -> None:
+    if points.ndim < 2:
+        raise ValueError(
+            f"{path}: shape {points.shape}; it needs (n, d), one point a row; "
+            "n numbers are n points as x.reshape(-1, 1), one point as x.reshape(1, -1)"
+        )
+    if 0 in points.shape:
+        raise ValueError(f"{path}: shape {points.shape} is empty; it needs a point and a feature")
+    if points.dtype.kind not in "fiub" or points.dtype.itemsize > 8:
+        raise ValueError(f"{path}: dtype {points.dtype}; allowed are numbers of at most 64 bits")
+
+
+def _read_npy(path: Path) -> np.memmap:
+    with as_one_sentence(path, ".npy"):
         # Unlike np.load it reads nothing but this format, and maps files of any size.
         return np.lib.format.open_memmap(path, mode="r")
 
 
 def _read_npz(path: Path, array: str | None = None) -> np.ndarray:
-    with _named(path, ".npz"):
+    with as_one_sentence(path, ".npz"):
         archive = np.load(path, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError(f"{path}: a single array; it needs an .npz archive")
@@ -169,23 +184,23 @@ def _read_npz(path: Path, array: str | None = None) -> np.ndarray:
             what = f"no array {array!r}" if array is not None else "several arrays"
             listed = ", ".join(names) or "none"
             raise ValueError(f"{path}: {what}; choose by name (--array) one of: {listed}")
-        with _named(path, ".npz"):
+        with as_one_sentence(path, ".npz"):
             return archive[candidates[0]]
 
 
 def _read_csv(path: Path) -> np.ndarray:
-    with _pyarrow():
+    with wanting_pyarrow():
         from pyarrow import csv as arrow_csv
-    with _named(path, ".csv"):
+    with as_one_sentence(path, ".csv"):
         options = arrow_csv.ReadOptions(autogenerate_column_names=not _has_header(path))
-        return _columns(arrow_csv.read_csv(path, read_options=options))
+        return columns(arrow_csv.read_csv(path, read_options=options))
 
 
 def _read_parquet(path: Path) -> np.ndarray:
-    with _pyarrow():
+    with wanting_pyarrow():
         from pyarrow import parquet
-    with _named(path, ".parquet"):
-        return _columns(parquet.read_table(path))
+    with as_one_sentence(path, ".parquet"):
+        return columns(parquet.read_table(path))
 
 
 _READERS: dict[str, Callable[..., np.ndarray]] = {
@@ -206,11 +221,13 @@ def _has_header(path: Path) -> bool:
     return False
 
 
-def _columns(table) -> np.ndarray:
+def columns(table) -> np.ndarray:
     """A pyarrow table of numbers -> (n, d), C-contiguous; one column at a time, no second table."""
     import pyarrow
 
     types = pyarrow.types
+    if table.num_columns == 1 and is_list(table.schema.types[0]):
+        return _lists(table.schema.names[0], table.column(0).combine_chunks())
     for field, column in zip(table.schema, table.columns, strict=True):
         kind = field.type
         if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
@@ -218,21 +235,45 @@ def _columns(table) -> np.ndarray:
         if column.null_count:
             raise ValueError(f"column {field.name!r} has {column.null_count} missing values")
     dtypes = [field.type.to_pandas_dtype() for field in table.schema]
-    dtype = _computable(np.result_type(*dtypes or [np.float64]))
+    dtype = computable(np.result_type(*dtypes or [np.float64]))
     points = np.empty((table.num_rows, table.num_columns), dtype)
     for i, column in enumerate(table.columns):
         points[:, i] = column.to_numpy()
     return points
 
 
-def _computable(dtype: np.dtype) -> np.dtype:
+def is_list(kind) -> bool:
+    """Whether values of this pyarrow type are lists."""
+    import pyarrow
+
+    types = pyarrow.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def _lists(name: str, column) -> np.ndarray:
+    """Lists of one length, as of embeddings -> (n, d)."""
+    import pyarrow
+
+    values = column.flatten()
+    n, dtype = len(column), computable(np.dtype(values.type.to_pandas_dtype()))
+    if column.null_count or values.null_count:
+        raise ValueError(f"column {name!r} has missing values")
+    if n == 0:
+        return np.empty((0, 0), dtype)
+    lengths = pyarrow.compute.list_value_length(column).to_numpy(zero_copy_only=False)
+    if lengths.min() != lengths.max() or not lengths.min():
+        raise ValueError(f"column {name!r} has lists of {lengths.min()} to {lengths.max()} numbers")
+    return values.to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(n, -1)
+
+
+def computable(dtype: np.dtype) -> np.dtype:
     """The dtype that holds the same numbers and that k-means computes with."""
     if dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize > 1):
         dtype = np.result_type(dtype, np.float32)
     return dtype.newbyteorder("=")
 
 
-def _existing(path: str | os.PathLike) -> Path:
+def existing(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
@@ -246,7 +287,7 @@ def _suffixes() -> str:
 
 
 @contextmanager
-def _named(path: Path, kind: str) -> Iterator[None]:
+def as_one_sentence(path: Path, kind: str) -> Iterator[None]:
     """What a library raises over a broken file becomes one sentence with the file's name."""
     try:
         yield
@@ -256,7 +297,7 @@ def _named(path: Path, kind: str) -> Iterator[None]:
 
 
 @contextmanager
-def _pyarrow() -> Iterator[None]:
+def wanting_pyarrow() -> Iterator[None]:
     try:
         yield
     except ImportError as error:

@@ -6,7 +6,6 @@ time, in one call, and each ends on its own. Nothing that a run gives depends on
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -22,80 +21,123 @@ class Points(Protocol):
 
     def one_pass(
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool
-    ) -> tuple[Assignment, Statistics, np.ndarray]:
+    ) -> tuple[Assignment | None, Statistics, np.ndarray]:
         """The next pass, of centroids (a, k, d), as arrays with a in front: labels and distances (a, n),
-        statistics, and how many labels are not those of the pass before (a,).
+        None if they are not held; statistics; how many labels are not those of the pass before (a,).
 
         measured: whether distances and inertia are wanted. If not they may be missing: None and NaN.
         """
 
-    def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
+    def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment | None, Statistics]:
         """A measured pass on the side."""
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
         """The next centroids (a, k, d), where the means of the clusters are these."""
 
-    def weights(self, run: int) -> np.ndarray | None:
-        """(n,) of the points of a run, None for ones."""
-
-    def rows(self, run: int, indices: np.ndarray) -> np.ndarray:
-        """(m, d), some points of a run."""
+    def candidates(self, run: int, centroids: np.ndarray, assignment: Assignment | None) -> tuple:
+        """For the empty ones among these clusters (k, d), assigned so: the last four arguments of
+        `update.centroids`, of all points or of those that it may choose."""
 
 
 class End(NamedTuple):
-    """A run that has ended; as `types.Result`, in arrays."""
+    """A run that has ended; as `types.Result`, in arrays.
+
+    labels: (n,), None if they are not held. inertia: NaN as long as it is not known.
+    """
 
     centroids: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
     inertia: float
     n_iter: int
     status: Status
 
 
+class State(NamedTuple):
+    """All that the loop knows between two passes, of a runs that are still going.
+
+    iteration: passes done. runs: (a,) their numbers. centroids: (a, k, d). ends: of the other runs.
+    """
+
+    iteration: int
+    runs: np.ndarray
+    centroids: np.ndarray
+    ends: dict[int, End]
+
+    @classmethod
+    def first(cls, centroids: np.ndarray) -> State:
+        """Before the first pass of runs that begin with these (r, k, d), in the dtype to compute in."""
+        return cls(0, np.arange(len(centroids)), centroids, {})
+
+
 def iterate(
     points: Points,
-    centroids: np.ndarray,
+    state: State,
     thresholds: np.ndarray,
     max_iter: int,
-    on_pass: Callable[[Pass], None] | None = None,
+    on_pass: Callable[[Pass], bool | None] | None = None,
+    on_state: Callable[[State], None] | None = None,
 ) -> list[End]:
     """The end of each run.
 
     Args:
-      centroids: (r, k, d) to begin with, in the dtype to compute in.
       thresholds: (r,) a run also ends when Σ‖shift‖² is not above it.
-      on_pass: called for each run after each pass, with the number of the run as `start`.
+      on_pass: called for each run after each pass, with the number of the run as `start`; if it returns
+        True, the run ends.
+      on_state: called after each pass; to go on from there is to do what would have been done.
     """
-    ends: list[End | None] = [None] * len(centroids)
-    runs = np.arange(len(centroids))
-    iteration = 0
-    while runs.size:
-        iteration += 1
-        began = time.perf_counter()
-        assignment, statistics, changed = points.one_pass(runs, centroids, on_pass is not None)
-        moved = _moved(points, runs, centroids, assignment, statistics)
-        shifts = np.square(moved.astype(np.float64) - centroids).reshape(len(runs), -1).sum(axis=1)
-        seconds = (time.perf_counter() - began) / len(runs)
+    while state.runs.size:
+        state = _next(points, state, thresholds, max_iter, on_pass)
+        if on_state is not None:
+            on_state(state)
+    # What belongs to the centroids that runs have come to in their last pass, of all of them at once.
+    ends = dict(state.ends)
+    moved = sorted(run for run, end in ends.items() if np.isnan(end.inertia))
+    if moved:
+        centroids = np.stack([ends[run].centroids for run in moved])
+        assignment, statistics = points.look(np.array(moved), centroids)
+        for i, run in enumerate(moved):
+            labels = None if assignment is None else assignment.labels[i]
+            ends[run] = ends[run]._replace(labels=labels, inertia=float(statistics.inertia[i]))
+    return [ends[run] for run in sorted(ends)]
 
-        if on_pass is not None:
-            for run, inertia, shift in zip(runs, statistics.inertia, shifts, strict=True):
-                on_pass(Pass(int(run), iteration, float(inertia), float(shift), seconds))
-        stop = (changed == 0) | (shifts <= thresholds) | (iteration == max_iter)
-        if stop.any():
-            # What belongs to the centroids that these runs have come to.
-            if assignment.sq_distances is None or (moved[stop] != centroids[stop]).any():
-                assignment, statistics = points.look(runs[stop], moved[stop])
-            else:
-                assignment = Assignment(*(part[stop] for part in assignment))
-                statistics = Statistics(*(part[stop] for part in statistics))
-            for at, i in enumerate(np.flatnonzero(stop)):
-                labels, inertia = assignment.labels[at], float(statistics.inertia[at])
-                within = Status.WITHIN_TOL if shifts[i] <= thresholds[i] else Status.MAX_ITER
-                status = Status.LABELS_UNCHANGED if changed[i] == 0 else within
-                ends[runs[i]] = End(moved[i], labels, inertia, iteration, status)
-            runs, thresholds, moved = runs[~stop], thresholds[~stop], moved[~stop]
-        centroids = moved
-    return ends  # type: ignore[return-value]
+
+def _next(
+    points: Points,
+    state: State,
+    thresholds: np.ndarray,
+    max_iter: int,
+    on_pass: Callable[[Pass], bool | None] | None,
+) -> State:
+    """The state one pass later."""
+    before, runs, centroids, ends = state
+    iteration = before + 1
+    began = time.perf_counter()
+    assignment, statistics, changed = points.one_pass(runs, centroids, on_pass is not None)
+    moved = _moved(points, runs, centroids, assignment, statistics)
+    shifts = np.square(moved.astype(np.float64) - centroids).reshape(len(runs), -1).sum(axis=1)
+    seconds = (time.perf_counter() - began) / len(runs)
+
+    same, within = changed == 0, shifts <= thresholds[runs]
+    told = np.zeros(len(runs), bool)
+    if on_pass is not None:
+        for i, run in enumerate(runs):
+            inertia, shift = float(statistics.inertia[i]), float(shifts[i])
+            told[i] = bool(on_pass(Pass(int(run), iteration, inertia, shift, seconds)))
+    stop = same | within | told | (iteration == max_iter)
+    if stop.any():
+        ends = dict(ends)
+        for i in np.flatnonzero(stop).tolist():
+            status = Status.STOPPED if told[i] else Status.MAX_ITER
+            status = (
+                Status.LABELS_UNCHANGED if same[i] else Status.WITHIN_TOL if within[i] else status
+            )
+            labels, inertia = None, np.nan
+            if (moved[i] == centroids[i]).all():
+                inertia = float(statistics.inertia[i])
+                labels = None if assignment is None else assignment.labels[i].copy()
+            ends[int(runs[i])] = End(moved[i], labels, inertia, iteration, status)
+        runs, moved = runs[~stop], moved[~stop]
+    return State(iteration, runs, moved, ends)
 
 
 def mean_variances(
@@ -117,17 +159,16 @@ def _moved(
     points: Points,
     runs: np.ndarray,
     centroids: np.ndarray,
-    assignment: Assignment,
+    assignment: Assignment | None,
     statistics: Statistics,
 ) -> np.ndarray:
     """The next centroids (a, k, d), in the dtype of the old."""
     means = update.means(statistics, centroids)
-    empty = np.flatnonzero((statistics.weights == 0).any(axis=1))
-    if empty.size and assignment.sq_distances is None:
-        assignment, statistics = points.look(runs, centroids)
-    for i in empty:
-        run, (labels, distances) = int(runs[i]), (part[i] for part in assignment)
+    for i in np.flatnonzero((statistics.weights == 0).any(axis=1)):
         own = Statistics(*(part[i] for part in statistics))
-        rows = functools.partial(points.rows, run)
-        means[i] = update.centroids(own, centroids[i], labels, distances, points.weights(run), rows)
+        of_run = None
+        if assignment is not None and assignment.sq_distances is not None:
+            of_run = Assignment(*(part[i] for part in assignment))
+        candidates = points.candidates(int(runs[i]), centroids[i], of_run)
+        means[i] = update.centroids(own, centroids[i], *candidates)
     return points.placed(means, centroids).astype(centroids.dtype, copy=False)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 
 import numpy as np
 import tensorflow as tf
 from sklearn.utils import check_random_state
 
-from tfkm import seeding, size_limits, spherical
-from tfkm.iteration import End, iterate
+from tfkm import seeding, size_limits, spherical, streams
+from tfkm.callbacks import Callback, Callbacks
+from tfkm.iteration import End, State, iterate
 from tfkm.ops import backends, validate
 from tfkm.points import Points
 from tfkm.starts import Problem, Starts, mean_variance_of, pass_over, problem_of
@@ -35,9 +37,12 @@ def kmeans(
     copy: bool = True,
     size_min: int | None = None,
     size_max: int | None = None,
-    on_pass: Callable[[Pass], None] | None = None,
+    on_pass: Callable[[Pass], bool | None] | None = None,
+    callbacks: Iterable[Callback] = (),
+    checkpoint_dir: str | os.PathLike | None = None,
+    engine: streams.Opener | None = None,
 ) -> Result:
-    """Exact k-means of points in memory or in a memory map.
+    """Exact k-means of points in memory, in a memory map, or of a stream.
 
     Args:
       points: (n, d) NumPy array or tf.Tensor, float32, float64, float16, bfloat16, int8 or uint8;
@@ -62,7 +67,14 @@ def kmeans(
       size_min, size_max: least and most points of a cluster, without weights: each pass then finds the
         labels of the least inertia within these limits (Bradley, Bennett & Demiriz 2000). Needs OR-tools
         (`tfkm[limits]`), memory of 110 bytes · n·k and n·k ≤ 2²⁷.
-      on_pass: called after each pass with a `Pass`; an exception in it ends the fit.
+      on_pass: called after each pass with a `Pass`; if it returns True the start ends there, an exception
+        in it ends the fit.
+      callbacks: told of seeds, shards of a stream, passes and the end, see `tfkm.Callback`; `on_pass`
+        is for one function.
+      checkpoint_dir: a folder in which a fit notes its state after each step and pass, and every 20 s
+        within a pass. The same call goes on from there, and ends with the same bits. The folder is of
+        this fit alone.
+      engine: who reads and computes; None for this process, `tfkm.Ray(…)` for workers.
 
     Returns:
       `Result`; the same input, seed and backend give the same bits.
@@ -79,6 +91,22 @@ def kmeans(
     """
     check_parameters(n_clusters, init, n_init, max_iter, tol, metric)
     backend = backends.select(backend).__name__.rpartition(".")[2]
+    told = Callbacks(callbacks)
+    on_pass = _both(told, on_pass)
+    if streams.is_stream(points) or checkpoint_dir is not None or engine is not None:
+        streams.check_options(points, weights, metric, size_min, size_max)
+        settings = streams.Settings(
+            n_clusters, init, starts(n_init, init), max_iter, tol, backend, random_state
+        )
+        source = streams.source_of(points, weights)
+        rng = check_random_state(random_state)
+        end = streams.fit(source, settings, rng, told, on_pass, checkpoint_dir, engine)
+        labels = None
+        if not streams.is_stream(points):
+            labels = tf.constant(one_pass(points, end.centroids, backend=backend)[0].labels)
+        result = Result(tf.constant(end.centroids), labels, end.inertia, end.n_iter, end.status)
+        told.on_end(result)
+        return result
     data = Points(points, copy=copy)
     weights = validate.weights_array(weights, data.n)
     validate.check_clusters(n_clusters, data.n, weights)
@@ -105,23 +133,36 @@ def kmeans(
         init = seeding.with_given(init, lambda c: unit_centroids(c, backend), data, n_clusters)
     threshold = tol * mean_variance_of(problem) if tol > 0 else 0.0
 
-    def seed() -> np.ndarray:
+    def seed(start: int) -> np.ndarray:
         centroids = seeding.seed(
             data, n_clusters, init, rng, weights=weights, original=points, backend=backend
         )
         if problem.directions is not None:
             centroids = unit_centroids(centroids, backend)
+        told.on_seed(start)
         return centroids.numpy()
 
-    seeds = [seed() for _ in range(starts(n_init, init))]
+    seeds = [seed(start) for start in range(starts(n_init, init))]
     best = _best(problem, seeds, threshold, max_iter, on_pass)
-    return Result(
+    result = Result(
         tf.constant(best.centroids),
         tf.constant(best.labels),
         best.inertia,
         best.n_iter,
         best.status,
     )
+    told.on_end(result)
+    return result
+
+
+def _both(
+    callbacks: Callbacks, on_pass: Callable[[Pass], bool | None] | None
+) -> Callable[[Pass], bool | None] | None:
+    if not callbacks:
+        return on_pass
+    if on_pass is None:
+        return callbacks.on_pass
+    return lambda done: bool(on_pass(done)) | callbacks.on_pass(done)
 
 
 def _best(
@@ -129,7 +170,7 @@ def _best(
     seeds: list[np.ndarray],
     threshold: float,
     max_iter: int,
-    on_pass: Callable[[Pass], None] | None,
+    on_pass: Callable[[Pass], bool | None] | None,
 ) -> End:
     """Of starts with these centroids (k, d). They run together, as many as memory allows."""
     best: list[End] = []
@@ -139,12 +180,14 @@ def _best(
         group = np.stack(seeds[first : first + together])
         tell = on_pass and _numbered_from(first, on_pass)
         thresholds = np.full(len(group), threshold)
-        ends = iterate(Starts(problem, group), group, thresholds, max_iter, tell)
+        ends = iterate(Starts(problem, group), State.first(group), thresholds, max_iter, tell)
         best = [min(best + ends, key=lambda end: end.inertia)]
     return best[0]
 
 
-def _numbered_from(first: int, on_pass: Callable[[Pass], None]) -> Callable[[Pass], None]:
+def _numbered_from(
+    first: int, on_pass: Callable[[Pass], bool | None]
+) -> Callable[[Pass], bool | None]:
     return lambda done: on_pass(done._replace(start=first + done.start))
 
 

@@ -106,13 +106,20 @@ class Points:
         in_place = isinstance(self._source, tf.Tensor)
         rows = self.n if in_place else max(1, _SCAN_BYTES // (self.d * self.dtype.size))
         for start, points in self.blocks(rows):
-            here = np.asarray(ops.largest_magnitudes(points))
-            with np.errstate(over="ignore"):
-                fine = np.square(here).sum() <= validate.largest_sq_norm(self.compute)
-            if not fine:
-                validate.finite_rows("points", points, self.compute, start)
-            largest = np.maximum(largest, here)
+            largest = np.maximum(largest, magnitudes(points, self.compute, start))
         return largest
+
+
+def magnitudes(
+    points: tf.Tensor, compute: tf.DType, start: int, name: str = "points"
+) -> np.ndarray:
+    """(d,) float64, the largest of rows (m, d), the first of them number `start`; raises as the above."""
+    here = np.asarray(ops.largest_magnitudes(points))
+    with np.errstate(over="ignore"):
+        fine = np.square(here).sum() <= validate.largest_sq_norm(compute)
+    if not fine:
+        validate.finite_rows(name, points, compute, start)
+    return here
 
 
 def as_tensor(array: np.ndarray) -> tf.Tensor:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from sklearn.utils import check_random_state
 
 from tfkm import arrays, exact, ops, seeding
-from tfkm.iteration import End, iterate, mean_variances
+from tfkm.iteration import End, State, iterate, mean_variances
 from tfkm.lloyd import check_parameters, starts
 from tfkm.ops import backends, validate
 from tfkm.ops.batched import Problems, Sweep
@@ -83,9 +83,10 @@ def kmeans_batch(
         centroids = _seeds(part, n_clusters, init, each, seeds, name)
         thresholds = np.repeat(tol * _mean_variances(part, magnitudes, name), each)
         starts_of_all = _Starts(part, magnitudes, centroids, name)
-        ends = iterate(starts_of_all, centroids, thresholds, max_iter)
+        ends = iterate(starts_of_all, State.first(centroids), thresholds, max_iter)
         for i in range(0, len(ends), each):
             end = min(ends[i : i + each], key=lambda end: end.inertia)
+            assert end.labels is not None
             labels[len(best)] = end.labels
             best.append(end._replace(labels=labels[len(best)]))
     return BatchResult(
@@ -223,8 +224,8 @@ class _Starts:
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool
     ) -> tuple[Assignment, Statistics, np.ndarray]:
         """As `iteration.Points.one_pass`."""
-        if self._before is not None and len(runs) < len(self._runs):
-            self._before = self._before.of(np.isin(self._runs, runs))
+        if len(runs) < len(self._runs):
+            self._before = self._before_of(runs)
         self._runs = runs
         self._before = sweep = self._sweep(runs, centroids, self._before, measured)
         assignment = Assignment(sweep.labels, sweep.sq_distances)
@@ -232,8 +233,15 @@ class _Starts:
 
     def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
         """As `iteration.Points.look`."""
-        sweep = self._sweep(runs, centroids, None, True)
+        sweep = self._sweep(runs, centroids, self._before_of(runs), True)
         return Assignment(sweep.labels, sweep.sq_distances), sweep.statistics.rounded()
+
+    def _before_of(self, runs: np.ndarray) -> Sweep | None:
+        """The last pass of some runs, ascending, in copies; None where it was not one of all of them."""
+        which = np.isin(self._runs, runs)
+        if self._before is None or np.count_nonzero(which) < len(runs):
+            return None
+        return self._before.of(which)
 
     def _sweep(
         self, runs: np.ndarray, centroids: np.ndarray, before: Sweep | None, measured: bool
@@ -251,11 +259,11 @@ class _Starts:
         """The means themselves."""
         return means
 
-    def weights(self, run: int) -> np.ndarray | None:
-        """(n,) of its problem."""
-        weights = self._batch.weights
-        return None if weights is None else weights[self._own[run]]
-
-    def rows(self, run: int, indices: np.ndarray) -> np.ndarray:
-        """(m, d), some points of its problem."""
-        return self._batch.points[self._own[run]][indices].astype(self._batch.compute)
+    def candidates(self, run: int, centroids: np.ndarray, assignment: Assignment | None) -> tuple:
+        """All points of its problem."""
+        weights, own = self._batch.weights, self._own[run]
+        rows = self._batch.points[own].__getitem__
+        if assignment is None:
+            of_all, _ = self.look(np.array([run]), centroids[None])
+            assignment = Assignment(*(part[0] for part in of_all))
+        return *assignment, None if weights is None else weights[own], rows

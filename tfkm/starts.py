@@ -72,7 +72,9 @@ class Starts:
         self._grids = exact.Grid(np.broadcast_to(sums, largest.shape), others)
         self._runs = np.arange(len(centroids))
         self._before: dict[int, Sweep] = {}  # over each block, by where it starts
-        self._labels = np.full((len(centroids), 1), -1, np.int32)  # (r, n), if not those of the sweeps
+        self._labels = np.full(
+            (len(centroids), 1), -1, np.int32
+        )  # (r, n), if not those of the sweeps
         array = problem.points.array
         in_place = array is not None and ops.reads(array, backend=problem.backend)
         self._blocks = [Block(0, array)] if in_place else problem.points
@@ -82,9 +84,8 @@ class Starts:
     ) -> tuple[Assignment, Statistics, np.ndarray]:
         """As `iteration.Points.one_pass`; each block of points is read once for all runs."""
         if len(runs) < len(self._runs):
-            still = np.isin(self._runs, runs)
-            self._before = {start: sweep.of(still) for start, sweep in self._before.items()}
-            self._runs, self._labels = runs, self._labels[still]
+            self._before = self._before_of(runs)
+            self._runs, self._labels = runs, self._labels[np.isin(self._runs, runs)]
         limited, directions = self._problem.limits is not None, self._problem.directions
         self._before = self._sweeps(runs, centroids, self._before, measured or limited)
         assignment, statistics = self._finished(centroids, list(self._before.values()))
@@ -97,7 +98,15 @@ class Starts:
 
     def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
         """As `iteration.Points.look`."""
-        return self._finished(centroids, list(self._sweeps(runs, centroids, {}, True).values()))
+        sweeps = self._sweeps(runs, centroids, self._before_of(runs), True)
+        return self._finished(centroids, list(sweeps.values()))
+
+    def _before_of(self, runs: np.ndarray) -> dict[int, Sweep]:
+        """The last pass of some runs, ascending, in copies; none where it was not one of all of them."""
+        which = np.isin(self._runs, runs)
+        if np.count_nonzero(which) < len(runs):
+            return {}
+        return {start: sweep.of(which) for start, sweep in self._before.items()}
 
     def _sweeps(
         self, runs: np.ndarray, centroids: np.ndarray, before: dict[int, Sweep], measured: bool
@@ -168,10 +177,10 @@ class Starts:
         stays = zeros.reshape(means.shape[:2])[..., None]  # it has no direction
         return np.where(stays, previous, unit.numpy().reshape(means.shape))
 
-    def weights(self, run: int) -> np.ndarray | None:
-        """(n,), of all runs."""
-        return self._problem.weights
-
-    def rows(self, run: int, indices: np.ndarray) -> np.ndarray:
-        """(m, d), some of the points."""
-        return np.asarray(self._problem.points[indices])
+    def candidates(self, run: int, centroids: np.ndarray, assignment: Assignment | None) -> tuple:
+        """All points."""
+        rows = lambda indices: np.asarray(self._problem.points[indices])  # noqa: E731
+        if assignment is None:
+            of_all, _ = self.look(np.array([run]), centroids[None])
+            assignment = Assignment(*(part[0] for part in of_all))
+        return *assignment, self._problem.weights, rows

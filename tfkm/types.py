@@ -66,6 +66,7 @@ class Status(enum.Enum):
     LABELS_UNCHANGED = "no label changed in the last pass"
     WITHIN_TOL = "the centroids moved by no more than tol"
     MAX_ITER = "max_iter passes were done; raise max_iter to go on"
+    STOPPED = "a callback asked to stop"
 
 
 class Pass(NamedTuple):
@@ -98,12 +99,12 @@ class Seeds(NamedTuple):
 class Result(NamedTuple):
     """A finished k-means; all fields belong to the same centroids.
 
-    centroids: (k, d) float32 or float64. labels: (n,) int32. inertia: float.
-    n_iter: passes done. status: why it ended.
+    centroids: (k, d) float32 or float64. labels: (n,) int32; None for a stream, whose labels are not held.
+    inertia: float. n_iter: passes done. status: why it ended.
     """
 
     centroids: tf.Tensor
-    labels: tf.Tensor
+    labels: tf.Tensor | None
     inertia: float
     n_iter: int
     status: Status

@@ -45,7 +45,7 @@ int run(const Job& job, const ParallelFor& parallel_for) {
   { Bounds<T>(job, for_bounds); }
   if (!for_bounds.allocate()) return 1;
   Bounds<T> bounds(job, for_bounds);
-  bounds.measure_drifts(parallel_for);
+  bounds.move(parallel_for);
   Job moved = job;
   moved.k = bounds.moved() ? bounds.moved() : 1;
   Rule rule = rule_for<T>(job.d, job.k, kLanes), moved_rule = rule_for<T>(job.d, moved.k, kLanes);

@@ -76,11 +76,11 @@ Job job_of(const Batch& all, int64_t index) {
   job.grid = {all.grid_sums + index * all.d, grid[0], grid[1], grid[2]};
   job.high = words_of(all, all.high, index), job.low = words_of(all, all.low, index);
   job.changed = all.changed ? all.changed + index : nullptr;
-  if (!all.upper) return job;
+  if (!all.margins) return job;
   auto own_part = [&](const void* array, int64_t values) {
     return static_cast<char*>(const_cast<void*>(array)) + index * values * wide;
   };
-  job.upper = own_part(all.upper, all.n), job.lower = own_part(all.lower, all.n);
+  job.margins = own_part(all.margins, all.n), job.spent = all.spent + index * all.k;
   if (all.moved_from) job.moved_from = own_part(all.moved_from, all.k * all.d);
   return job;
 }

@@ -67,11 +67,13 @@ void pack_pairs(const S* x, int64_t stride, int64_t count, const Frame<float>& f
   }
 }
 
-// Lowers low[m] to the values of tile t: by lower(low, values, place, m) for the centroid at each place.
-template <class Lower>
-inline __attribute__((always_inline)) void screen_pair_tile(const Frame<float>& frame, const Pairs& pairs, int64_t block,
-                                                            int64_t t, Floats (&low)[kPairVectors], const Lower& lower) {
+// The least of a tile, or if but_own of all tiles up to this one and of all places but a row's own, into `others`.
+template <bool but_own>
+inline void screen_pair_tile(const Frame<float>& frame, const Pairs& pairs, int64_t block, int64_t t, const int32_t* own) {
   const uint32_t* x = pairs.packed + block * frame.pairs;
+  float* out = (but_own ? pairs.others : pairs.least + t * pairs.rows) + block;
+  Floats low[kPairVectors];
+  for (int m = 0; m < kPairVectors; ++m) low[m] = but_own && t ? load<Floats>(out + m * 16) : Floats{} + INFINITY;
   for (int64_t part = t * frame.tile; part < (t + 1) * frame.tile; part += kPairRows) {
     const int32_t* c = frame.halves + part * frame.pairs;
     Floats sums[kPairRows][kPairVectors];
@@ -94,48 +96,27 @@ inline __attribute__((always_inline)) void screen_pair_tile(const Frame<float>& 
 #pragma GCC unroll 8
     for (int r = 0; r < kPairRows; ++r)
 #pragma GCC unroll 3
-      for (int m = 0; m < kPairVectors; ++m) low[m] = lower(low[m], sums[r][m], part + r, m);
+      for (int m = 0; m < kPairVectors; ++m)
+        if constexpr (but_own) {
+          __m512i place = _mm512_set1_epi32(int(part + r));
+          __mmask16 other = _mm512_cmpneq_epi32_mask(_mm512_loadu_si512(own + block + m * 16), place);
+          low[m] = (Floats)_mm512_mask_min_ps((__m512)low[m], other, (__m512)low[m], (__m512)sums[r][m]);
+        } else {
+          low[m] = least(sums[r][m], low[m]);
+        }
   }
+  for (int m = 0; m < kPairVectors; ++m) store(out + m * 16, low[m]);
 }
 
-// task(block, first, last) for tiles first … last − 1 that stay in cache while all blocks pass.
-template <class Task>
-inline void each_block(const Frame<float>& frame, int64_t count, const Task& task) {
+// own: (rows,) places, read only if but_own.
+template <bool but_own>
+inline void screen_pairs(const Frame<float>& frame, const Pairs& pairs, int64_t count, const int32_t* own) {
   int64_t step = kCentroidBytes / (frame.pairs * frame.tile * 4);
   if (step < 1) step = 1;
   for (int64_t first = 0; first < frame.tiles; first += step)
     for (int64_t block = 0; block < count; block += kPairBlock)
-      task(block, first, first + step < frame.tiles ? first + step : frame.tiles);
-}
-
-// The least of each tile.
-inline void screen_pairs(const Frame<float>& frame, const Pairs& pairs, int64_t count) {
-  each_block(frame, count, [&](int64_t block, int64_t first, int64_t last) {
-    for (int64_t t = first; t < last; ++t) {
-      Floats low[kPairVectors];
-      for (int m = 0; m < kPairVectors; ++m) low[m] = Floats{} + INFINITY;
-      screen_pair_tile(frame, pairs, block, t, low, [](Floats low, Floats v, int64_t, int) { return least(v, low); });
-      for (int m = 0; m < kPairVectors; ++m) store(pairs.least + t * pairs.rows + block + m * 16, low[m]);
-    }
-  });
-}
-
-// The least of all places but a row's own, into `others`.
-inline void screen_others(const Frame<float>& frame, const Pairs& pairs, int64_t count, const int32_t* own) {
-  each_block(frame, count, [&](int64_t block, int64_t first, int64_t last) {
-    Floats low[kPairVectors];
-    __m512i except[kPairVectors];
-    for (int m = 0; m < kPairVectors; ++m) {
-      low[m] = first ? load<Floats>(pairs.others + block + m * 16) : Floats{} + INFINITY;
-      except[m] = _mm512_loadu_si512(own + block + m * 16);
-    }
-    for (int64_t t = first; t < last; ++t)
-      screen_pair_tile(frame, pairs, block, t, low, [&](Floats low, Floats v, int64_t place, int m) {
-        __mmask16 other = _mm512_cmpneq_epi32_mask(except[m], _mm512_set1_epi32(int(place)));
-        return (Floats)_mm512_mask_min_ps((__m512)low, other, (__m512)low, (__m512)v);
-      });
-    for (int m = 0; m < kPairVectors; ++m) store(pairs.others + block + m * 16, low[m]);
-  });
+      for (int64_t t = first; t < first + step && t < frame.tiles; ++t)
+        screen_pair_tile<but_own>(frame, pairs, block, t, own);
 }
 
 // How far a tile's least may lie above the least of all.

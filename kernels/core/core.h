@@ -7,6 +7,9 @@
 
 namespace tfkm {
 
+// Goes up with each change of what is exported to Python: an op, or a struct that goes by ctypes. tfkm/ops/native.py has it, too.
+constexpr int64_t kAbi = 1;
+
 enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
 
 // Handed in. Calls task(arg, index, worker) for index 0 … count − 1, in any order, each once;
@@ -49,9 +52,11 @@ struct Job {
   // sums and weights are those of that one. Sums are exact, so only what has changed is added. It is 0 before, and after
   // the call how many labels have changed.
   int64_t* changed;
-  // Null, or bounds on distances (bounds.h) instead of the distances and the inertia, which are left out: (n,) of the type
-  // computed in, out. Where they are those of the pass gone on from, moved_from (k, d) are its centroids, else null.
-  void *upper, *lower;
+  // Null, or instead of the distances and the inertia, which are left out, what tells the next pass which points it may pass
+  // by (bounds.h): margins (n,) of the type computed in and spent (k,), out, 0 before. Where they are those of the pass gone
+  // on from, moved_from (k, d) are its centroids, else null.
+  void* margins;
+  double* spent;
   const void* moved_from;
 };
 
@@ -77,7 +82,8 @@ struct Batch {
   Words high, low;       // (count, k, d), (count, k), (count,) as in Job, or high.sums null for no sums
 
   int64_t* changed;      // (count,) as in Job, or null
-  void *upper, *lower;   // (count, n)
+  void* margins;         // (count, n)
+  double* spent;         // (count, k)
   const void* moved_from;  // (count, k, d)
 };
 int accumulate(const Batch& batch, const ParallelFor& parallel_for);

@@ -141,7 +141,7 @@ class Screen {
     if constexpr (sizeof(T) == 4) {
       if (frame_.rule.form != Form::kBfloat16 || again_ > kWorthwhile * double(seen_ * frame_.tiles)) return false;
       pack_pairs(x, stride, count, frame_, group_, pairs_);
-      screen_pairs(frame_, pairs_, count);
+      screen_pairs<false>(frame_, pairs_, count, nullptr);
       bound_tiles(frame_, group_, pairs_, count);
       again_ += look_again(x, stride, count, frame_, pairs_, lanes_);
       seen_ += count;
@@ -157,7 +157,7 @@ class Screen {
     if constexpr (sizeof(T) == 4) {
       if (frame_.rule.form != Form::kBfloat16) return false;
       pack_pairs(x, stride, count, frame_, group_, pairs_);
-      screen_others(frame_, pairs_, count, own);
+      screen_pairs<true>(frame_, pairs_, count, own);
       for (int64_t i = 0; i < count; ++i) others_[i] = pairs_.others[i] - off_by_halves(i);
       return true;
     }

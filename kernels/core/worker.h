@@ -16,8 +16,8 @@ class Worker {
         sieve_(moved_frame ? *moved_frame : frame, moved_frame ? job.n : 1, arena), sifts_(moved_frame),
         open_(sifts_ ? sieve_.rows() : 0, job.d, arena), undecided_(bounds.kept() ? screen_.rows() : 0, job.d, arena) {
     distances_ = arena.take<double>(screen_.rows());
-    listed_ = arena.take<int32_t>(undecided_.most + 1), lower_before_ = arena.take<T>(undecided_.most);
-    own_ = arena.take<int32_t>(round_up(open_.most, kPairBlock)), open_before_ = arena.take<T>(open_.most);
+    found_ = arena.take<int32_t>(undecided_.most), margins_ = arena.take<T>(undecided_.most);
+    listed_ = arena.take<int32_t>(undecided_.most + 1), own_ = arena.take<int32_t>(round_up(open_.most, kPairBlock));
   }
 
   int64_t group_rows() const { return screen_.rows(); }
@@ -41,7 +41,7 @@ class Worker {
  private:
   // Above this share of rows that bounds leave open, rows are decided where they lie. Above this share of the rows put into
   // the sieve that it leaves open, no more are.
-  static constexpr double kMostGathered = 0.75, kMostSifted = 0.5;
+  static constexpr double kMostGathered = 0.75, kMostSifted = 0.3;
 
   // Copies of rows from here and there.
   struct Gathered {
@@ -105,32 +105,34 @@ class Worker {
 
   // Rows that their bounds leave open are decided: all of them where they lie, or gathered until they are a group.
   void pass_over(const S* x, int64_t row, int64_t count) {
-    int64_t open = job_.moved_from ? bounds_.move(row, count, listed_, lower_before_) : count;
+    int64_t open = job_.moved_from ? bounds_.list(row, count, listed_) : count;
     bool sifts = sifts_ && double(left_open_) <= kMostSifted * double(sifted_);
     if (!sifts && double(open) > kMostGathered * double(count)) return decide(x, job_.stride, nullptr, row, count);
     for (int64_t o = 0; o < open; ++o) {
       const S* here = x + listed_[o] * job_.stride;
-      int64_t at = row + listed_[o], label = job_.labels[at];
-      if (!bounds_.tighten(at, sq_distance(here, frame_.row(frame_.place_of(label)), job_.d))) continue;
+      int64_t at = row + listed_[o];
       if (!sifts) {
         undecided(here, at);
         continue;
       }
-      own_[open_.count] = bounds_.place_among_moved(label), open_before_[open_.count] = lower_before_[listed_[o]];
+      own_[open_.count] = bounds_.place_among_moved(job_.labels[at]);
       open_.add(here, job_.d, at);
       if (open_.count == open_.most) sift();
     }
   }
 
-  // Rows whose own distance is known stay open if a centroid that has moved may have come as near.
+  // Rows stay open if a centroid that has moved may have come as near as their own.
   void sift() {
     sieve_.bound_others(open_.points, job_.d, open_.count, own_);
     sifted_ += open_.count;
-    for (int64_t i = 0; i < open_.count; ++i)
-      if (bounds_.tighten(open_.rows[i], sieve_.others()[i], open_before_[i], own_[i] >= 0)) {
-        ++left_open_;
-        undecided(open_.points + i * job_.d, open_.rows[i]);
-      }
+    for (int64_t i = 0; i < open_.count; ++i) {
+      const S* x = open_.points + i * job_.d;
+      int64_t row = open_.rows[i];
+      double own = sq_distance(x, frame_.row(frame_.place_of(job_.labels[row])), job_.d);
+      if (bounds_.stays(row, own, sieve_.others()[i])) continue;
+      ++left_open_;
+      undecided(x, row);
+    }
     open_.count = 0;
   }
 
@@ -148,14 +150,22 @@ class Worker {
   void decide(const S* x, int64_t stride, const int64_t* rows, int64_t first, int64_t count) {
     screen_.run(x, stride, count);
     screen_.bound(count);
-    bounds_.set(rows, first, count, screen_.most(), screen_.others());
-    for (int64_t i = 0; i < count; ++i, x += stride) {
-      int64_t place = screen_.place(i), row = rows ? rows[i] : first + i;
-      if (__builtin_expect(!screen_.sure(i), 0)) bounds_.tighten(row, screen_.decide(x, i, &place));
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t place = screen_.place(i);
+      if (__builtin_expect(!screen_.sure(i), 0)) screen_.decide(x + i * stride, i, &place);
+      found_[i] = int32_t(frame_.centroid_at(place));
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      T margin = bounds_.margin(screen_.most()[i], screen_.others()[i], found_[i]);
+      margins_[i] = screen_.sure(i) ? margin : -T(INFINITY);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t row = rows ? rows[i] : first + i;
+      bounds_.set(row, margins_[i]);
       if (job_.weights)
-        take<true>(x, row, frame_.centroid_at(place));
+        take<true>(x + i * stride, row, found_[i]);
       else
-        take<false>(x, row, frame_.centroid_at(place));
+        take<false>(x + i * stride, row, found_[i]);
     }
   }
 
@@ -172,7 +182,8 @@ class Worker {
   int64_t sifted_ = 0, left_open_ = 0;
   Gathered open_, undecided_;  // for the sieve, and for the screen
   int32_t *listed_, *own_;     // (rows + 1,) what bounds leave open in a group; places among the moved of what is in open_
-  T *lower_before_, *open_before_;
+  int32_t* found_;             // (rows,) labels of a group that is decided, and margins
+  T* margins_;
 };
 
 }  // namespace

@@ -385,7 +385,8 @@ class Trial {
 
   template <class T>
   const char* run_on(tfkm::Accumulate accumulate, Draw& draw) {
-    Buffer upper(c_.n, sizeof(T), c_), lower(c_.n, sizeof(T), c_);
+    Buffer margins(c_.n, sizeof(T), c_), spent(c_.k, sizeof(double), c_);
+    spent.clear(0);
     T* c = centroids_.as<T>();
     std::vector<T> from(c, c + c_.k * c_.d), own(c_.n);
     std::vector<int32_t> alone(c_.n), before(c_.n, -1);
@@ -394,7 +395,7 @@ class Trial {
     tfkm::Job plain = job_;
     plain.labels = alone.data(), plain.sq_distances = own.data(), plain.changed = nullptr;
     plain.high = words_in(words.data()), plain.low = words_in(words.data() + words.size() / 2);
-    job_.sq_distances = nullptr, job_.upper = upper.as<T>(), job_.lower = lower.as<T>();
+    job_.sq_distances = nullptr, job_.margins = margins.as<T>(), job_.spent = spent.as<double>();
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
     for (int pass = 0; pass < 6; ++pass) {
       int64_t changed = 0, differ = 0;
@@ -411,10 +412,10 @@ class Trial {
         if (std::memcmp(sums.sums, sums_[word].as<double>(), c_.k * c_.d * 8)) return "sum of a pass that goes on";
         if (std::memcmp(sums.weights, totals_[word].as<double>(), c_.k * 8)) return "weight of a pass that goes on";
       }
-      if (!with_type(c_.dtype, [&](auto s) { return bounded<decltype(s)>(upper.as<T>(), lower.as<T>()); })) return "bound";
+      if (!with_type(c_.dtype, [&](auto s) { return bounded<decltype(s)>(margins.as<T>(), spent.as<double>()); })) return "bound";
       for (int64_t i = 0; i < c_.n; ++i) differ += before[i] != alone[i];
       if (pass && changed != differ) return "number of changed labels";
-      for (const Buffer* b : {&labels_, &upper, &lower})
+      for (const Buffer* b : {&labels_, &margins, &spent})
         if (!b->intact()) return "wrote outside an array";
       before = alone;
       std::copy(c, c + c_.k * c_.d, from.begin());
@@ -430,19 +431,24 @@ class Trial {
     return nullptr;
   }
 
-  // Whether these are bounds on distances, worked out in long double, to the own centroid and to the others.
+  // Whether the gap of each point, worked out in long double, is at least what its margin says.
   template <class S, class T>
-  bool bounded(const T* upper, const T* lower) const {
-    for (int64_t i = 0; i < c_.n; ++i)
+  bool bounded(const T* margins, const double* spent) const {
+    for (int64_t i = 0; i < c_.n; ++i) {
+      long double own = 0, other = INFINITY;
       for (int64_t c = 0; c < c_.k; ++c) {
-        long double sum = 0, lost = 1 - (c_.d + 8) * 0x1p-60L;
+        long double sum = 0;
         for (int64_t j = 0; j < c_.d; ++j) {
           long double difference = double(points_.as<S>()[i * stride_ + j]) - (long double)centroids_.as<T>()[c * c_.d + j];
           sum += difference * difference;
         }
-        long double distance = std::sqrt(sum);
-        if (c == job_.labels[i] ? upper[i] < lost * distance : lower[i] * lost > distance) return false;
+        if (c == job_.labels[i])
+          own = std::sqrt(sum);
+        else
+          other = std::min(other, std::sqrt(sum));
       }
+      if ((long double)margins[i] - spent[job_.labels[i]] > other - own) return false;
+    }
     return true;
   }
 

@@ -58,12 +58,13 @@ struct Problems {
     Results out(*this);
     std::fill(out.labels.begin(), out.labels.end(), 7);
     if (!bounded) std::fill(out.distances.begin(), out.distances.end(), T(7));
-    std::vector<T> upper(count * n), lower(count * n), from;
+    std::vector<T> margins(count * n), from;
+    std::vector<double> spent(count * k);
     tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, centroids.data(), sizeof(T) == 8,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), own.data(),
                       counted ? rows.data() : nullptr, out.labels.data(),
                       bounded ? nullptr : out.distances.data(), {}, {}, nullptr, nullptr, nullptr, nullptr};
-    if (bounded) batch.upper = upper.data(), batch.lower = lower.data();
+    if (bounded) batch.margins = margins.data(), batch.spent = spent.data();
     if (sums) {
       batch.high = {out.words[0].data(), out.words[1].data(), out.words[2].data()};
       batch.low = {out.words[3].data(), out.words[4].data(), out.words[5].data()};

@@ -14,6 +14,11 @@ tfkm::ParallelFor pool(int threads) {
 
 }  // namespace
 
+// What tells a build from other sources: out (3,).
+extern "C" __attribute__((visibility("default"))) void tfkm_abi(int64_t* out) {
+  out[0] = tfkm::kAbi, out[1] = sizeof(tfkm::Batch), out[2] = sizeof(tfkm::Seeding);
+}
+
 extern "C" __attribute__((visibility("default"))) int tfkm_seed(const tfkm::Seeding* seedings, int64_t count,
                                                                 int threads) {
   return tfkm::seed(seedings, count, pool(threads));

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from numbers import Integral
 
 import numpy as np
 import tensorflow as tf
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
-from tfkm import lloyd, ops, spherical
+from tfkm import lloyd, ops, spherical, streams
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.types import Pass, Result, Status
 
@@ -35,6 +37,9 @@ class KMeans(CentroidEstimator):
         distance; `transform` gives it, `inertia_` is the sum of it, and centers are of length 1. A row of
         zeros is at distance 1 from everything and has label 0.
       backend: a name from `tfkm.backends()`; None takes the fastest usable one.
+      checkpoint_dir: a folder from which the same fit, killed, goes on; see `tfkm.kmeans`.
+      callbacks: a list of `tfkm.Callback`, as `tfkm.Progress()`.
+      engine: who computes, None for this process; see `tfkm.kmeans`.
       size_min, size_max: least and most points of a cluster in `fit`, None for any; see `tfkm.kmeans`. Then
         `labels_` and `inertia_` keep the limits, predict and score know none. Not with sample_weight.
 
@@ -66,6 +71,9 @@ class KMeans(CentroidEstimator):
         "metric": [StrOptions(set(spherical.METRICS))],
         "size_min": [Interval(Integral, 0, None, closed="left"), None],
         "size_max": [Interval(Integral, 1, None, closed="left"), None],
+        "checkpoint_dir": [str, os.PathLike, None],
+        "engine": [callable, None],
+        "callbacks": ["array-like", None],
     }
 
     def __init__(
@@ -84,6 +92,9 @@ class KMeans(CentroidEstimator):
         backend=None,
         size_min=None,
         size_max=None,
+        checkpoint_dir=None,
+        engine=None,
+        callbacks=None,
     ):
         self.n_clusters = n_clusters
         self.init = init
@@ -98,15 +109,27 @@ class KMeans(CentroidEstimator):
         self.backend = backend
         self.size_min = size_min
         self.size_max = size_max
+        self.checkpoint_dir = checkpoint_dir
+        self.engine = engine
+        self.callbacks = callbacks
 
     @all_or_nothing
     def fit(self, X, y=None, sample_weight=None):
         """Clusters X (n, d); sample_weight (n,) or None. Returns self.
 
+        X may be larger than memory: a tf.data.Dataset of batches of points, or of pairs of these and
+        weights; the path of a .npy, Parquet or TFRecord file, a pattern with *, or a list of paths. It
+        is read once for each pass, with the result of the same points in memory, to the bit. `labels_`
+        is then None: `predict(X, out=…)` writes them.
+
         Raises: ValueError or TypeError naming the argument, before any work.
         """
         self._validate_params()
-        points, weights = self._checked_for_fit(X, sample_weight)
+        if streams.is_stream(X):
+            points, weights = streams.source_of(X, name="X"), sample_weight
+            self._take_width(points.d)
+        else:
+            points, weights = self._checked_for_fit(X, sample_weight)
         if self.algorithm == "elkan" and self.n_clusters == 1:
             warnings.warn(
                 "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead.",
@@ -117,7 +140,7 @@ class KMeans(CentroidEstimator):
             points,
             self.n_clusters,
             weights=weights,
-            init=self._checked_init(points.shape[1]),
+            init=self._checked_init(self.n_features_in_),
             n_init=self._starts(10),
             max_iter=self.max_iter,
             tol=self.tol,
@@ -128,15 +151,43 @@ class KMeans(CentroidEstimator):
             size_min=self.size_min,
             size_max=self.size_max,
             on_pass=print_pass if self.verbose else None,
+            checkpoint_dir=self.checkpoint_dir,
+            engine=self.engine,
+            callbacks=self.callbacks or (),
         )
         self.cluster_centers_ = result.centroids.numpy()
-        self.labels_ = result.labels.numpy()
+        self.labels_ = None if result.labels is None else result.labels.numpy()
         self.inertia_ = result.inertia
         self.n_iter_ = result.n_iter
-        self._warn_of_fewer_clusters()
+        if self.labels_ is not None:
+            self._warn_of_fewer_clusters()
         if self.verbose:
             _print_end(result, self.tol)
         return self
+
+    def predict(self, X, *, out=None):
+        """(n,) int32, the index of the nearest center of each row of X (n, d), or of what else `fit` takes.
+
+        out: the path of a .npy, .parquet or .tfrecord file for the labels, which are then not held; an
+        existing one is replaced. Returns None then.
+        """
+        if not streams.is_stream(X) and out is None:
+            return super().predict(X)
+        path = None if out is None else streams.labels.check_target(out)
+        if streams.is_stream(X):
+            check_is_fitted(self)
+            source = streams.source_of(X, name="X")
+            if source.d != self.n_features_in_:
+                raise ValueError(
+                    f"X has {source.d} features, but {type(self).__name__} is expecting "
+                    f"{self.n_features_in_} features as input."
+                )
+            blocks = (np.asarray(self._labels_of(rows)) for rows in streams.rows_of(source))
+        else:
+            blocks = iter([np.asarray(super().predict(X))])
+        if path is None:
+            return np.concatenate([np.empty(0, np.int32), *blocks])
+        return streams.labels.write(path, blocks)
 
     def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
         if self.metric == "euclidean":

@@ -132,9 +132,9 @@ def partial_arrays(
 
     Args, all contiguous and taken as checked, bad values included: points (P, n, d), a tensor or an array
       that the backend `reads`; centroids (C, k, d); weights (W, n) float64 or None; grid with B in front;
-      the B problems on these; before: another pass that differs in the centroids only, which is used up: what
-      it holds may be written over. It shows in nothing but the time: a backend may look at no more than what
-      may have changed; measured: whether distances and inertia are wanted.
+      the B problems on these; before: another pass that differs in the centroids only, which is used
+      up: what it holds may be written over. It shows in nothing but the time: a backend may look at no
+      more than what may have changed; measured: whether distances and inertia are wanted.
     """
     module = backends.select(backend)
     return batched.accumulate_arrays(

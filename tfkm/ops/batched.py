@@ -32,8 +32,8 @@ class Problems(NamedTuple):
 class Sweep(NamedTuple):
     """A pass over B problems as a fit makes it, in arrays: its results, and what helps the pass after it.
 
-    centroids: (B, k, d) that it was made with. labels: (B, n) int32. sq_distances: (B, n), and None, with an
-      inertia of NaN, where they were not wanted and the backend can do without.
+    centroids: (B, k, d) that it was made with. labels: (B, n) int32. sq_distances: (B, n), and None,
+      with an inertia of NaN, where they were not wanted and the backend can do without.
     statistics: with B in front.
     changed: (B,) int64, how many labels are not those of the pass before; n for the first.
     bounds: what the backend may know of distances, (B, n) each.

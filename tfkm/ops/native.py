@@ -128,7 +128,7 @@ class _Batch(ctypes.Structure):
         ),
         ("high", _Words),
         ("low", _Words),
-        *((name, ctypes.c_void_p) for name in ("changed", "upper", "lower", "moved_from")),
+        *((name, ctypes.c_void_p) for name in ("changed", "margins", "spent", "moved_from")),
     ]  # fmt: skip
 
 
@@ -155,13 +155,13 @@ def accumulate_arrays(
     inertia = 0.0 if measured else np.nan
     words = [Statistics(*word, np.full(count, inertia)) for word in sums]
     changed = np.full(count, n if before is None else 0)
-    distances = upper = lower = moved_from = None
+    distances = margins = spent = moved_from = None
     if measured:
         distances = np.empty((count, n), centroids.dtype)
     elif before is None or before.bounds is None:
-        upper, lower = (np.empty((count, n), centroids.dtype) for _ in range(2))
+        margins, spent = np.empty((count, n), centroids.dtype), np.zeros((count, k))
     else:
-        (upper, lower), moved_from = before.bounds, before.centroids
+        (margins, spent), moved_from = before.bounds, before.centroids
     batch = _Batch(
         count, n, k, d, points.ctypes.data, points.strides[1] // size, points.strides[0] // size,
         _number_of(points.dtype), centroids.ctypes.data, centroids.dtype == np.float64,
@@ -169,11 +169,11 @@ def accumulate_arrays(
         problems.table.ctypes.data, _address(problems.rows), labels.ctypes.data, _address(distances),
         *(_Words(*(part.ctypes.data for part in word)) for word in words),
         None if before is None else changed.ctypes.data,
-        _address(upper), _address(lower), _address(moved_from),
+        _address(margins), _address(spent), _address(moved_from),
     )  # fmt: skip
     if _library().tfkm_accumulate(ctypes.byref(batch), _threads()):
         raise MemoryError(f"centroids: no memory for scratch of {k} × {d} numbers")
-    bounds = None if measured else (upper, lower)
+    bounds = None if margins is None or spent is None else (margins, spent)
     return Sweep(centroids, labels, distances, ExactStatistics(*words), changed, bounds)
 
 
@@ -280,7 +280,24 @@ def _threads() -> int:
 @functools.cache
 def _ops():
     """The library's ops. A second copy under another path would make both unusable, so: once."""
-    return tf.load_op_library(_library_path())
+    path = _library_path()
+    ops = tf.load_op_library(path)
+    _check_abi(ctypes.CDLL(path))
+    return ops
+
+
+_ABI = 1  # `tfkm::kAbi`
+
+
+def _check_abi(library: ctypes.CDLL) -> None:
+    """Raises RuntimeError for a library of other sources, which would misread what it is given."""
+    ours, theirs = (_ABI, ctypes.sizeof(_Batch), _SEEDING.itemsize), (ctypes.c_int64 * 3)()
+    if hasattr(library, "tfkm_abi"):
+        library.tfkm_abi(theirs)
+    if tuple(theirs) != ours:
+        raise RuntimeError(
+            f"{library._name} was built from other sources than this Python code; build it anew: {_INSTALL}"
+        )
 
 
 @functools.cache
@@ -288,6 +305,9 @@ def _library() -> ctypes.CDLL:
     """For what is not an op; ctypes lets other Python threads run meanwhile."""
     _ops()  # first: TensorFlow finds no new ops in a library that is already open
     return ctypes.CDLL(_library_path())
+
+
+_INSTALL = "pip install --force-reinstall --no-deps . (in its folder)"
 
 
 def _library_path() -> str:
@@ -300,8 +320,7 @@ def _library_path() -> str:
         if file.name == "_kernels.so":
             return str(file.locate())
     raise RuntimeError(
-        "the native kernels were not built; install from source with a C++17 compiler: "
-        "pip install --force-reinstall --no-deps . (in its folder)"
+        f"the native kernels were not built; install from source with a C++17 compiler: {_INSTALL}"
     )
 
 

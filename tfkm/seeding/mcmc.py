@@ -58,6 +58,7 @@ def chooser(chain_length: int = 200) -> Choose:
 
 
 def _choose(problem: Problem, length: int) -> np.ndarray:
+    problem = problem.held()
     potential, chosen = Potential(problem), np.zeros(0, np.int64)
     if not len(problem.given):
         chosen = problem.by_weight(1)

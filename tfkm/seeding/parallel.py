@@ -10,9 +10,8 @@ import numpy as np
 from tfkm.ops import validate
 from tfkm.points import Points
 from tfkm.seeding import plusplus
-from tfkm.seeding.draws import CHUNK, WithReplacement
 from tfkm.seeding.potential import Potential
-from tfkm.seeding.problem import Choose, Problem, seeds
+from tfkm.seeding.problem import Choose, Problem, Unheld, seeds
 from tfkm.types import Seeds
 
 
@@ -74,19 +73,21 @@ def _choose(problem: Problem, rounds: int, oversampling: float) -> np.ndarray:
 
 def _candidates(problem: Problem, rounds: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of distinct points, and the weight of the points nearest to each, which is positive."""
-    potential = Potential(problem, labelled=True)
+    points = problem.points
+    if isinstance(points, Unheld):
+        potential = points.potential(problem)
+    else:
+        potential = Potential(problem, labelled=True)
     drawn = [np.zeros(0, np.int64)]
     if not len(problem.given):
         drawn.append(problem.by_weight(1))
         potential.add(problem.points[drawn[-1]])
     for _ in range(rounds):
-        if potential.total == 0:
-            break
         # A point drawn twice stays: one size for all rounds is one program for `xla`.
-        draws = WithReplacement(problem.rng, size)
-        for i, costs in enumerate(potential.costs(CHUNK)):
-            draws.add(i * CHUNK, costs)
-        drawn.append(draws.indices)
+        indices = potential.sample(problem.rng, size)
+        if not len(indices):
+            break
+        drawn.append(indices)
         potential.add(problem.points[drawn[-1]])
     sizes = potential.sizes()[len(problem.given) :]
     taken = np.flatnonzero(sizes)  # of equal points the first has all of their weight

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfkm import ops
 from tfkm.ops import validate
-from tfkm.seeding.draws import by_weight
+from tfkm.seeding.draws import by_weight, chunk_rows
 from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Choose, Problem, seeds
 from tfkm.types import Seeds
@@ -74,6 +74,7 @@ def chooser(n_local_trials: int | None = None) -> Choose:
 
 
 def _choose(problem: Problem, trials: int | None) -> np.ndarray:
+    problem = problem.held()
     points, weights, given, wanted, rng, backend = problem
     trials = trials or _default_trials(len(given) + wanted)
     if len(given):
@@ -120,7 +121,8 @@ def choose_batch(
         for b in np.flatnonzero((chosen < 0).any(axis=1)):
             own, *_ = draws(int(b))
             rest = np.flatnonzero(chosen[b] < 0)
-            chosen[b, rest] = by_weight(rng, counts[b], own, len(rest))
+            chunk = chunk_rows(points.shape[2], points.dtype.itemsize)
+            chosen[b, rest] = by_weight(rng, counts[b], own, len(rest), chunk=chunk)
     return chosen
 
 

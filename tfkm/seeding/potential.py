@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import ops
-from tfkm.seeding.draws import CHUNK
+from tfkm.seeding.draws import chunk_rows, with_replacement
 from tfkm.seeding.problem import Problem
 
 _BLOCK = 2**17  # rows whose costs are held at once
@@ -29,6 +29,7 @@ class Potential:
         """Of the centroids given, if there are any."""
         self._points, self._weights = problem.points, problem.weights
         self._backend = problem.backend
+        self._chunk = chunk_rows(self._points.d, self._points.dtype.size)
         n = self._points.n
         self.nearest = np.full(n, np.inf, self._points.compute.as_numpy_dtype)
         self.labels = np.zeros(n, np.int32) if labelled else None
@@ -43,16 +44,13 @@ class Potential:
         """(m, d) in the dtype to compute in."""
         for start, block in self._points:
             rows = slice(start, start + len(block))
-            labels, distances = self._assign(block, centroids)
-            nearer = distances < self.nearest[rows]
-            np.copyto(self.nearest[rows], distances, where=nearer)
-            if self.labels is not None:
-                np.copyto(self.labels[rows], self._count + labels, where=nearer)
+            labels = None if self.labels is None else self.labels[rows]
+            take_nearer(block, centroids, self.nearest[rows], labels, self._count, self._backend)
         self._count += len(centroids)
         # A power of two, so that dividing is exact, and room for twice the plain sum.
-        plain = sum(costs.sum() for costs in self.costs(_BLOCK))
+        plain = sum(costs.sum() for costs in self._costs(_BLOCK))
         self._step = 2.0 ** max(np.ceil(np.log2(plain)) + 1 - 52, -1000) if plain > 0 else 1.0
-        self._totals = np.array([self._rounded(costs).sum() for costs in self.costs(_BLOCK)])
+        self._totals = np.array([self._rounded(costs).sum() for costs in self._costs(_BLOCK)])
         self.total = float(self._totals.sum())
 
     def draw(self, shares: np.ndarray) -> np.ndarray:
@@ -83,25 +81,27 @@ class Potential:
             totals += _candidate_totals(distances, near, weights, self._step).numpy()
         return totals
 
+    def sample(self, rng: np.random.RandomState, size: int) -> np.ndarray:
+        """Indices (size,) drawn with replacement, or none if the potential is 0."""
+        return with_replacement(
+            rng,
+            self._points.n,
+            self._chunk,
+            size,
+            lambda start, stop: self._cost(start, stop - start),
+        )
+
     def sizes(self) -> np.ndarray:
         """(m,) float64, the weight of the points nearest to each centroid that was added."""
         assert self.labels is not None
         sizes = np.zeros(self._count)
-        for start in range(0, self._points.n, CHUNK):
-            rows = slice(start, start + CHUNK)
+        for start in range(0, self._points.n, self._chunk):
+            rows = slice(start, start + self._chunk)
             weights = None if self._weights is None else self._weights[rows]
             sizes += np.bincount(self.labels[rows], weights, self._count)
         return sizes
 
-    def _assign(self, block: tf.Tensor, centroids: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Labels, (1,) or (rows,), and squared distances (rows,)."""
-        if len(centroids) == 1:  # for `xla` two thirds of the time of an assignment
-            distances = ops.sq_distances(block, centroids, backend=self._backend)
-            return np.zeros(1, np.int32), distances.numpy()[:, 0]
-        labels, distances = ops.assign(block, centroids, backend=self._backend)
-        return labels.numpy(), distances.numpy()
-
-    def costs(self, rows: int) -> Iterator[np.ndarray]:
+    def _costs(self, rows: int) -> Iterator[np.ndarray]:
         """float64, of so many rows at a time."""
         return (self._cost(start, rows) for start in range(0, self._points.n, rows))
 
@@ -111,6 +111,29 @@ class Potential:
 
     def _rounded(self, costs: np.ndarray) -> np.ndarray:
         return np.rint(costs / self._step) * self._step
+
+
+def take_nearer(
+    block: tf.Tensor,
+    centroids: tf.Tensor,
+    nearest: np.ndarray,
+    labels: np.ndarray | None,
+    first: int,
+    backend: str | None,
+) -> None:
+    """Changes D² (rows,) and labels (rows,) of a block where one of these centroids is nearer.
+
+    first: the label of the first one.
+    """
+    if len(centroids) == 1:  # for `xla` two thirds of the time of an assignment
+        distances = ops.sq_distances(block, centroids, backend=backend).numpy()[:, 0]
+        own = np.zeros(1, np.int32)
+    else:
+        own, distances = (part.numpy() for part in ops.assign(block, centroids, backend=backend))
+    nearer = distances < nearest
+    np.copyto(nearest, distances, where=nearer)
+    if labels is not None:
+        np.copyto(labels, first + own, where=nearer)
 
 
 @tf.function(reduce_retracing=True, autograph=False)

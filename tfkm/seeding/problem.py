@@ -16,6 +16,22 @@ from tfkm.seeding import draws
 from tfkm.types import Seeds
 
 
+class Unheld(Points):
+    """Points of which nothing is held, not even their weights: what needs all of these it does itself."""
+
+    def by_weight(self, rng: np.random.RandomState, size: int, replace: bool) -> np.ndarray:
+        """As `draws.by_weight`."""
+        raise NotImplementedError
+
+    def potential(self, problem: Problem):
+        """As `Potential` with labels, as far as k-means‖ needs it."""
+        raise NotImplementedError
+
+    def held(self, problem: Problem) -> Problem:
+        """The problem with a number for each point at hand; raises ValueError if these are too many."""
+        raise NotImplementedError
+
+
 class Problem(NamedTuple):
     """`wanted` of the points are to be chosen, beside the centroids that are there already."""
 
@@ -28,7 +44,14 @@ class Problem(NamedTuple):
 
     def by_weight(self, size: int, replace: bool = True) -> np.ndarray:
         """Indices (size,) drawn in proportion to weight."""
-        return draws.by_weight(self.rng, self.points.n, self.weights, size, replace)
+        if isinstance(self.points, Unheld):
+            return self.points.by_weight(self.rng, size, replace)
+        chunk = draws.chunk_rows(self.points.d, self.points.dtype.size)
+        return draws.by_weight(self.rng, self.points.n, self.weights, size, replace, chunk)
+
+    def held(self) -> Problem:
+        """As it is, for what needs a number for each point."""
+        return self.points.held(self) if isinstance(self.points, Unheld) else self
 
     def with_given(self, chosen: np.ndarray) -> Problem:
         """The choice that is left when these points have been chosen."""

@@ -1,0 +1,215 @@
+"""streams: the fit of a stream is that of the same points in memory, bit for bit."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfkm
+from tfkm.seeding import draws
+
+N, D, K = 3000, 5, 7
+POINTS = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32) + 3
+WEIGHTS = np.random.default_rng(1).integers(0, 4, N).astype(np.float64)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    """So that a few points are many shards."""
+    monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)
+
+
+def dataset(points, weights=None, batch=100, sizes=None):
+    """Batches of one size, or of these."""
+    parts = points if weights is None else (points, weights)
+    if sizes is None:
+        return tf.data.Dataset.from_tensor_slices(parts).batch(batch)
+    spec = tf.TensorSpec([None, points.shape[1]], points.dtype)
+    spec = spec if weights is None else (spec, tf.TensorSpec([None], tf.float64))
+    cuts = np.cumsum([0, *sizes])
+
+    def make():
+        for a, b in zip(cuts, [*cuts[1:], len(points)], strict=True):
+            yield points[a:b] if weights is None else (points[a:b], weights[a:b])
+
+    return tf.data.Dataset.from_generator(make, output_signature=spec)
+
+
+def same(stream, memory):
+    assert stream.labels is None
+    np.testing.assert_array_equal(stream.centroids, memory.centroids)
+    assert stream[2:] == memory[2:]
+
+
+@pytest.mark.parametrize("init", ["k-means++", "k-means||", "random", "afk-mc2", "array"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_as_in_memory(backend, init, weighted):
+    if init in ("k-means++", "afk-mc2") and backend != "native":
+        pytest.skip("many small passes, which are slow there, and no code of their own")
+    weights = WEIGHTS if weighted else None
+    init = POINTS[:K] if init == "array" else init
+    options = dict(init=init, n_init=2, random_state=3, max_iter=6, backend=backend)
+    memory = tfkm.kmeans(POINTS, K, weights=weights, **options)
+    same(tfkm.kmeans(dataset(POINTS, weights), K, **options), memory)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.float16])
+def test_batches_do_not_show(dtype):
+    points = (POINTS * 10).astype(dtype)
+    options = dict(init="k-means||", random_state=0, max_iter=4)
+    memory = tfkm.kmeans(points, K, **options)
+    for batches in dict(batch=1000), dict(batch=9), dict(sizes=[1, 0, 2500, 17]):
+        same(tfkm.kmeans(dataset(points, **batches), K, **options), memory)
+
+
+def test_empty_clusters_take_the_farthest(backend):
+    init = np.concatenate([POINTS[:3], np.full((4, D), 1e3, np.float32) + np.arange(4)[:, None]])
+    for weights in None, WEIGHTS:
+        options = dict(init=init, max_iter=3, backend=backend)
+        memory = tfkm.kmeans(POINTS, K, weights=weights, **options)
+        same(tfkm.kmeans(dataset(POINTS, weights), K, **options), memory)
+
+
+def test_few_distinct_points():
+    points = np.repeat(POINTS[:3], 50, axis=0)
+    for init in "k-means||", "random", "k-means++":
+        memory = tfkm.kmeans(points, 5, init=init, random_state=0)
+        same(tfkm.kmeans(dataset(points, batch=9), 5, init=init, random_state=0), memory)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The points in files of each kind; cut unevenly."""
+    import pyarrow
+    from pyarrow import parquet
+
+    cuts = [0, 1, 1500, N]
+    for i, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        np.save(tmp_path / f"c{i}.npy", POINTS[a:b])
+        np.save(tmp_path / f"fortran{i}.npy", np.asfortranarray(POINTS[a:b]))
+        table = pyarrow.table({f"x{j}": POINTS[a:b, j] for j in range(D)})
+        parquet.write_table(table, tmp_path / f"table{i}.parquet", row_group_size=700)
+        flat = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(POINTS[a:b].ravel()), D)
+        parquet.write_table(pyarrow.table({"e": flat}), tmp_path / f"lists{i}.parquet")
+        with tf.io.TFRecordWriter(str(tmp_path / f"r{i}.tfrecord")) as writer:
+            for row in POINTS[a:b]:
+                value = tf.train.Feature(float_list=tf.train.FloatList(value=row))
+                one = tf.train.Features(feature={"points": value, "other": value})
+                writer.write(tf.train.Example(features=one).SerializeToString())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "kind", ["c*.npy", "fortran?.npy", "table*.parquet", "lists*.parquet", "r*.tfrecord"]
+)
+def test_files_are_as_memory(files, kind):
+    options = dict(init="k-means||", random_state=0, max_iter=3)
+    memory = tfkm.kmeans(POINTS, K, **options)
+    same(tfkm.kmeans(str(files / kind), K, **options), memory)
+    listed = sorted(files.glob(kind))
+    same(tfkm.kmeans(listed, K, **options), memory)
+
+
+@pytest.mark.parametrize("out", ["labels.npy", "labels.parquet", "labels.tfrecord"])
+def test_labels_are_written_as_a_stream(files, out):
+    from pyarrow import parquet
+
+    model = tfkm.KMeans(K, init="random", n_init=1, max_iter=2, random_state=0).fit(
+        files / "c2.npy"
+    )
+    assert model.labels_ is None
+    expected = (
+        tfkm.KMeans(K, init="random", n_init=1, max_iter=2, random_state=0)
+        .fit(POINTS[1500:])
+        .labels_
+    )
+    np.testing.assert_array_equal(model.predict(str(files / "c2.npy")), expected)
+    path = files / out
+    assert model.predict(files / "c2.npy", out=path) is None
+    if path.suffix == ".npy":
+        found = np.load(path)
+    elif path.suffix == ".parquet":
+        found = parquet.read_table(path)["label"].to_numpy()
+    else:
+        spec = {"label": tf.io.FixedLenFeature([], tf.int64)}
+        records = tf.data.TFRecordDataset(str(path)).batch(N)
+        found = next(iter(records.map(lambda r: tf.io.parse_example(r, spec))))["label"].numpy()
+    np.testing.assert_array_equal(found, expected)
+    before = path.read_bytes()
+
+    def parts():
+        yield POINTS
+        raise RuntimeError("the disk is gone")
+
+    spec = tf.TensorSpec([None, D], tf.float32)
+    with pytest.raises(Exception, match="the disk is gone"):
+        model.predict(tf.data.Dataset.from_generator(parts, output_signature=spec), out=path)
+    assert path.read_bytes() == before and not list(files.glob(".*"))
+
+
+def endless():
+    return tf.data.Dataset.from_tensors(POINTS).repeat()
+
+
+@pytest.mark.parametrize("make, error, says", [
+    (endless, ValueError, "without an end"),
+    (lambda: dataset(POINTS[:0]), ValueError, "no points"),
+    (lambda: dataset(POINTS[:5]), ValueError, "n_clusters: 7 is more than the 5"),
+    (lambda: dataset(POINTS, np.zeros(N)), ValueError, "all are zero"),
+    (lambda: dataset(np.where(np.arange(N)[:, None] == 2000, np.nan, POINTS)), ValueError, r"points\[2000"),
+    (lambda: "nowhere.npy", FileNotFoundError, "nowhere.npy"),
+    (lambda: "no*where.npy", FileNotFoundError, "no file is named like"),
+])  # fmt: skip
+def test_what_is_refused(make, error, says):
+    with pytest.raises(error, match=says):
+        tfkm.kmeans(make(), K, init="k-means||")
+
+
+@pytest.mark.parametrize("options", [
+    dict(metric="cosine"), dict(size_min=1), dict(size_max=N), dict(weights=WEIGHTS), dict(init=lambda
+    *a, **k: 0),
+])  # fmt: skip
+def test_what_a_stream_cannot_have_is_named(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        tfkm.kmeans(dataset(POINTS), K, **options)
+
+
+def test_files_that_change_are_named(files):
+    for kind in "c*.npy", "table*.parquet":
+        paths = sorted(files.glob(kind))
+        passes = []
+
+        def cut(done, paths=paths, passes=passes):
+            passes.append(done)
+            if len(passes) == 2:
+                with open(paths[1], "r+b") as file:
+                    file.truncate(1000)
+
+        with pytest.raises(ValueError, match=paths[1].name):
+            tfkm.kmeans(paths, K, init=POINTS[:K], on_pass=cut)
+        assert len(passes) == 2
+
+
+def test_a_reader_that_raises_ends_the_fit():
+    def parts():
+        yield POINTS[:1000]
+        raise RuntimeError("the disk is gone")
+
+    data = tf.data.Dataset.from_generator(
+        parts, output_signature=tf.TensorSpec([None, D], tf.float32)
+    )
+    with pytest.raises(Exception, match="the disk is gone"):
+        tfkm.kmeans(data, K, init="random")
+
+
+def test_other_points_in_another_pass_are_refused():
+    passes = []
+
+    def parts():
+        passes.append(0)
+        yield POINTS if len(passes) < 4 else POINTS[:-1]
+
+    data = tf.data.Dataset.from_generator(
+        parts, output_signature=tf.TensorSpec([None, D], tf.float32)
+    )
+    with pytest.raises(ValueError, match="only 2,999 points, where there were 3,000"):
+        tfkm.kmeans(data, K, init=POINTS[:K])

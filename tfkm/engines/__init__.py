@@ -1,0 +1,4 @@
+"""Who reads and computes, where that is not this process."""
+
+from tfkm.engines.multi_worker import MultiWorker as MultiWorker
+from tfkm.engines.ray import Ray as Ray

@@ -1,0 +1,127 @@
+"""The processes of a tf.distribute cluster, each of which reads its own shards."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfkm.seeding.draws import Shard
+from tfkm.streams import Stream
+from tfkm.streams.stream import Task
+
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+
+class MultiWorker:
+    """An engine for `tfkm.kmeans` and `KMeans`: the processes of a `MultiWorkerMirroredStrategy`.
+
+    All make the same call and get the same result. Each takes every W-th shard of W, and what shards give
+    is gathered by all. A process that is lost ends the others with a RuntimeError, after 0.1 s if its
+    connection breaks, else when TensorFlow misses its heartbeat (some 10 s); they cannot go on without it.
+    With `checkpoint_dir` (of all, written by the first) the same command goes on, with as many processes as
+    there are then.
+
+    Args:
+      strategy: made as the first thing in the program, as TensorFlow wants it.
+
+    The points have to be files (.npy, Parquet) that all processes can read, or a `Source` that knows
+    its length.
+
+    >>> import tensorflow as tf, tfkm
+    >>> strategy = tf.distribute.MultiWorkerMirroredStrategy()  # doctest: +SKIP
+    >>> tfkm.KMeans(8, engine=tfkm.MultiWorker(strategy)).fit("points/*.npy")  # doctest: +SKIP
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy) -> None:
+        """Raises: TypeError if it is of another kind."""
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise TypeError(f"strategy: {strategy!r}; it has to be a MultiWorkerMirroredStrategy")
+        self.strategy = strategy
+
+    def __call__(self, stream: Stream) -> _Processes:
+        """Raises: ValueError if the stream cannot be read from its middle."""
+        if stream.n is None:
+            raise ValueError(
+                f"{stream.source.name}: its length is not known before it is read, so processes cannot "
+                "share it; give .npy or Parquet files"
+            )
+        return _Processes(stream, self.strategy)
+
+
+class _Processes:
+    """An `Engine`. leads: whether this process writes what one has to write."""
+
+    def __init__(self, stream: Stream, strategy: tf.distribute.Strategy) -> None:
+        self._stream, self._strategy = stream, strategy
+        resolver = strategy.cluster_resolver
+        spec = resolver.cluster_spec().as_dict() if resolver.cluster_spec() else {}
+        names = [(kind, i) for kind in ("chief", "worker") for i in range(len(spec.get(kind, [])))]
+        own = (resolver.task_type, resolver.task_id)
+        self._rank = names.index(own) if own in names else 0
+        self._count = max(1, len(names))
+        self.leads = self._rank == 0
+        any_words = tf.TensorSpec([1, None], tf.int64)
+        self._gather = tf.function(self._gather_in_graph, input_signature=[any_words])
+
+    def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
+        """As `Engine.run`, a shard for each process at a time."""
+        left = iter(shards)
+        while some := list(itertools.islice(left, self._count)):
+            result: Any = None
+            if self._rank < len(some):
+                result = self._done(task, some[self._rank])
+            for shard, other in zip(some, self._gathered(result), strict=False):
+                if isinstance(other, Exception):
+                    raise other  # of one process, in all
+                yield shard, other
+
+    def _done(self, task: Task, shard: Shard) -> Any:
+        blocks = self._stream.blocks(shard.start, shard.stop, task.rows)
+        try:
+            return task(self._stream, shard, blocks)
+        except (
+            Exception
+        ) as error:  # for all to raise; alone, the others would wait for this process
+            return error
+        finally:
+            blocks.close()
+
+    def _gathered(self, result: Any) -> list[Any]:
+        """Of all processes, in their order."""
+        own = pickle.dumps(result)
+        own += bytes(-len(own) % 8)  # what is behind its end pickle does not read
+        words = np.frombuffer(own, np.int64)
+        try:
+            most = self._all(np.array([[words.size]])).max()
+            padded = np.zeros((1, most), np.int64)
+            padded[0, : words.size] = words
+            return [pickle.loads(part.tobytes()) for part in self._all(padded)]
+        except _LOST as error:
+            first = error.message.partition("\n")[0]
+            raise RuntimeError(
+                f"engine: a process of the {self._count} was lost ({first}); start all of them again, a "
+                "fit with checkpoint_dir goes on"
+            ) from error
+
+    def _all(self, own: np.ndarray) -> np.ndarray:
+        """(count, …) of (1, …) of each."""
+        parts = self._gather(tf.constant(own))
+        return self._strategy.experimental_local_results(parts)[0].numpy()
+
+    def _gather_in_graph(self, own: tf.Tensor):
+        def one(value: tf.Tensor) -> tf.Tensor:
+            # A gather of a bare argument has no device: "destinations can not be empty".
+            return tf.distribute.get_replica_context().all_gather(tf.identity(value), axis=0)
+
+        return self._strategy.run(one, args=(own,))

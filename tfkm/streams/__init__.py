@@ -1,0 +1,12 @@
+"""k-means of points that are read anew in each pass: datasets, files, what does not fit into memory."""
+
+from tfkm.streams import labels as labels
+from tfkm.streams.kmeans import Settings as Settings
+from tfkm.streams.kmeans import fit as fit
+from tfkm.streams.sources import Source as Source
+from tfkm.streams.sources import check_options as check_options
+from tfkm.streams.sources import is_stream as is_stream
+from tfkm.streams.sources import source_of as source_of
+from tfkm.streams.stream import Opener as Opener
+from tfkm.streams.stream import Stream as Stream
+from tfkm.streams.stream import rows_of as rows_of

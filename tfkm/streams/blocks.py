@@ -1,0 +1,128 @@
+"""A stream cut anew: blocks of one size, whatever the parts in which it comes, read ahead by a thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from tfkm.seeding.draws import MOST_ROWS, chunk_rows
+
+_LARGEST_BLOCK_BYTES = 2**28
+_AHEAD = 2  # blocks that wait, beside the one at work and the one being filled
+_ALIGNMENT = 64  # so that TensorFlow reads them in place, see points.py
+
+T = TypeVar("T")
+
+
+class Part(NamedTuple):
+    """Some rows of a stream: points (rows, d), weights (rows,) float64 or None for ones."""
+
+    points: np.ndarray
+    weights: np.ndarray | None
+
+
+class Block(NamedTuple):
+    """Rows [start, start + len(points)) of the stream."""
+
+    start: int
+    points: np.ndarray
+    weights: np.ndarray | None
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.points)
+
+
+def block_rows(d: int, itemsize: int, clusters: int = 1) -> int:
+    """Rows of a block, a power of two: a chunk, or more where the sums of so many clusters are larger.
+
+    To add a block's sums takes as long as to assign some of its rows, so there are to be more of these.
+    """
+    room = min(4 * clusters * d, _LARGEST_BLOCK_BYTES)
+    larger = 1 << max(0, min(room // (d * itemsize), MOST_ROWS).bit_length() - 1)
+    return max(chunk_rows(d, itemsize), larger)
+
+
+def aligned(parts: Iterable[Part], start: int, rows: int) -> Iterator[Block]:
+    """Blocks of so many rows, the last one ragged; the first begins with row `start`.
+
+    A part that holds a whole block is not copied.
+    """
+    points: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    filled = 0
+    for part in parts:
+        at, size = 0, len(part.points)
+        while at < size:
+            some = slice(at, min(at + rows - filled, size))
+            at = some.stop
+            if some.stop - some.start == rows:
+                own = None if part.weights is None else part.weights[some]
+                yield Block(start, part.points[some], own)
+                start += rows
+                continue
+            if points is None:
+                points = empty((rows, part.points.shape[1]), part.points.dtype)
+                weights = None if part.weights is None else np.empty(rows)
+            into = slice(filled, filled + some.stop - some.start)
+            points[into] = part.points[some]
+            if weights is not None and part.weights is not None:
+                weights[into] = part.weights[some]
+            filled = into.stop
+            if filled == rows:
+                yield Block(start, points, weights)
+                points, start, filled = None, start + rows, 0
+    if points is not None:
+        yield Block(start, points[:filled], None if weights is None else weights[:filled])
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array that begins at a multiple of 64 bytes."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % _ALIGNMENT
+    return memory[first : first + size].view(dtype).reshape(shape)
+
+
+def ahead(items: Iterable[T], depth: int = _AHEAD) -> Generator[T, None, None]:
+    """The same items, made in a thread while the one before is at work; an exception comes in its place."""
+    waiting: queue.Queue = queue.Queue(depth)
+    ended = threading.Event()
+    end = object()
+
+    def put(item) -> bool:
+        while not ended.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                pass
+        return False
+
+    def read() -> None:
+        try:
+            for item in items:
+                if not put((item, None)):
+                    return
+            put((end, None))
+        except BaseException as error:  # noqa: BLE001  # for the one who waits
+            put((end, error))
+
+    reader = threading.Thread(target=read, name="tfkm reader", daemon=True)
+    reader.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is end:
+                return
+            yield item
+            del item  # not two blocks while the next one is waited for
+    finally:
+        ended.set()
+        reader.join()

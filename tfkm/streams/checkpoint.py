@@ -1,0 +1,93 @@
+"""Arrays that outlive the process: written whole or not at all, checked on reading, the last two kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from tfkm import files
+
+_FORMAT = "tfkm checkpoint, version 1"
+_KEPT = 2
+_DIGEST = 32  # bytes at the end of a file
+Arrays = dict[str, np.ndarray]
+
+
+class Checkpoints:
+    """Of one fit, in a folder of their own: `checkpoint-00000007.tfkm` is the seventh.
+
+    A file is an .npz with the fit's name among its arrays, and behind it the SHA-256 of all that.
+    """
+
+    def __init__(self, folder: str | os.PathLike, fit: dict[str, str | int | float]) -> None:
+        """fit: what tells it from other fits. Makes the folder if there is none."""
+        self._folder, self._fit = Path(folder), {"format": _FORMAT, **fit}
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ValueError(f"checkpoint_dir: {self._folder} is not a folder")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._number = max((_number(path) for path in self._all()), default=0)
+
+    def load(self) -> Arrays | None:
+        """The newest that is sound; None if there is none. A damaged one is named in a warning.
+
+        Raises: ValueError if it is of another fit.
+        """
+        for path in sorted(self._all(), reverse=True):
+            try:
+                arrays = _read(path)
+                fit = json.loads(str(arrays.pop("fit")))
+            except (ValueError, OSError, KeyError) as error:
+                warnings.warn(
+                    f"checkpoint {path}: damaged ({error}); the one before it is used",
+                    RuntimeWarning,
+                    stacklevel=5,
+                )
+                continue
+            for name, value in self._fit.items():
+                if fit.get(name) != value:
+                    raise ValueError(
+                        f"checkpoint_dir: {path} is of a fit with {name} {fit.get(name)!r}; this one has "
+                        f"{value!r}. Give the same arguments and data, or another folder"
+                    )
+            return arrays
+        return None
+
+    def save(self, arrays: Arrays) -> None:
+        """Raises: OSError if it cannot be written; those before it stay."""
+        buffer = io.BytesIO()
+        np.savez(buffer, fit=np.array(json.dumps(self._fit)), **arrays)  # type: ignore[arg-type]
+        content = buffer.getvalue()
+        path = self._folder / f"checkpoint-{self._number + 1:08}.tfkm"
+        try:
+            with files.replacing(path, force=True) as file:
+                file.write(content)
+                file.write(hashlib.sha256(content).digest())
+        except OSError as error:
+            error.add_note(f"checkpoint {path} could not be written; the one before it is whole")
+            raise
+        self._number += 1
+        for old in sorted(self._all())[:-_KEPT]:
+            old.unlink(missing_ok=True)
+
+    def _all(self) -> list[Path]:
+        return list(self._folder.glob("checkpoint-*.tfkm"))
+
+
+def _read(path: Path) -> Arrays:
+    content = path.read_bytes()
+    content, digest = content[:-_DIGEST], content[-_DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("its SHA-256 is another")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _number(path: Path) -> int:
+    digits = path.stem.rpartition("-")[2]
+    return int(digits) if digits.isdecimal() else 0

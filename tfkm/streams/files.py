@@ -1,0 +1,193 @@
+"""Points in files, which are read in parts: .npy, Parquet and TFRecord."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfkm import files
+from tfkm.seeding.draws import chunk_rows
+from tfkm.streams.blocks import Part
+
+_PART_BYTES = 2**23  # read at a time
+_TFRECORD = (".tfrecord", ".tfrecords")
+_FEATURE = "points"  # of an Example with several features
+
+
+class File(Protocol):
+    """path; rows, d: sizes; dtype: of the points, one that is computed with."""
+
+    path: Path
+    rows: int
+    d: int
+    dtype: np.dtype
+
+    def read(self, start: int) -> Iterator[np.ndarray]:
+        """Points (m, d), in order, from row `start` on."""
+
+
+class Files:
+    """A `Source` of .npy or Parquet files, one behind the other; workers can read from its middle."""
+
+    weighted = False
+
+    def __init__(self, paths: list[Path], name: str) -> None:
+        """Raises: ValueError if they differ in features or dtype, or what is wrong with one of them."""
+        self._files = [_KINDS[path.suffix.lower()](path) for path in paths]
+        first = self._files[0]
+        for file in self._files:
+            if (file.d, file.dtype) != (first.d, first.dtype):
+                raise ValueError(
+                    f"{file.path}: {file.d} features of {file.dtype}; {first.path} has {first.d} of "
+                    f"{first.dtype}"
+                )
+        self.name, self.d, self.dtype = name, first.d, first.dtype
+        self.rows: int | None = sum(file.rows for file in self._files)
+
+    def read(self, start: int) -> Iterator[Part]:
+        """As `Source.read`. Raises: ValueError, if a file is not as it was when it was opened."""
+        for file in self._files:
+            if start < file.rows:
+                read = 0
+                for points in file.read(start):
+                    read += len(points)
+                    yield Part(points, None)
+                if start + read != file.rows:
+                    raise ValueError(
+                        f"{file.path}: {start + read:,} points, where there were {file.rows:,}"
+                    )
+            start = max(0, start - file.rows)
+
+
+class Npy:
+    """An .npy file."""
+
+    def __init__(self, path: Path) -> None:
+        array = files.read_header(path)
+        self.path, self.rows, self.d = path, len(array), int(np.prod(array.shape[1:]))
+        self.stored, self.dtype = array.dtype, files.computable(array.dtype)
+        self._offset = array.offset if array.flags.c_contiguous else None
+
+    def read(self, start: int) -> Iterator[np.ndarray]:
+        width = self.d * self.stored.itemsize
+        rows = chunk_rows(self.d, self.dtype.itemsize)  # so that a part is a block and not copied
+        if self._offset is None:  # Fortran's order: rows are not beside each other
+            array = files.read_header(self.path)
+            for first in range(start, self.rows, rows):
+                yield np.array(array[first : first + rows], self.dtype).reshape(-1, self.d)
+            return
+        # Read and not mapped: the thread that reads ahead is to wait for the disk, not who computes.
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self._offset + start * width)
+            for first in range(start, self.rows, rows):
+                count = min(rows, self.rows - first) * self.d
+                points = np.fromfile(file, self.stored, count)
+                whole = len(points) // self.d
+                yield points[: whole * self.d].reshape(whole, self.d).astype(self.dtype, copy=False)
+                if len(points) < count:
+                    return
+
+
+class Parquet:
+    """A Parquet file: each column is a feature, or its only column holds lists of one length."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._open() as file, files.as_one_sentence(path, ".parquet"):
+            self.rows, schema = file.metadata.num_rows, file.schema_arrow
+            self._groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            first = files.columns(schema.empty_table())
+        if self.rows == 0:
+            raise ValueError(f"{path}: no rows; it needs at least one point")
+        self.dtype, self.d = first.dtype, first.shape[1]
+        if len(schema) == 1 and files.is_list(schema.types[0]):
+            self.d = next(self.read(0)).shape[1]
+
+    def read(self, start: int) -> Iterator[np.ndarray]:
+        import pyarrow
+
+        group = 0
+        while group < len(self._groups) and start >= self._groups[group]:
+            start -= self._groups[group]
+            group += 1
+        rows = max(1, _PART_BYTES // (max(1, self.d) * self.dtype.itemsize))
+        with self._open() as file, files.as_one_sentence(self.path, ".parquet"):
+            for batch in file.iter_batches(rows, row_groups=range(group, len(self._groups))):
+                skipped = min(start, len(batch))
+                start -= skipped
+                if skipped < len(batch):
+                    yield files.columns(pyarrow.Table.from_batches([batch[skipped:]]))
+
+    def _open(self):
+        with files.wanting_pyarrow():
+            from pyarrow import parquet
+        files.existing(self.path)
+        with files.as_one_sentence(self.path, ".parquet"):
+            return parquet.ParquetFile(self.path)
+
+
+_KINDS: dict[str, Callable[[Path], File]] = {".npy": Npy, ".parquet": Parquet}
+
+
+def found(where: str | os.PathLike | list, name: str) -> list[Path]:
+    """The files of a path, a pattern with * or ?, or a list of paths, in this order; patterns sorted.
+
+    Raises: ValueError or FileNotFoundError naming what is wrong.
+    """
+    if isinstance(where, list | tuple):
+        return [path for one in where for path in found(one, name)]
+    text = os.fspath(where)
+    if glob.has_magic(text) and not os.path.exists(text):
+        paths = sorted(map(Path, glob.glob(text, recursive=True)))
+        if not paths:
+            raise FileNotFoundError(f"{name}: no file is named like {text!r}")
+    else:
+        paths = [Path(text)]
+    for path in paths:
+        files.existing(path)
+    suffixes = {path.suffix.lower() for path in paths}
+    if wrong := suffixes - {*_KINDS, *_TFRECORD}:
+        raise ValueError(
+            f"{name}: {sorted(wrong)[0]!r} files cannot be read in parts; allowed are "
+            f"{', '.join((*_KINDS, *_TFRECORD))}"
+        )
+    return paths
+
+
+def are_records(paths: list[Path]) -> bool:
+    """Whether they are TFRecord files. Raises: ValueError if only some are."""
+    records = {path.suffix.lower() in _TFRECORD for path in paths}
+    if len(records) == 2:
+        raise ValueError(f"points: TFRecord files with others: {paths[0]}, …")
+    return records.pop()
+
+
+def records(paths: list[Path], name: str) -> tf.data.Dataset:
+    """Batches (rows, d) float32 of TFRecord files of `tf.train.Example`s.
+
+    A point is the feature `points`, or the only one. Raises: ValueError naming what is wrong.
+    """
+    raw = tf.data.TFRecordDataset([os.fspath(path) for path in paths])
+    try:
+        first = next(iter(raw.take(1)), None)
+    except tf.errors.DataLossError as error:
+        raise ValueError(f"{paths[0]}: cannot be read as TFRecord: {error.message}") from error
+    if first is None:
+        raise ValueError(f"{paths[0]}: no records; it needs at least one")
+    features = tf.train.Example.FromString(first.numpy()).features.feature
+    feature = next(iter(features)) if len(features) == 1 else _FEATURE
+    d = len(features[feature].float_list.value) if feature in features else 0
+    if not d:
+        listed = ", ".join(sorted(features)) or "none"
+        raise ValueError(
+            f"{name}: {paths[0]} has features {listed}; it needs floats in {_FEATURE!r}, or in the only one"
+        )
+    rows = max(1, _PART_BYTES // (4 * d))
+    description = {feature: tf.io.FixedLenFeature([d], tf.float32)}
+    return raw.batch(rows).map(lambda some: tf.io.parse_example(some, description)[feature])

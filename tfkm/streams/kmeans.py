@@ -1,0 +1,192 @@
+"""Lloyd's k-means of a stream: the loop of `iteration.py` over points that are read anew in each pass."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+import tfkm
+from tfkm import seeding
+from tfkm.callbacks import Callbacks
+from tfkm.iteration import End, State, iterate, mean_variances
+from tfkm.streams import progress
+from tfkm.streams import seeding as stream_seeding
+from tfkm.streams.checkpoint import Checkpoints
+from tfkm.streams.journal import Journal
+from tfkm.streams.passes import Passes, Unfinished, sums
+from tfkm.streams.scan import Scan, check_clusters, scan
+from tfkm.streams.sources import Source
+from tfkm.streams.stream import Here, Opener, Stream, Watched
+from tfkm.types import Pass
+
+# Of the centroids and sums of starts that run together, 64 bytes for each number of a centroid.
+_TOGETHER_BYTES = 2**28
+_CHECKPOINT_SECONDS = 20.0  # between those within a pass
+
+
+class Settings(NamedTuple):
+    """As for `tfkm.kmeans`, checked. n_init: a number. backend: a name. seed: what random_state was."""
+
+    k: int
+    init: seeding.Init
+    n_init: int
+    max_iter: int
+    tol: float
+    backend: str
+    seed: object
+
+
+def fit(
+    source: Source,
+    settings: Settings,
+    rng: np.random.RandomState,
+    callbacks: Callbacks,
+    on_pass: Callable[[Pass], bool | None] | None = None,
+    checkpoint_dir: str | os.PathLike | None = None,
+    opener: Opener | None = None,
+) -> End:
+    """The best start, as the same points in memory would give it, to the bit.
+
+    Raises: ValueError naming the argument or the point that is wrong; what the source raises.
+    """
+    stream = Stream(source)
+    init = stream_seeding.checked(settings.init, stream, settings.k)
+    settings = settings._replace(init=init)
+    name = _name(settings, rng)
+    engine = (opener or Here)(stream)
+    if callbacks:
+        engine = Watched(engine, stream, callbacks)
+    found = scan(stream, engine, digested=checkpoint_dir is not None)
+    check_clusters(settings.k, found, source.weighted)
+    checkpoints, saved = None, None
+    if checkpoint_dir is not None:
+        checkpoints = Checkpoints(checkpoint_dir, {**_data(stream, found), **name})
+        saved = checkpoints.load()
+        if not getattr(engine, "leads", True):  # of processes that all do the same, one writes
+            checkpoints = None
+    return _Fit(stream, found, engine, settings, rng, callbacks, on_pass, checkpoints, saved).end()
+
+
+class _Fit:
+    """The steps of a fit, each noted when it is done."""
+
+    def __init__(
+        self, stream, found, engine, settings, rng, callbacks, on_pass, checkpoints, saved
+    ) -> None:
+        self._stream, self._found, self._engine = stream, found, engine
+        self._settings, self._rng, self._on_pass = settings, rng, on_pass
+        self._callbacks: Callbacks = callbacks
+        self._checkpoints: Checkpoints | None = checkpoints
+        entries, self._loop = progress.from_arrays(saved or {})
+        self._journal = Journal(entries, None if checkpoints is None else self._save)
+        self._saved = time.monotonic()
+
+    def end(self) -> End:
+        settings = self._settings
+        threshold = 0.0
+        if settings.tol > 0:
+            threshold = settings.tol * float(self._journal.step(self._variance)["variance"][0])
+        seeds = []
+        for start in range(settings.n_init):
+            seeds.append(self._journal.whole(self._seed, self._rng)["centroids"])
+            self._callbacks.on_seed(start)
+        together = max(1, _TOGETHER_BYTES // (64 * seeds[0].size))
+        best: list[End] = []
+        for first in range(0, len(seeds), together):
+            if self._loop is not None and first < self._loop.first:
+                continue
+            best = self._group(first, np.stack(seeds[first : first + together]), threshold, best)
+        return best[0]
+
+    def _group(self, first: int, seeds: np.ndarray, threshold: float, best: list[End]) -> list[End]:
+        """The best of these starts and of those before."""
+        passes = Passes(self._stream, self._found, self._engine, seeds, self._settings.backend)
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            best = loop.best
+            loop.hand_to(passes)
+        self._loop = going = loop or progress.Loop.of(first, best, State.first(seeds), passes)
+
+        def on_shard(unfinished: Unfinished) -> None:
+            if time.monotonic() - self._saved > _CHECKPOINT_SECONDS:
+                assert self._loop is not None
+                self._save(self._loop._replace(unfinished=unfinished))
+
+        def on_state(state: State) -> None:
+            self._loop = progress.Loop.of(first, best, state, passes)
+            self._save()
+
+        if self._checkpoints is not None:
+            passes.on_shard = on_shard
+        tell = self._on_pass and functools.partial(_numbered_from, first, self._on_pass)
+        ends = iterate(
+            passes,
+            going.state,
+            np.full(len(seeds), threshold),
+            self._settings.max_iter,
+            tell,
+            None if self._checkpoints is None else on_state,
+        )
+        self._loop = None
+        return [min(best + ends, key=lambda end: end.inertia)]
+
+    def _save(self, loop: progress.Loop | None = None) -> None:
+        assert self._checkpoints is not None
+        self._checkpoints.save(progress.to_arrays(self._journal.entries, loop or self._loop))
+        self._saved = time.monotonic()
+
+    def _variance(self) -> dict[str, np.ndarray]:
+        first = self._found.first[None]
+        statistics = sums(self._stream, self._found, self._engine, first, self._settings.backend)
+        return {"variance": mean_variances(statistics, first, self._found.n)}
+
+    def _seed(self) -> dict[str, np.ndarray]:
+        settings = self._settings
+        centroids = stream_seeding.seed(
+            self._stream, self._found, self._engine, settings.k, settings.init, self._rng,
+            settings.backend, self._journal,
+        )  # fmt: skip
+        return {"centroids": centroids}
+
+
+def _data(stream: Stream, found: Scan) -> dict[str, str | int | float]:
+    """What tells these points from others."""
+    return {"data": found.digest, "n": found.n, "d": stream.d, "dtype": str(stream.dtype)}
+
+
+def _name(settings: Settings, rng: np.random.RandomState) -> dict[str, str | int | float]:
+    """What tells this fit from others of the same points."""
+    given = settings._asdict() | {"version": tfkm.__version__}
+    del given["init"]
+    init = settings.init
+    if not isinstance(init, str):
+        init = _digest(np.asarray(init)) if not callable(init) else _described(init)
+    seed = given.pop("seed")
+    if seed is not None:  # None goes on with whatever was drawn
+        _, key, *rest = rng.get_state(legacy=True)
+        seed = _digest(np.append(np.array(key, np.float64), np.array(rest, np.float64)))
+    return {**given, "init": str(init), "seed": str(seed)}
+
+
+def _described(init: Callable) -> str:
+    """A seeding of this package, with its settings."""
+    if not isinstance(init, functools.partial):
+        return init.__name__
+    parts = [
+        f"{k}={_digest(np.asarray(v)) if k == 'given' else v}" for k, v in init.keywords.items()
+    ]
+    return f"{init.func.__name__}({', '.join(sorted(parts))})"
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+
+
+def _numbered_from(first: int, on_pass: Callable[[Pass], bool | None], done: Pass) -> bool | None:
+    return on_pass(done._replace(start=first + done.start))

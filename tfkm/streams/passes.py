@@ -1,0 +1,224 @@
+"""One pass over a stream: what each shard gives, and their sum.
+
+`SumShard` is all that a worker has to do, wherever it runs: it depends on the shard and the centroids, may
+be done again, and what it gives can be added in any order, since the sums are exact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from tfkm import exact, ops
+from tfkm.ops.batched import Problems
+from tfkm.points import as_tensor
+from tfkm.seeding.draws import Shard
+from tfkm.streams.blocks import Block, block_rows
+from tfkm.streams.scan import Scan
+from tfkm.streams.stream import Engine, Stream
+from tfkm.types import Assignment, ExactStatistics, Statistics
+
+_DIGEST = 16  # bytes of a shard's labels
+
+
+class Partial(NamedTuple):
+    """What shards give for centroids (a, k, d), as arrays with a in front.
+
+    statistics: exact. labels: (a, 4 · shards) int32, a digest of the labels of each shard's points.
+    """
+
+    statistics: ExactStatistics
+    labels: np.ndarray
+
+    def owned(self) -> Partial:
+        """In arrays that `and_next` may write to, as those from another process are not."""
+        words = (Statistics(*(np.require(a, requirements="W") for a in w)) for w in self.statistics)
+        return self._replace(statistics=ExactStatistics(*words))
+
+    def and_next(self, more: Partial) -> Partial:
+        """Together, in the arrays of this one."""
+        for word, other in zip(self.statistics, more.statistics, strict=True):
+            for a, b in zip(word, other, strict=True):
+                np.add(a, b, out=a)
+        return Partial(self.statistics, np.concatenate([self.labels, more.labels], axis=1))
+
+
+@dataclass(frozen=True)
+class SumShard:
+    """The task: centroids (a, k, d) and a grid with a in front, the same for all shards."""
+
+    centroids: np.ndarray
+    grid: exact.Grid
+    weighted: bool
+    backend: str
+    rows: int
+
+    phase: ClassVar[str] = "pass"
+
+    def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> Partial:
+        total: Partial | None = None
+        digests = [hashlib.sha256() for _ in self.centroids]
+        for block in blocks:
+            here = assigned(block, self.centroids, self.grid, self.weighted, self.backend)
+            for digest, own in zip(digests, here.labels, strict=True):
+                digest.update(own.data)
+            part = Partial(here.statistics, np.empty((len(digests), 0), np.int32))
+            total = part.owned() if total is None else total.and_next(part)
+        assert total is not None
+        words = [np.frombuffer(digest.digest()[:_DIGEST], np.int32) for digest in digests]
+        return total._replace(labels=np.stack(words))
+
+
+@dataclass(frozen=True)
+class FarthestShard:
+    """The task: (labels, distances, weights, points) of at most so many rows, the farthest from centroids
+    (1, k, d), in the order in which they come."""
+
+    centroids: np.ndarray
+    grid: exact.Grid
+    most: int
+    backend: str
+    rows: int
+
+    phase: ClassVar[str] = "farthest"
+
+    def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> list[np.ndarray]:
+        found = _none(stream.d)
+        for block in blocks:
+            here = assigned(block, self.centroids, self.grid, True, self.backend)
+            weights = np.ones(len(block.points)) if block.weights is None else block.weights
+            distances = here.sq_distances[0].astype(np.float64)
+            found = _farthest(found, [here.labels[0], distances, weights, block.points], self.most)
+        return found
+
+
+def assigned(block: Block, centroids: np.ndarray, grid: exact.Grid, weighted: bool, backend: str):
+    """A `Sweep` of centroids (a, k, d) over a block."""
+    table = Problems(np.array([[0, i, 0] for i in range(len(centroids))]))
+    points = np.ascontiguousarray(block.points)[None]
+    if not ops.reads(points, backend=backend):
+        points = as_tensor(points)
+    weights = block.weights if weighted else None
+    if weights is not None:
+        weights = np.ascontiguousarray(weights)[None]
+    return ops.partial_arrays(points, centroids, weights, grid, table, backend=backend)
+
+
+def grids(scan: Scan, centroids: np.ndarray, weighted: bool) -> exact.Grid:
+    """With r in front: one for all passes of each run that begins with centroids (r, k, d)."""
+    # As in `starts.py`: means never leave the hull of points and centroids.
+    largest = np.maximum(scan.largest, np.abs(centroids).max(axis=1).astype(np.float64))
+    sums, others = exact.grid(scan.n, scan.largest, largest, scan.heaviest if weighted else 1.0)
+    return exact.Grid(np.broadcast_to(sums, largest.shape), others)
+
+
+def sums(
+    stream: Stream, scan: Scan, engine: Engine, centroids: np.ndarray, backend: str
+) -> Statistics:
+    """Unweighted, of centroids (1, k, d): one pass."""
+    grid = grids(scan, centroids, weighted=False)
+    total: Partial | None = None
+    for _, part in engine.run(
+        SumShard(centroids, grid, False, backend, stream.chunk), stream.shards()
+    ):
+        total = part.owned() if total is None else total.and_next(part)
+    assert total is not None
+    return total.statistics.rounded()
+
+
+class Unfinished(NamedTuple):
+    """A pass of which the first `shards` are done."""
+
+    shards: int
+    partial: Partial
+
+
+class Passes:
+    """What `iterate` wants of a stream, for runs that begin with centroids (r, k, d).
+
+    before: (a, …) labels of the pass before, as in `Partial`, of runs (a,). unfinished: the next pass.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        scan: Scan,
+        engine: Engine,
+        centroids: np.ndarray,
+        backend: str,
+    ) -> None:
+        self._stream, self._engine, self._backend = stream, engine, backend
+        self._grids = grids(scan, centroids, stream.source.weighted)
+        self._rows = block_rows(
+            stream.d, stream.dtype.itemsize, len(centroids) * centroids.shape[1]
+        )
+        self.on_shard: Callable[[Unfinished], None] | None = None  # told after each but the last
+        self.before: np.ndarray | None = None
+        self.runs = np.arange(len(centroids))
+        self.unfinished: Unfinished | None = None
+
+    def one_pass(
+        self, runs: np.ndarray, centroids: np.ndarray, measured: bool
+    ) -> tuple[None, Statistics, np.ndarray]:
+        """As `iteration.Points.one_pass`; labels are not held, so `changed` is 0 or 1."""
+        total = self._pass(runs, centroids)
+        changed = np.ones(len(runs), np.int64)
+        if self.before is not None:
+            same = self.before[np.isin(self.runs, runs)] == total.labels
+            changed = (~same.all(axis=1)).astype(np.int64)
+        self.before, self.runs = total.labels, runs
+        return None, total.statistics.rounded(), changed
+
+    def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[None, Statistics]:
+        """As `iteration.Points.look`."""
+        return None, self._pass(runs, centroids).statistics.rounded()
+
+    def _pass(self, runs: np.ndarray, centroids: np.ndarray) -> Partial:
+        done, self.unfinished = self.unfinished, None
+        task = SumShard(centroids, self._grid_of(runs), True, self._backend, self._rows)
+        shards = list(self._stream.shards())
+        for shard, part in self._engine.run(task, shards[done.shards if done else 0 :]):
+            total = part.owned() if done is None else done.partial.and_next(part)
+            done = Unfinished(shard.number + 1, total)
+            if self.on_shard is not None and done.shards < len(shards):
+                self.on_shard(done)
+        assert done is not None
+        return done.partial
+
+    def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
+        """The means themselves."""
+        return means
+
+    def candidates(self, run: int, centroids: np.ndarray, assignment: Assignment | None) -> tuple:
+        """The 2k points that are farthest from their centroid, found by another pass."""
+        most, grid = 2 * len(centroids), self._grid_of(np.array([run]))
+        task = FarthestShard(centroids[None], grid, most, self._backend, self._rows)
+        found = _none(self._stream.d)
+        for _, here in self._engine.run(task, self._stream.shards()):
+            found = _farthest(found, here, most)
+        labels, distances, weights, rows = found
+        return labels, distances, weights, rows.__getitem__
+
+    def _grid_of(self, runs: np.ndarray) -> exact.Grid:
+        return exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+
+
+def _none(d: int) -> list[np.ndarray]:
+    return [np.empty(0, np.int32), np.empty(0), np.empty(0), np.empty((0, d))]
+
+
+def _farthest(found: list, here: list, most: int) -> list[np.ndarray]:
+    """Of rows found so far and of new ones, each (labels, distances, weights, points), at most so many:
+    those that `update.centroids` would look at first, in the order in which they came."""
+    _, distances, weights, _ = here
+    least = found[1].min() if len(found[1]) == most else 0.0
+    new = np.flatnonzero((distances > least) & (weights > 0))
+    if len(new) > most:  # of equal ones the first
+        new = np.sort(new[np.argsort(-distances[new], kind="stable")[:most]])
+    joined = [np.concatenate([old, part[new]]) for old, part in zip(found, here, strict=True)]
+    kept = np.sort(np.argsort(-joined[1], kind="stable")[:most])
+    return [part[kept] for part in joined]

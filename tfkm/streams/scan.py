@@ -1,0 +1,112 @@
+"""The first pass over a stream: how many points there are, how large, which."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfkm.points import as_tensor, magnitudes
+from tfkm.seeding.draws import Shard
+from tfkm.streams.blocks import Block
+from tfkm.streams.stream import Engine, Stream
+
+
+class Scan(NamedTuple):
+    """Of a stream, or of a shard.
+
+    n: points. positive: those of positive weight. largest: (d,) magnitudes. lightest, heaviest: weights.
+    first: (1, d) the first point, in the dtype to compute in. digest: SHA-256 of what was read, or "".
+    """
+
+    n: int
+    positive: int
+    largest: np.ndarray
+    lightest: float
+    heaviest: float
+    first: np.ndarray
+    digest: str
+
+
+@dataclass(frozen=True)
+class ScanShard:
+    """The task. digested: whether a digest is wanted."""
+
+    digested: bool
+    rows: None = None
+
+    phase: ClassVar[str] = "scan"
+
+    def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> Scan:
+        """Raises ValueError if a value is not finite or a squared norm may overflow."""
+        total: Scan | None = None
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor(1) as beside:
+            for block in blocks:
+                hashed = beside.submit(_update, digest, block) if self.digested else None
+                here = _of(stream, block)
+                total = here if total is None else total_of(total, here)
+                if hashed is not None:
+                    hashed.result()
+        assert total is not None
+        return total._replace(digest=digest.hexdigest() if self.digested else "")
+
+
+def scan(stream: Stream, engine: Engine, *, digested: bool) -> Scan:
+    """Of all shards, after which the stream knows its length.
+
+    Raises: ValueError if there are no points, none of positive weight, or bad ones.
+    """
+    total: Scan | None = None
+    digest = hashlib.sha256()
+    for _, here in engine.run(ScanShard(digested), stream.shards()):
+        digest.update(here.digest.encode())
+        total = here if total is None else total_of(total, here)
+    name = stream.source.name
+    if total is None:
+        raise ValueError(f"{name}: no points; it needs at least one")
+    if total.positive == 0:
+        raise ValueError(f"weights of {name}: all are zero; at least one must be positive")
+    stream.n = total.n
+    return total._replace(digest=digest.hexdigest() if digested else "")
+
+
+def check_clusters(k: int, scan: Scan, weighted: bool) -> None:
+    """Raises if there are fewer points of positive weight than clusters."""
+    if k > scan.positive:
+        what = "points of positive weight" if weighted else "points"
+        raise ValueError(f"n_clusters: {k} is more than the {scan.positive} {what}")
+
+
+def total_of(one: Scan, next_: Scan) -> Scan:
+    return Scan(
+        one.n + next_.n,
+        one.positive + next_.positive,
+        np.maximum(one.largest, next_.largest),
+        min(one.lightest, next_.lightest),
+        max(one.heaviest, next_.heaviest),
+        one.first,
+        "",
+    )
+
+
+def _of(stream: Stream, block: Block) -> Scan:
+    start, points, weights = block
+    largest = magnitudes(as_tensor(points), tf.as_dtype(stream.compute), start, stream.source.name)
+    first, n = points[:1].astype(stream.compute), len(points)
+    if weights is None:
+        return Scan(n, n, largest, 1.0, 1.0, first, "")
+    positive = int(np.count_nonzero(weights))
+    return Scan(n, positive, largest, float(weights.min()), float(weights.max()), first, "")
+
+
+def _update(digest, block: Block) -> None:
+    # Chunks of one size, so how the source cuts its parts does not show.
+    for array in block.points, block.weights:
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)

@@ -1,0 +1,280 @@
+"""Seeds from a stream: those that memory would give, bit for bit, without a number for each point.
+
+What in memory is kept of each point, the distance to what was chosen so far, is worked out anew in each
+pass. Rows that are drawn are taken along in the pass that draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from tfkm import points as points_module
+from tfkm import seeding
+from tfkm.points import as_tensor
+from tfkm.seeding.draws import Distinct, Seed, Shard, WithReplacement, seed_of
+from tfkm.seeding.potential import take_nearer
+from tfkm.seeding.problem import Problem, Unheld
+from tfkm.streams.blocks import Block
+from tfkm.streams.journal import Arrays, Journal
+from tfkm.streams.scan import Scan
+from tfkm.streams.stream import Engine, Stream
+
+_HELD_BYTES = 2**28  # of numbers for each point, where a seeding needs these
+
+
+def seed(
+    stream: Stream,
+    scan: Scan,
+    engine: Engine,
+    k: int,
+    init: seeding.Init,
+    rng: np.random.RandomState,
+    backend: str,
+    journal: Journal,
+) -> np.ndarray:
+    """(k, d) in the dtype to compute in, as `seeding.seed`; the journal is told of each long step.
+
+    Raises: ValueError, if `init` is one that needs more than can be held of a stream.
+    """
+    points = StreamPoints(stream, scan, engine, backend, journal)
+    return seeding.seed(points, k, init, rng, backend=backend).numpy()
+
+
+def checked(init: seeding.Init, stream: Stream, k: int) -> seeding.Init:
+    """As `seeding.checked`; raises ValueError for a callable of the user's own, which wants an array."""
+    if callable(init) and not seeding.is_own(init):
+        raise ValueError(
+            "init: a callable needs the points in an array; allowed for a stream are the names, "
+            "the functions of this package, and an array (k, d)"
+        )
+    return seeding.checked(init, _Shape(stream), k)
+
+
+@dataclass(frozen=True)
+class DrawShard:
+    """The task: `size` draws in proportion to weight, or to weight · D², D the distance to the nearest of
+    the centroids in these groups (m, d). A `WithReplacement` or a `Distinct`, and the rows drawn."""
+
+    kind: Callable
+    seed: Seed
+    size: int
+    equal: bool  # whether weights are all the same, and so none
+    groups: tuple[np.ndarray, ...] = ()
+    backend: str | None = None
+    rows: None = None
+
+    phase: ClassVar[str] = "seed"
+
+    def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]):
+        draws = self.kind(self.seed, self.size, shard.number)
+        drawn = np.empty((0, stream.d), stream.dtype)
+        for block in blocks:
+            weights = None if self.equal else block.weights
+            if self.groups:
+                weights, _ = _costs(block, self.groups, self.backend)
+            if isinstance(draws, Distinct):
+                source = draws.add(block.start, len(block.points), weights)
+                drawn = _gathered(drawn, block.points, source)
+            else:
+                assert weights is not None
+                taking = draws.add(block.start, weights)
+                if len(drawn) < self.size:
+                    drawn = np.zeros((self.size, stream.d), stream.dtype)
+                drawn[taking] = block.points[draws.indices[taking] - block.start]
+        return draws, drawn
+
+
+@dataclass(frozen=True)
+class SizesShard:
+    """The task: (m,) float64, the weight of the points nearest to each of the centroids in these groups."""
+
+    groups: tuple[np.ndarray, ...]
+    backend: str | None
+    rows: None = None
+
+    phase: ClassVar[str] = "seed"
+
+    def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> np.ndarray:
+        count = sum(map(len, self.groups))
+        sizes = np.zeros(count)
+        for block in blocks:
+            _, labels = _costs(block, self.groups, self.backend)
+            sizes += np.bincount(labels, block.weights, count)
+        return sizes
+
+
+@dataclass(frozen=True)
+class RowsShard:
+    """The task: the points of these indices (m,), ascending, that are in the shard."""
+
+    indices: np.ndarray
+    rows: None = None
+
+    phase: ClassVar[str] = "seed"
+
+    def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> np.ndarray:
+        taken = [np.empty((0, stream.d), stream.dtype)]
+        for block in blocks:
+            inside = (self.indices >= block.start) & (self.indices < block.stop)
+            taken.append(block.points[self.indices[inside] - block.start])
+        return np.concatenate(taken)
+
+
+@dataclass(frozen=True)
+class WeightsShard:
+    """The task: (rows,) float64."""
+
+    rows: None = None
+
+    phase: ClassVar[str] = "seed"
+
+    def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> np.ndarray:
+        return np.concatenate([block.weights for block in blocks])
+
+
+class _Shape(Unheld):
+    """What can be said of a stream before it is read."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.n, self.d, self.is_sparse = stream.n or 0, stream.d, False
+        self.dtype, self.compute = tf.as_dtype(stream.dtype), tf.as_dtype(stream.compute)
+
+    @property
+    def array(self) -> None:
+        return None
+
+
+class StreamPoints(_Shape):
+    """A stream as a seeding sees it."""
+
+    def __init__(
+        self, stream: Stream, scan: Scan, engine: Engine, backend: str, journal: Journal
+    ) -> None:
+        super().__init__(stream)
+        self._stream, self._scan, self.engine = stream, scan, engine
+        self.backend, self._journal = backend, journal
+        self._known: dict[int, np.ndarray] = {}  # rows that were drawn
+
+    def blocks(self, rows: int) -> Iterator[points_module.Block]:
+        for start, points, _ in self._stream.blocks():
+            for at in range(0, len(points), rows):
+                yield points_module.Block(start + at, as_tensor(points[at : at + rows]))
+
+    def __getitem__(self, rows: np.ndarray) -> tf.Tensor:
+        missing = np.unique([row for row in rows if row not in self._known]).astype(np.int64)
+        if missing.size:
+            shards = [
+                s
+                for s in self._stream.shards()
+                if ((s.start <= missing) & (missing < s.stop)).any()
+            ]
+            found = [part for _, part in self.engine.run(RowsShard(missing), shards)]
+            self.keep(missing, np.concatenate(found))
+        found = [self._known[row] for row in rows]
+        return tf.constant(np.array(found, self._stream.compute).reshape(len(rows), self.d))
+
+    def by_weight(self, rng: np.random.RandomState, size: int, replace: bool) -> np.ndarray:
+        equal = self._scan.lightest == self._scan.heaviest
+        if replace and equal:
+            return rng.randint(self.n, size=size)
+        return self.drawn(rng, WithReplacement if replace else Distinct, size, equal)
+
+    def drawn(self, rng: np.random.RandomState, kind: Callable, size: int, equal: bool, groups=()):
+        """Indices, whose rows are kept; of a `DrawShard` with these settings."""
+
+        def step() -> Arrays:
+            task = DrawShard(kind, seed_of(rng), size, equal, groups, self.backend)
+            draws, rows = kind(task.seed, size), np.zeros((size, self.d), self._stream.dtype)
+            for _, (own, own_rows) in self.engine.run(task, self._stream.shards()):
+                if isinstance(draws, Distinct):
+                    rows = _gathered(
+                        rows[: len(draws.indices)], own_rows, draws.join(own.indices, own.keys)
+                    )
+                else:
+                    taking = draws.join(own.indices, own.total)
+                    rows[taking] = own_rows[taking]
+            if isinstance(draws, WithReplacement) and not draws.total:
+                draws.indices = draws.indices[:0]
+            return {"indices": draws.indices, "rows": rows[: len(draws.indices)]}
+
+        result = self.noted(step, rng)
+        self.keep(result["indices"], result["rows"])
+        return result["indices"]
+
+    def potential(self, problem: Problem) -> _Potential:
+        return _Potential(self, problem)
+
+    def held(self, problem: Problem) -> Problem:
+        bytes_needed = 16 * self.n
+        if bytes_needed > _HELD_BYTES:
+            raise ValueError(
+                f"init: it needs numbers for each point, which are held up to {_HELD_BYTES // 16:,} "
+                f"points; of a stream of {self.n:,} only 'k-means||' and 'random' can be had"
+            )
+        if problem.weights is None and self._stream.source.weighted:
+            parts = [part for _, part in self.engine.run(WeightsShard(), self._stream.shards())]
+            problem = problem._replace(weights=np.concatenate(parts))
+        return problem
+
+    def noted(self, step: Callable[[], Arrays], rng=None) -> Arrays:
+        """What the step gave, now or before."""
+        return self._journal.step(step, rng)
+
+    def keep(self, indices: np.ndarray, rows: np.ndarray) -> None:
+        rows = rows.astype(self._stream.compute)
+        self._known.update(zip(indices.tolist(), rows, strict=True))
+
+    def sizes(self, groups: tuple[np.ndarray, ...]) -> np.ndarray:
+        task = SizesShard(groups, self.backend)
+        return sum(part for _, part in self.engine.run(task, self._stream.shards()))
+
+
+class _Potential:
+    """`Potential` with labels, worked out anew for each block of a pass."""
+
+    def __init__(self, points: StreamPoints, problem: Problem) -> None:
+        self._points = points
+        self._groups: tuple[np.ndarray, ...] = ()
+        if len(problem.given):
+            self.add(problem.given)
+
+    def add(self, centroids: tf.Tensor) -> None:
+        """(m, d) in the dtype to compute in."""
+        self._groups += (np.asarray(centroids),)
+
+    def sample(self, rng: np.random.RandomState, size: int) -> np.ndarray:
+        """Indices (size,) drawn with replacement, or none if the potential is 0."""
+        return self._points.drawn(rng, WithReplacement, size, False, self._groups)
+
+    def sizes(self) -> np.ndarray:
+        """(m,) float64, the weight of the points nearest to each centroid that was added."""
+        return self._points.noted(lambda: {"sizes": self._points.sizes(self._groups)})["sizes"]
+
+
+def _costs(
+    block: Block, groups: tuple[np.ndarray, ...], backend: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """weight · D² (rows,) float64, and the nearest centroid (rows,)."""
+    points = as_tensor(np.ascontiguousarray(block.points))
+    compute = np.float64 if block.points.dtype == np.float64 else np.float32
+    nearest = np.full(len(block.points), np.inf, compute)
+    labels, first = np.zeros(len(nearest), np.int32), 0
+    for centroids in groups:
+        take_nearer(points, tf.constant(centroids), nearest, labels, first, backend)
+        first += len(centroids)
+    costs = nearest.astype(np.float64)
+    return (costs if block.weights is None else costs * block.weights), labels
+
+
+def _gathered(old: np.ndarray, new: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Rows that come from `old` and, behind these, from `new`."""
+    taken = np.empty((len(source), old.shape[1]), old.dtype)
+    kept = source < len(old)
+    taken[kept] = old[source[kept]]
+    taken[~kept] = new[source[~kept] - len(old)]
+    return taken

@@ -1,0 +1,120 @@
+"""Where a stream comes from: what gives its rows in the same order in each pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import tensorflow as tf
+
+from tfkm.batches import Batches
+from tfkm.ops import validate
+from tfkm.points import Points
+from tfkm.streams import files
+from tfkm.streams.blocks import Part
+
+
+@runtime_checkable
+class Source(Protocol):
+    """name: what a message calls it. d: features. dtype: of the points, one that is computed with.
+    weighted: whether its parts have weights. rows: how many there are, None if only reading tells.
+    """
+
+    name: str
+    d: int
+    dtype: np.dtype
+    weighted: bool
+
+    @property
+    def rows(self) -> int | None: ...
+
+    def read(self, start: int) -> Iterator[Part]:
+        """Parts of any size, in order, from row `start` on."""
+
+
+def is_stream(points: Any) -> bool:
+    """Whether it is not an array: a dataset, a path or a pattern, a list of paths, or a `Source`."""
+    if isinstance(points, list | tuple) and len(points):
+        return all(isinstance(path, str | os.PathLike) for path in points)
+    return isinstance(points, tf.data.Dataset | str | os.PathLike | Source)
+
+
+def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
+    """Of a stream, or of an array with weights (n,) or None.
+
+    Raises: ValueError or TypeError naming the argument, FileNotFoundError naming the file.
+    """
+    if not is_stream(points):
+        data = Points(points)
+        return ArraySource(data, validate.weights_array(weights, data.n), name)
+    if isinstance(points, Source):
+        return points
+    if isinstance(points, tf.data.Dataset):
+        return DatasetSource(points, name)
+    paths = files.found(points, name)
+    if files.are_records(paths):
+        return DatasetSource(files.records(paths, name), name)
+    return files.Files(paths, name)
+
+
+def check_options(points: Any, weights, metric: str, size_min, size_max) -> None:
+    """Raises a ValueError that names what cannot be had of a stream."""
+    if weights is not None and is_stream(points):
+        raise ValueError("weights: a stream brings its own, as pairs (points, weights)")
+    if metric != "euclidean":
+        raise ValueError(
+            f"metric: {metric!r}; a stream, a checkpoint or an engine needs 'euclidean'. Scale the rows to "
+            "length 1 before, for what comes near to it"
+        )
+    if size_min is not None or size_max is not None:
+        name = "size_max" if size_min is None else "size_min"
+        raise ValueError(f"{name}: limits need all points in memory, and no checkpoint or engine")
+
+
+class DatasetSource:
+    """A dataset whose elements are batches of points (rows, d), or pairs of these and weights (rows,)."""
+
+    def __init__(self, dataset: tf.data.Dataset, name: str) -> None:
+        self._batches = Batches(dataset, name)
+        if self._batches.infinite:
+            raise ValueError(
+                f"{name}: a dataset without an end; a fit reads all of it in each pass"
+            )
+        self.name, self.d = name, self._batches.d
+        spec = dataset.element_spec
+        self.weighted = isinstance(spec, tuple)
+        dtype = (spec[0] if self.weighted else spec).dtype
+        self.dtype = np.dtype(
+            (dtype if dtype in validate.POINT_DTYPES else tf.float64).as_numpy_dtype
+        )
+        self.rows: int | None = None
+
+    def read(self, start: int) -> Iterator[Part]:
+        for points, weights in self._batches:
+            skipped = min(start, len(points))
+            start -= skipped
+            if skipped < len(points):
+                own = None if weights is None else weights[skipped:]
+                yield Part(np.asarray(points)[skipped:], own)
+
+
+class ArraySource:
+    """Points in memory, or in a memory map."""
+
+    weighted: bool
+
+    def __init__(self, points: Points, weights: np.ndarray | None, name: str = "points") -> None:
+        self._points, self._weights = points, weights
+        self.name, self.d, self.rows = name, points.d, points.n
+        self.weighted = weights is not None
+        self.dtype = np.dtype(points.dtype.as_numpy_dtype)
+
+    def read(self, start: int) -> Iterator[Part]:
+        for first, points in self._points:
+            skipped = min(max(0, start - first), len(points))
+            rows = slice(first + skipped, first + len(points))
+            if skipped < len(points):
+                own = None if self._weights is None else self._weights[rows]
+                yield Part(np.asarray(points)[skipped:], own)

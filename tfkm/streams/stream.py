@@ -1,0 +1,162 @@
+"""A stream as a fit goes over it: its shards, and their blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfkm.callbacks import Callbacks, ShardDone
+from tfkm.points import as_tensor
+from tfkm.seeding.draws import Shard, chunk_rows, shards
+from tfkm.streams.blocks import Block, ahead, aligned
+from tfkm.streams.sources import Source
+
+
+class Stream:
+    """n points of d features, which are read from the source again in each pass.
+
+    d, dtype: as stored. compute: float64 if dtype is, else float32. chunk: rows of a chunk.
+    n: known from the scan on, or before it from the source.
+    """
+
+    def __init__(self, source: Source, chunk: int | None = None) -> None:
+        """chunk: if it was set elsewhere."""
+        self.source, self.d, self.dtype = source, source.d, source.dtype
+        self.compute = np.dtype(np.float64 if self.dtype == np.float64 else np.float32)
+        self.chunk = chunk or chunk_rows(self.d, self.dtype.itemsize)
+        self.n = source.rows
+
+    def shards(self) -> Iterator[Shard]:
+        """All of them, in order; they depend on n, d and the dtype alone, never on who reads."""
+        return shards(self.n, self.chunk)
+
+    def blocks(
+        self, start: int = 0, stop: int | None = None, rows: int | None = None
+    ) -> Generator[Block, None, None]:
+        """Of so many rows, by default a chunk, from row `start` on, a multiple of that, up to `stop`.
+
+        Raises: ValueError if there are not as many rows as there should be.
+        """
+        at, n = start, self.n
+        with closing(ahead(aligned(self.source.read(start), start, rows or self.chunk))) as blocks:
+            for block in blocks:
+                if stop is not None and at >= stop:
+                    return
+                at = block.stop
+                if n is not None and at > n:
+                    break
+                yield block
+        if n is not None and (at != n if stop is None else at < min(n, stop)):
+            more = "more" if at > n else f"only {at:,}"
+            raise ValueError(
+                f"{self.source.name}: {more} points, where there were {n:,}; "
+                "each pass needs the same ones in the same order"
+            )
+
+
+class Task(Protocol):
+    """Work on one shard. It is pickled, depends on nothing else and may be done again.
+
+    phase: as in `callbacks.ShardDone`. rows: of the blocks that it wants, a multiple of a chunk; None for a
+    chunk.
+    """
+
+    phase: ClassVar[str]
+
+    @property
+    def rows(self) -> int | None: ...
+
+    def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> Any:
+        """What the shard gives, in arrays, small beside the shard."""
+
+
+class Engine(Protocol):
+    """Who does the work."""
+
+    def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
+        """What each of these shards gives, in their order."""
+
+
+class Opener(Protocol):
+    """What makes an engine for a stream. Raises: ValueError or ImportError, if it cannot."""
+
+    def __call__(self, stream: Stream) -> Engine: ...
+
+
+class Watched:
+    """An engine of which each shard is told to callbacks."""
+
+    def __init__(self, engine: Engine, stream: Stream, callbacks: Callbacks) -> None:
+        self._engine, self._stream, self._callbacks = engine, stream, callbacks
+
+    def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
+        """As `Engine.run`."""
+        began, points = time.perf_counter(), self._stream.n
+        count = None if points is None else sum(1 for _ in self._stream.shards())
+        with closing(self._engine.run(task, shards)) as results:  # type: ignore[type-var]
+            for shard, result in results:
+                seconds = time.perf_counter() - began
+                done = ShardDone(task.phase, shard.number, count, shard.stop, points, seconds)
+                self._callbacks.on_shard(done)
+                yield shard, result
+
+
+class Here:
+    """One reader, and this process."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def run(self, task: Task, shards: Iterable[Shard]) -> Generator[tuple[Shard, Any], None, None]:
+        """As `Engine.run`; of shards of a stream whose length is not known, those that are there."""
+        stream, blocks, at = self._stream, None, None
+        try:
+            for shard in shards:
+                if blocks is None or shard.start != at:
+                    if blocks is not None:
+                        blocks.close()
+                    blocks = stream.blocks(shard.start, rows=task.rows)
+                own = _Until(blocks, shard.stop)
+                if stream.n is None and not own.any():
+                    return
+                yield shard, task(stream, shard, own)
+                at = shard.stop
+            if blocks is not None and at == stream.n:
+                next(blocks, None)  # which raises if there are more
+        finally:
+            if blocks is not None:
+                blocks.close()
+
+
+class _Until:
+    """The blocks up to a row."""
+
+    def __init__(self, blocks: Iterator[Block], stop: int) -> None:
+        self._blocks, self._stop = blocks, stop
+        self._first: Block | None = None
+
+    def any(self) -> bool:
+        """Whether there is one."""
+        self._first = next(self._blocks, None)
+        return self._first is not None
+
+    def __iter__(self) -> Iterator[Block]:
+        block = self._first or next(self._blocks, None)
+        self._first = None
+        while block is not None:
+            yield block
+            if block.stop >= self._stop:
+                return
+            block = next(self._blocks, None)
+
+
+def rows_of(source: Source) -> Iterator[tf.Tensor]:
+    """All points, in blocks (rows, d)."""
+    with closing(Stream(source).blocks()) as blocks:
+        for block in blocks:
+            yield as_tensor(np.ascontiguousarray(block.points))
