@@ -186,7 +186,9 @@ class TestFit:
     def test_seeds_from_the_few_points_of_weight(self):
         weights = np.zeros(3000)
         weights[::500] = 1
-        options = dict(init="random", batch_size=20, max_iter=1, random_state=0)
+        options = dict(
+            init="random", batch_size=20, max_iter=1, reassignment_ratio=0, random_state=0
+        )
         model = MiniBatchKMeans(6, **options).fit(BLOBS, sample_weight=weights)
         np.testing.assert_allclose(model.transform(BLOBS[::500]).min(1), 0, atol=1e-12)
 
