@@ -92,14 +92,14 @@ def bench(session: nox.Session) -> None:
 @nox.session(name="bench-compare")
 def bench_compare(session: nox.Session) -> None:
     """This build against that of another commit, turn by turn: `-- REF`."""
-    install(session, "bench")
+    session.install(".[cpu]", "pip")  # which makes the other build; uv's environments have none
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
 
 
 @nox.session
 def gate(session: nox.Session) -> None:
     """Fails if a kernel has become slower than at the last accepted commit (benchmarks/gate.py)."""
-    install(session, "bench")
+    session.install(".[cpu]", "pip")
     session.run("python", "-m", "benchmarks.gate", *session.posargs)
 
 

@@ -46,17 +46,15 @@ def round_seconds(call: Callable[[], object], times: int, planted: float) -> flo
 
 def main() -> None:
     calls: dict[str, Callable[[], object]] = {}
-    planted = 0.0
     print(json.dumps({"tfkm": tfkm.__file__}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         answer: dict = {}
-        if "plant" in asked:
-            planted = asked["plant"]
-        elif "threads" in asked:
+        if "threads" in asked:
             tf.config.threading.set_intra_op_parallelism_threads(asked["threads"])
         elif "times" in asked:
-            answer["seconds"] = round_seconds(calls[asked["name"]], asked["times"], planted)
+            call, planted = calls[asked["name"]], asked.get("planted", 0.0)
+            answer["seconds"] = round_seconds(call, asked["times"], planted)
         else:
             try:
                 calls[asked["name"]] = prepare(asked["op"], *asked["shape"])

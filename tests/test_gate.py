@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks import compare, gate
-from benchmarks.compare import Ratio, Side, ratio
+from benchmarks.compare import CASES, Comparison, Ratio, Side, ratio
+from tfkm.testing import SHAPES
 
 QUICK = {"assign": ("assign", 200, 4, 3), "fit": ("fit", 200, 4, 3), "seed": ("seed", 200, 4, 3)}
 
@@ -29,25 +30,66 @@ def test_the_interval_decides(slowdown, fails):
     assert gate.slower(found) == fails
 
 
-def test_few_and_noisy_blocks_do_not_fail():
-    found = ratio("case", blocks(1.1, 0.5, count=4))
-    assert not gate.slower(found)
+def test_few_and_noisy_blocks_are_undecided():
+    found = ratio("case", blocks(1.1, 0.5, count=5))
+    assert not gate.slower(found) and gate.undecided(found)
+
+
+def test_what_is_decided_gets_no_more_time():
+    assert not any(gate.undecided(ratio("case", blocks(s, 0.02))) for s in (0.5, 1.0, 1.2))
+
+
+def test_cases_are_of_the_named_shapes():
+    for name, (_, _, k, d) in CASES.items():
+        if (shape := SHAPES.get(name.split()[-1])) is not None:
+            assert (k, d) == shape[1:], name
+
+
+class Scripted:
+    """A side that takes these seconds per call of each case, and counts how often it is asked."""
+
+    def __init__(self, **seconds: float) -> None:
+        self.taken, self.asked = seconds, dict.fromkeys(seconds, 0)
+
+    def prepare(self, name: str, *case) -> str | None:
+        return None if name in self.taken else "KeyError: no such op"
+
+    def seconds(self, name: str, times: int) -> float:
+        self.asked[name] += 1
+        return self.taken[name] * (1.2 if self.asked[name] % 5 == 0 else 1.0)  # some noise
+
+
+def test_only_the_undecided_are_measured_on():
+    before, now = Scripted(a=1.0, b=1.0, old=1.0), Scripted(a=1.0, b=1.1, new=1.0)
+    cases = dict.fromkeys(("a", "b", "old", "new"), ("assign", 1, 1, 1))
+    asked_on = []
+
+    def undecided(found: Ratio) -> bool:
+        asked_on.append(found.name)
+        return found.name == "b"
+
+    found = compare.measure([before, now], cases, 0.002, undecided)
+    assert asked_on == ["a", "b"]
+    assert now.asked["b"] == before.asked["b"] > now.asked["a"] >= compare.FEWEST * compare.PAIRS
+    assert [r.name for r in found.ratios] == ["a", "b"]
+    assert list(found.before_cannot) == ["new"] and list(found.now_cannot) == ["old"]
 
 
 def test_sides_answer_and_a_plant_costs_time(monkeypatch):
     """Two processes, one of them slowed fourfold: more than any noise."""
     monkeypatch.setattr(compare, "ROUND", 1e-3)
-    sides = [Side(None), Side(None, plant=3.0)]
+    sides = [Side(None), Side(None, planted={"assign": 3.0})]
     cases = QUICK | {"unknown": ("sort", 1, 1, 1), "too many": ("seed", 10, 11, 1)}
     try:
-        ratios, cannot = compare.measure(sides, cases, seconds=0)
+        found = compare.measure(sides, cases, seconds=0)
     finally:
         for side in sides:
             side.close()
-    assert [r.name for r in ratios] == list(QUICK)
-    assert all(r.before > 0 for r in ratios) and max(r.ratio for r in ratios) > 1.5
-    assert "KeyError: 'sort'" in cannot["unknown"] and "before" in cannot["unknown"]
-    assert "not compared" in compare.table(ratios, cannot)
+    assert [r.name for r in found.ratios] == list(QUICK)
+    assert all(r.before > 0 for r in found.ratios)
+    assert found.ratios[0].ratio == max(r.ratio for r in found.ratios) > 1.5
+    assert "KeyError: 'sort'" in found.before_cannot["unknown"]
+    assert "too many" in found.now_cannot and "not compared" in str(found)
 
 
 def test_a_side_that_dies_is_named():
@@ -84,9 +126,10 @@ def repository(tmp_path, monkeypatch):
     return commit
 
 
-def measured(monkeypatch, *ratios: Ratio) -> None:
+def measured(monkeypatch, *ratios: Ratio, before_cannot=(), now_cannot=()) -> None:
+    found = Comparison(list(ratios), *(dict.fromkeys(c, "no") for c in (before_cannot, now_cannot)))
     monkeypatch.setattr(gate, "built", lambda ref: ref)
-    monkeypatch.setattr(gate, "compare", lambda *_: (list(ratios), {}))
+    monkeypatch.setattr(gate, "compare", lambda *_: found)
 
 
 FASTER, SLOWER = Ratio("a", 1, 1, 1.0, 0.9, 1.2), Ratio("b", 1, 2, 2.0, 1.9, 2.1)
@@ -103,50 +146,71 @@ def test_compares_with_the_commit_before_or_the_fork(repository, monkeypatch):
     assert gate.baseline() == first
     monkeypatch.setenv("TFKM_GATE_BASE", "nowhere")
     with pytest.raises(LookupError, match="'nowhere' is no commit"):
-        gate.baseline()
+        gate.gate(1.0, {})  # asked for by name: it does not pass as if there were no history
+
+
+def test_a_branch_without_a_remote_is_compared_with_main(repository):
+    first = repository("tfkm/a.py", "1")
+    repository.git("checkout", "-b", "topic")
+    repository("tfkm/a.py", "2"), repository("tfkm/a.py", "3")
+    assert gate.baseline() == first
 
 
 def test_a_slow_case_fails_and_the_changelog_can_accept_it(repository, monkeypatch, capsys):
     repository("CHANGELOG.md", "# Changelog\n- Slower: an older one\n")
     repository("kernels/a.h", "slow")
     measured(monkeypatch, FASTER, SLOWER)
-    assert gate.gate(1.0) == 1
+    assert gate.gate(1.0, {}) == 1
     said = capsys.readouterr().out
     assert "FAILED" in said and "in b." in said
     repository("CHANGELOG.md", "# Changelog\n- Slower: an older one\n- Slower: \n")
     repository.git("reset", "--soft", "HEAD~2")
     repository.git("commit", "-m", "both")
-    assert gate.gate(1.0) == 1  # it does not say why
+    assert gate.gate(1.0, {}) == 1  # it does not say why
     repository("CHANGELOG.md", "# Changelog\n- Slower: an older one\n- Slower: b, for exactness\n")
     repository.git("reset", "--soft", "HEAD~2")
     repository.git("commit", "-m", "both")
     repository("kernels/a.h", "slower still")
     repository.git("reset", "--soft", "HEAD~2")
     repository.git("commit", "-m", "all")
-    assert gate.gate(1.0) == 0
+    assert gate.gate(1.0, {}) == 0
     assert "b, for exactness" in capsys.readouterr().out
 
 
 def test_a_fast_change_passes(repository, monkeypatch):
     repository("tfkm/a.py", "1"), repository("tfkm/a.py", "2")
     measured(monkeypatch, FASTER)
-    assert gate.gate(1.0) == 0
+    assert gate.gate(1.0, {}) == 0
 
 
 def test_what_is_not_installed_is_not_measured(repository, monkeypatch, capsys):
     repository("tfkm/a.py", "1"), repository("docs/a.md", "1")
     measured(monkeypatch, SLOWER)
-    assert gate.gate(1.0) == 0 and "nothing that is installed differs" in capsys.readouterr().out
+    assert (
+        gate.gate(1.0, {}) == 0 and "nothing that is installed differs" in capsys.readouterr().out
+    )
     (compare.ROOT / "tfkm" / "new.py").write_text("not committed")
-    assert gate.gate(1.0) == 1
+    assert gate.gate(1.0, {}) == 1
 
 
 def test_without_history_it_says_so(repository, monkeypatch, capsys):
     measured(monkeypatch, SLOWER)
-    assert gate.gate(1.0) == 0  # no commit at all
+    assert gate.gate(1.0, {}) == 0  # no commit at all
     repository("tfkm/a.py", "1")
-    assert gate.gate(1.0) == 0  # none before
+    assert gate.gate(1.0, {}) == 0  # none before
     assert capsys.readouterr().out.count("NOTHING WAS COMPARED") == 2
+
+
+def test_a_case_that_no_longer_runs_fails_and_one_that_never_ran_does_not(
+    repository, monkeypatch, capsys
+):
+    repository("tfkm/a.py", "1"), repository("tfkm/a.py", "2")
+    measured(monkeypatch, FASTER, before_cannot=["new"])
+    assert gate.gate(1.0, {}) == 0
+    measured(monkeypatch, FASTER, now_cannot=["b"])
+    assert gate.gate(1.0, {}) == 1 and "cannot run b" in capsys.readouterr().out
+    measured(monkeypatch, before_cannot=["a", "b"], now_cannot=["b"])
+    assert gate.gate(1.0, {}) == 0 and "NOTHING WAS COMPARED" in capsys.readouterr().out
 
 
 def test_a_ref_that_is_none_is_named():
