@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import machine
-from benchmarks.compare import Side
+from benchmarks.compare import Case, Side
 from benchmarks.duel import assign_work
 from tfkm.testing import Shape
 
@@ -18,11 +18,11 @@ def seconds(request):
     sides = {count: Side(None, threads=count) for count in COUNTS}
     shape = SHAPE.cut() if request.config.getoption("quick") else SHAPE
     for side in sides.values():
-        side.ask(name="assign", op="assign", shape=shape)
+        side.prepare("assign", Case("assign", shape))
     times = {count: [] for count in COUNTS}
     for _ in range(3 if request.config.getoption("quick") else 15):
         for count, side in sides.items():
-            times[count].append(side.ask(name="assign", times=2)["seconds"])
+            times[count].append(np.mean(side.seconds("assign", 2)))
     for side in sides.values():
         side.close()
     return shape, times

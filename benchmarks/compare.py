@@ -2,15 +2,18 @@
 
 python -m benchmarks.compare REF [--seconds S]
 
-Two processes, one with each build, take turns at rounds of some 20 ms, so both see the same machine. A
-block is ten such pairs of one case, then it is the next case's turn: a disturbance of seconds falls on
-parts of all. In each block both sides make their arrays anew. The ratio of a case is the median of its
-pairs'; its interval a bootstrap (SciPy's) over blocks, since neighbouring pairs are disturbed together.
+Processes with the one build and the other take turns at rounds of some 20 ms, so both see the same
+machine. A round's time is that of its fastest call: on a shared machine some of many short calls run
+undisturbed, most often on one thread. A block is four such pairs of one case, then it is the next
+case's turn: a disturbance of seconds falls on parts of all. In each block both sides make their arrays
+anew. The ratio of a case is the median of its blocks', a block's that of its pairs; the interval is
+SciPy's bootstrap over blocks, since neighbouring pairs are disturbed together.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -27,20 +30,33 @@ from scipy.stats import bootstrap
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILDS = ROOT / "build" / "compare"
-# Every form of the native kernel, seeding, and fits that are kernel and fits that are calls.
+ALL = 0  # threads: one for each core
+
+
+class Case(NamedTuple):
+    """op: see side.py; shape: points, clusters, features; threads: 1 or ALL."""
+
+    op: str
+    shape: tuple[int, int, int]
+    threads: int = 1
+
+
+# Every form of the native kernel, the seeding and a fit that is calls; 1 to 2 ms each, on one thread, so
+# that it does not matter whether a second core is free. What only several threads have: on all cores.
 CASES = {
-    "assign embeddings": ("assign", 16384, 1024, 128),
-    "assign pixels": ("assign", 131072, 256, 3),
-    "accumulate codebook": ("accumulate", 8192, 4096, 64),
-    "accumulate narrow": ("accumulate", 524288, 16, 8),
-    "accumulate digits": ("accumulate", 16384, 10, 784),
-    "seed": ("seed", 16384, 256, 64),
-    "fit compact": ("fit", 32768, 256, 32),
-    "fit small": ("fit", 1797, 10, 64),
+    "assign embeddings": Case("assign", (2048, 1024, 128)),
+    "assign pixels": Case("assign", (65536, 256, 3)),
+    "accumulate codebook": Case("accumulate", (1024, 4096, 64)),
+    "accumulate narrow": Case("accumulate", (65536, 16, 8)),
+    "accumulate digits": Case("accumulate", (2048, 10, 784)),
+    "seed": Case("seed", (2048, 32, 64)),
+    "fit small": Case("fit", (1797, 10, 64)),
+    "threaded assign compact": Case("assign", (16384, 256, 32), ALL),
+    "threaded accumulate compact": Case("accumulate", (16384, 256, 32), ALL),
 }
 ROUND = 0.02  # seconds
-PAIRS = 10  # in a block
-FEWEST = 5  # blocks of a case
+PAIRS = 4  # in a block; even, since who begins changes
+FEWEST = 8  # blocks of a case
 # Either one slows NumPy's BLAS.
 NOT_PASSED_ON = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
@@ -65,14 +81,14 @@ class Comparison(NamedTuple):
 
     def __str__(self) -> str:
         lines = [
-            f"{'case':22}{'before ms':>11}{'now ms':>11}{'now / before':>14}   interval (95 %)"
+            f"{'case':28}{'before ms':>11}{'now ms':>11}{'now / before':>14}   interval (95 %)"
         ]
         for r in self.ratios:
             times = f"{1e3 * r.before:11.3f}{1e3 * r.now:11.3f}"
-            lines.append(f"{r.name:22}{times}{r.ratio:14.3f}   {r.low:.3f} – {r.high:.3f}")
+            lines.append(f"{r.name:28}{times}{r.ratio:14.3f}   {r.low:.3f} – {r.high:.3f}")
         for which, cannot in ("before", self.before_cannot), ("now", self.now_cannot):
             lines += [
-                f"{name:22}not compared: the build of {which} says {why}"
+                f"{name:28}not compared: the build of {which} says {why}"
                 for name, why in cannot.items()
             ]
         return "\n".join(lines)
@@ -132,14 +148,14 @@ def built(ref: str) -> Path:
 class Side:
     """A process with one of the builds. folder: where it is; None for the one that is installed.
 
-    planted: slowdowns of cases, see side.py. threads: to compute with; 0 for a core each.
+    threads: to compute with; ALL for one a core. planted: slowdowns of cases, see side.py.
     """
 
     def __init__(
         self,
         folder: Path | None,
+        threads: int = ALL,
         planted: Mapping[str, float] | None = None,
-        threads: int = 0,
     ) -> None:
         env = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
         env |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONSAFEPATH": "1"}
@@ -157,12 +173,12 @@ class Side:
         if threads:
             self.ask(threads=threads)
 
-    def prepare(self, name: str, op: str, *shape: int) -> str | None:
-        """Why it cannot run this case, if so."""
-        return self.ask(name=name, op=op, shape=shape).get("error")
+    def prepare(self, name: str, case: Case) -> str | None:
+        """New arrays for this case. Why it cannot run it, if so."""
+        return self.ask(name=name, op=case.op, shape=case.shape).get("error")
 
-    def seconds(self, name: str, times: int) -> float:
-        """Per call, of a round of so many."""
+    def seconds(self, name: str, times: int) -> list[float]:
+        """Of each of so many calls."""
         return self.ask(name=name, times=times, planted=self._planted.get(name, 0.0))["seconds"]
 
     def ask(self, **question) -> dict:
@@ -187,30 +203,29 @@ class Side:
 
 
 def measure(
-    sides: Sequence[Side],
-    cases: Mapping[str, tuple],
+    sides: Mapping[int, Sequence[Side]],
+    cases: Mapping[str, Case],
     seconds: float,
     undecided: Callable[[Ratio], bool] | None = None,
 ) -> Comparison:
-    """Those cases for so many seconds, then for as many again those that are `undecided`."""
+    """Those cases for so many seconds, then for as many again those that are `undecided`.
+
+    sides: before and now, by the number of threads.
+    """
     cannot: tuple[dict[str, str], dict[str, str]] = {}, {}
-    times: dict[str, int] = {}
+    blocks: dict[str, list[np.ndarray]] = {}
     for name, case in cases.items():
-        errors = [side.prepare(name, *case) for side in sides]
-        for said, error in zip(cannot, errors, strict=True):
-            if error:
-                said[name] = error
-        if not any(errors):
-            times[name] = math.ceil(ROUND / max(side.seconds(name, 2) for side in sides))
-    blocks: dict[str, list[np.ndarray]] = {name: [] for name in times}
+        for side, errors in zip(sides[case.threads], cannot, strict=True):
+            if error := side.prepare(name, case):
+                errors[name] = error
+        if not any(name in errors for errors in cannot):
+            blocks[name] = []
 
     def take_turns(names: Sequence[str]) -> None:
         end = time.monotonic() + seconds
         while names and (time.monotonic() < end or len(blocks[names[-1]]) < FEWEST):
             for name in names:
-                for side in sides:
-                    side.prepare(name, *cases[name])
-                blocks[name].append(_block(sides, name, times[name], first=len(blocks[name]) % 2))
+                blocks[name].append(_block(sides[cases[name].threads], name, cases[name]))
 
     def ratios() -> list[Ratio]:
         return [ratio(name, taken) for name, taken in blocks.items()]
@@ -221,12 +236,15 @@ def measure(
     return Comparison(ratios(), *cannot)
 
 
-def _block(sides: Sequence[Side], name: str, times: int, first: int) -> np.ndarray:
-    """(pairs, 2) seconds, before and now; which of them begins changes from pair to pair."""
+def _block(sides: Sequence[Side], name: str, case: Case) -> np.ndarray:
+    """(PAIRS, 2) seconds, before and now, on new arrays; who begins changes from pair to pair."""
+    for side in sides:
+        side.prepare(name, case)
+    times = math.ceil(ROUND / min(min(side.seconds(name, 3)) for side in sides))
     pairs = np.empty((PAIRS, 2))
     for pair in range(PAIRS):
-        for which in (0, 1) if (first + pair) % 2 else (1, 0):
-            pairs[pair, which] = sides[which].seconds(name, times)
+        for which in (0, 1) if pair % 2 else (1, 0):
+            pairs[pair, which] = min(sides[which].seconds(name, times))
     return pairs
 
 
@@ -237,15 +255,14 @@ def compare(
     planted: Mapping[str, float] | None = None,
 ) -> Comparison:
     """The installed build against the one in that folder; planted: slowdowns of the installed one."""
-    sides: list[Side] = []
-    try:
-        sides += [Side(folder), Side(None, planted)]
-        if Path(sides[0].path) == Path(sides[1].path):
-            raise RuntimeError(f"both sides are {sides[0].path}: install the package first")
+    with contextlib.ExitStack() as closed:
+        sides = {}
+        for threads in 1, ALL:
+            before, now = Side(folder, threads), Side(None, threads, planted)
+            sides[threads] = [closed.enter_context(contextlib.closing(s)) for s in (before, now)]
+            if Path(before.path) == Path(now.path):
+                raise RuntimeError(f"both sides are {now.path}: install the package first")
         return measure(sides, CASES, seconds, undecided)
-    finally:
-        for side in sides:
-            side.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -253,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("ref", metavar="REF", help="a commit, tag or branch to compare with")
-    parser.add_argument("--seconds", type=float, default=180.0, help="of measuring; 180")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of measuring; 60")
     options = parser.parse_args(arguments)
     try:
         folder = built(options.ref)

@@ -15,24 +15,29 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.compare import CASES, Ratio, built, commit_of, compare, git
+from benchmarks.compare import ALL, CASES, Ratio, built, commit_of, compare, git
 
 # What is installed.
 CODE = ("kernels", "tfkm", "CMakeLists.txt", "pyproject.toml")
-# What the lower end of a ratio's interval may be. A slowdown of 10 % must not pass; at a limit of 1.1 every
-# other one of exactly that would. docs/gate.md has how often each outcome was seen.
-ALLOWED = 1.05
+# What the lower end of a ratio's interval may be, by threads. A slowdown of 10 % must not pass; at a limit
+# of 1.1 every other one of exactly that would. On all cores single blocks of equal builds are a factor of
+# 1.6 apart where other processes take a core now and then. docs/gate.md has how often what was seen.
+ALLOWED = {1: 1.05, ALL: 1.2}
 OVERRIDE = "- Slower: "  # a line with which the change's CHANGELOG accepts it, and says why
+
+
+def allowed(ratio: Ratio) -> float:
+    return ALLOWED[CASES[ratio.name].threads]
 
 
 def slower(ratio: Ratio) -> bool:
     """Whether this case may not pass."""
-    return ratio.low > ALLOWED
+    return ratio.low > allowed(ratio)
 
 
 def undecided(ratio: Ratio) -> bool:
     """Whether this case, which passes so far, could be too slow: it gets more time, once."""
-    return ratio.low <= ALLOWED < ratio.high
+    return ratio.low <= allowed(ratio) < ratio.high
 
 
 def baseline() -> str:
@@ -90,7 +95,7 @@ def gate(seconds: float, planted: dict[str, float]) -> int:
         return 0
     too_slow = [r.name for r in found.ratios if slower(r)]
     if not too_slow:
-        print(f"gate: passed against {ref[:10]}; no interval lies above {ALLOWED}")
+        print(f"gate: passed against {ref[:10]}; every interval reaches below its limit")
         return 0
     if lines := accepted(git("diff", ref, "--", "CHANGELOG.md")):
         print(f"gate: slower in {', '.join(too_slow)}; the CHANGELOG accepts it:", *lines, sep="\n")
@@ -108,16 +113,18 @@ def prove(runs: int, seconds: float, share: float) -> Iterator[str]:
     Of this very commit in two builds. Which case is slowed changes from run to run.
     """
     folder = built("HEAD")
+    single = [name for name, case in CASES.items() if case.threads == 1]
     yield (
         f"Gates of one commit in two builds, {seconds:g} s each and as long again for what is undecided:\n"
         f"with a busy loop of {share:.0%} of each call's time in one case of one build, and with nothing\n"
-        f"planted. The gate fails if the lower end of any case's interval is above {ALLOWED}.\n"
+        f"planted. The gate fails if the lower end of a case's interval is above {ALLOWED[1]}, on all\n"
+        f"cores above {ALLOWED[ALL]}: there nothing is planted.\n"
     )
-    yield "| run | planted | its interval | highest lower end of the others | seconds | outcome |"
-    yield "| ---: | --- | --- | --- | ---: | --- |"
+    yield "| run | planted | its interval | highest lower end of the others | seconds | load | outcome |"
+    yield "| ---: | --- | --- | --- | ---: | ---: | --- |"
     failed = {True: 0, False: 0}
     for run in range(2 * runs):
-        name = list(CASES)[run // 2 % len(CASES)]
+        name = single[run // 2 % len(single)]
         planted = {name: share} if run % 2 == 0 else {}
         begin = time.monotonic()
         found = compare(folder, seconds, undecided, planted)
@@ -129,7 +136,7 @@ def prove(runs: int, seconds: float, share: float) -> Iterator[str]:
         cells = (name, f"{own.low:.3f} – {own.high:.3f}") if own else ("–", "")
         yield (
             f"| {run // 2 + 1} | {' | '.join(cells)} | {others.low:.3f}, {others.name} | {took:.0f} | "
-            f"{'fails' if fails else 'passes'} |"
+            f"{os.getloadavg()[0]:.1f} | {'fails' if fails else 'passes'} |"
         )
     yield (
         f"\nIt failed in {failed[True]} of {runs} runs with a slowdown of {share:.0%} in one case, "
@@ -142,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    add("--seconds", type=float, default=60.0, help="of measuring, twice if need be; 60")
+    add("--seconds", type=float, default=30.0, help="of measuring, twice if need be; 30")
     add("--plant", type=float, default=0.0, help="slow this build by a share of each call's time")
     add("--prove", type=int, metavar="RUNS", help="so many with 10 %% in one case, and without")
     add("-o", "--output", type=Path, help="for the table of --prove")

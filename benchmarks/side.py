@@ -32,16 +32,17 @@ def prepare(op: str, n: int, k: int, d: int) -> Callable[[], object]:
     return lambda: function(x, c, backend="native")
 
 
-def round_seconds(call: Callable[[], object], times: int, planted: float) -> float:
-    """Seconds per call, of so many calls. planted: a busy loop of this share of each call's time."""
-    begin = time.perf_counter()
+def seconds_of(call: Callable[[], object], times: int, planted: float) -> list[float]:
+    """Of each of so many calls. planted: a busy loop of this share of each call's time."""
+    each = []
     for _ in range(times):
-        start = time.perf_counter()
+        begin = time.perf_counter()
         call()
         end = time.perf_counter()
-        while time.perf_counter() < end + planted * (end - start):
+        while time.perf_counter() < end + planted * (end - begin):
             pass
-    return (time.perf_counter() - begin) / times
+        each.append(time.perf_counter() - begin)
+    return each
 
 
 def main() -> None:
@@ -54,7 +55,7 @@ def main() -> None:
             tf.config.threading.set_intra_op_parallelism_threads(asked["threads"])
         elif "times" in asked:
             call, planted = calls[asked["name"]], asked.get("planted", 0.0)
-            answer["seconds"] = round_seconds(call, asked["times"], planted)
+            answer["seconds"] = seconds_of(call, asked["times"], planted)
         else:
             try:
                 calls[asked["name"]] = prepare(asked["op"], *asked["shape"])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks import compare, gate
-from benchmarks.compare import CASES, Comparison, Ratio, Side, ratio
+from benchmarks.compare import CASES, Case, Comparison, Ratio, Side, ratio
 from tfkm.testing import SHAPES
 
-QUICK = {"assign": ("assign", 200, 4, 3), "fit": ("fit", 200, 4, 3), "seed": ("seed", 200, 4, 3)}
+QUICK = {op: Case(op, (200, 4, 3)) for op in ("assign", "accumulate", "fit", "seed")}
 
 
 def blocks(slowdown: float, noise: float, count: int = 30) -> list[np.ndarray]:
@@ -24,27 +24,35 @@ def blocks(slowdown: float, noise: float, count: int = 30) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "slowdown, fails", [(0.5, False), (1.0, False), (1.02, False), (1.1, True)]
+    "slowdown, fails, threaded_fails",
+    [
+        (0.5, False, False),
+        (1.0, False, False),
+        (1.02, False, False),
+        (1.1, True, False),
+        (1.4, True, True),
+    ],
 )
-def test_the_interval_decides(slowdown, fails):
-    found = ratio("case", blocks(slowdown, 0.05))
+def test_the_interval_decides(slowdown, fails, threaded_fails):
+    found = ratio("seed", blocks(slowdown, 0.05))
     assert found.low <= slowdown <= found.high
     assert gate.slower(found) == fails
+    assert gate.slower(found._replace(name="threaded assign compact")) == threaded_fails
 
 
 def test_few_and_noisy_blocks_are_undecided():
-    found = ratio("case", blocks(1.1, 0.5, count=5))
+    found = ratio("seed", blocks(1.1, 0.5, count=5))
     assert not gate.slower(found) and gate.undecided(found)
 
 
 def test_what_is_decided_gets_no_more_time():
-    assert not any(gate.undecided(ratio("case", blocks(s, 0.02))) for s in (0.5, 1.0, 1.2))
+    assert not any(gate.undecided(ratio("seed", blocks(s, 0.02))) for s in (0.5, 1.0, 1.2))
 
 
 def test_cases_are_of_the_named_shapes():
-    for name, (_, _, k, d) in CASES.items():
+    for name, case in CASES.items():
         if (shape := SHAPES.get(name.split()[-1])) is not None:
-            assert (k, d) == shape[1:], name
+            assert case.shape[1:] == shape[1:], name
 
 
 class Scripted:
@@ -53,26 +61,26 @@ class Scripted:
     def __init__(self, **seconds: float) -> None:
         self.taken, self.asked = seconds, dict.fromkeys(seconds, 0)
 
-    def prepare(self, name: str, *case) -> str | None:
+    def prepare(self, name: str, case: Case) -> str | None:
         return None if name in self.taken else "KeyError: no such op"
 
-    def seconds(self, name: str, times: int) -> float:
+    def seconds(self, name: str, times: int) -> list[float]:
         self.asked[name] += 1
-        return self.taken[name] * (1.2 if self.asked[name] % 5 == 0 else 1.0)  # some noise
+        return [self.taken[name] * (1.2 if self.asked[name] % 5 == 0 else 1.0)]  # some noise
 
 
 def test_only_the_undecided_are_measured_on(monkeypatch):
     clock = SimpleNamespace(monotonic=itertools.count().__next__)  # a second passes when it is read
     monkeypatch.setattr(compare, "time", clock)
     before, now = Scripted(a=1.0, b=1.0, old=1.0), Scripted(a=1.0, b=1.1, new=1.0)
-    cases = dict.fromkeys(("a", "b", "old", "new"), ("assign", 1, 1, 1))
+    cases = dict.fromkeys(("a", "b", "old", "new"), Case("assign", (1, 1, 1)))
     asked_on = []
 
     def undecided(found: Ratio) -> bool:
         asked_on.append(found.name)
         return found.name == "b"
 
-    found = compare.measure([before, now], cases, 8.0, undecided)
+    found = compare.measure({1: [before, now]}, cases, 8.0, undecided)
     assert asked_on == ["a", "b"]
     assert now.asked["b"] == before.asked["b"] > now.asked["a"] >= compare.FEWEST * compare.PAIRS
     assert [r.name for r in found.ratios] == ["a", "b"]
@@ -82,10 +90,10 @@ def test_only_the_undecided_are_measured_on(monkeypatch):
 def test_sides_answer_and_a_plant_costs_time(monkeypatch):
     """Two processes, one of them slowed fourfold: more than any noise."""
     monkeypatch.setattr(compare, "ROUND", 1e-3)
-    sides = [Side(None), Side(None, planted={"assign": 3.0})]
-    cases = QUICK | {"unknown": ("sort", 1, 1, 1), "too many": ("seed", 10, 11, 1)}
+    sides = [Side(None, 1), Side(None, 1, planted={"assign": 3.0})]
+    cases = QUICK | {"unknown": Case("sort", (1, 1, 1)), "too many": Case("seed", (10, 11, 1))}
     try:
-        found = compare.measure(sides, cases, seconds=0)
+        found = compare.measure({1: sides}, cases, seconds=0)
     finally:
         for side in sides:
             side.close()
@@ -100,7 +108,7 @@ def test_a_side_that_dies_is_named():
     side = Side(None)
     side.close()
     with pytest.raises((RuntimeError, BrokenPipeError)):
-        side.ask(name="x", times=1)
+        side.seconds("x", times=1)
 
 
 def test_the_same_build_twice_is_refused(tmp_path):
@@ -136,7 +144,8 @@ def measured(monkeypatch, *ratios: Ratio, before_cannot=(), now_cannot=()) -> No
     monkeypatch.setattr(gate, "compare", lambda *_: found)
 
 
-FASTER, SLOWER = Ratio("a", 1, 1, 1.0, 0.9, 1.2), Ratio("b", 1, 2, 2.0, 1.9, 2.1)
+FASTER = Ratio("seed", 1, 1, 1.0, 0.9, 1.2)
+SLOWER = Ratio("fit small", 1, 2, 2.0, 1.9, 2.1)
 
 
 def test_compares_with_the_commit_before_or_the_fork(repository, monkeypatch):
@@ -166,7 +175,7 @@ def test_a_slow_case_fails_and_the_changelog_can_accept_it(repository, monkeypat
     measured(monkeypatch, FASTER, SLOWER)
     assert gate.gate(1.0, {}) == 1
     said = capsys.readouterr().out
-    assert "FAILED" in said and "in b." in said
+    assert "FAILED" in said and "in fit small." in said
     repository("CHANGELOG.md", "# Changelog\n- Slower: an older one\n- Slower: \n")
     repository.git("reset", "--soft", "HEAD~2")
     repository.git("commit", "-m", "both")
