@@ -26,7 +26,10 @@ EXPECTED_FAILURES = {
     for kind in ("dense", "sparse")
 }
 # Parameters that scikit-learn's have not.
-MORE = {KMeans: {"metric": "euclidean", "size_min": None, "size_max": None}}
+MORE = {
+    KMeans: {"metric": "euclidean"}
+    | dict.fromkeys(("size_min", "size_max", "checkpoint_dir", "engine", "callbacks"))
+}
 
 
 @parametrize_with_checks(
