@@ -9,7 +9,7 @@
 // a conversion to T and the direct form in double together, and leaves 1 + 3g: `above` is at least (1 + 3g)·distance + tiny, and so
 // is each drift. So a gap not below 0 says more than that a is nearer: the direct form, off by a factor of 1 ± g, finds it nearer,
 // too, with no tie, and all that it compares is above tiny², where nothing underflows to speak of. So the label is the one that a
-// screen would find. Sums of drifts are rounded up (kUp), margins down (kSlack). NaN is never ≥: such a row is seen each time.
+// screen would find. Sums of drifts are rounded up, margins down (kSlack). NaN is never ≥: such a row is seen each time.
 #pragma once
 
 #include <cmath>

@@ -110,6 +110,29 @@ struct XLA_FFI_Handler_Register_Args {
   uint32_t traits;
 };
 
+struct XLA_FFI_Stream_Get_Args {
+  size_t struct_size;
+  XLA_FFI_Extension* extensions;
+  XLA_FFI_ExecutionContext* context;
+  void* stream;  // out: a CUstream
+};
+
+struct XLA_FFI_DeviceMemory_Allocate_Args {
+  size_t struct_size;
+  XLA_FFI_Extension* extensions;
+  XLA_FFI_ExecutionContext* context;
+  size_t size, alignment;
+  void* data;  // out
+};
+
+struct XLA_FFI_DeviceMemory_Free_Args {
+  size_t struct_size;
+  XLA_FFI_Extension* extensions;
+  XLA_FFI_ExecutionContext* context;
+  size_t size;
+  void* data;
+};
+
 struct XLA_FFI_ThreadPool_Schedule_Args {
   size_t struct_size;
   XLA_FFI_Extension* extensions;
@@ -134,7 +157,10 @@ struct XLA_FFI_Api {  // up to what is used
   void (*Error_GetMessage)(XLA_FFI_Error_GetMessage_Args*);
   void (*Error_Destroy)(XLA_FFI_Error_Destroy_Args*);
   XLA_FFI_Error* (*Handler_Register)(XLA_FFI_Handler_Register_Args*);
-  void* unused[7];
+  XLA_FFI_Error* (*Stream_Get)(XLA_FFI_Stream_Get_Args*);
+  void* unused[4];
+  XLA_FFI_Error* (*DeviceMemory_Allocate)(XLA_FFI_DeviceMemory_Allocate_Args*);
+  XLA_FFI_Error* (*DeviceMemory_Free)(XLA_FFI_DeviceMemory_Free_Args*);
   XLA_FFI_Error* (*ThreadPool_Schedule)(XLA_FFI_ThreadPool_Schedule_Args*);
   XLA_FFI_Error* (*ThreadPool_NumThreads)(XLA_FFI_ThreadPool_NumThreads_Args*);
 };

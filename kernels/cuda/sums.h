@@ -1,0 +1,102 @@
+// Exact sums: each term is cut into two words on a grid of powers of two (tfkm/exact.py), so that no addition rounds and
+// any order, block size and number of blocks gives the same bits: those of kernels/core/exact.h.
+#pragma once
+
+#include "warp.h"
+
+namespace tfkm {
+namespace cuda {
+
+// As the Splitter of kernels/core/exact.h.
+struct Splitter {
+  double coarse, fine;
+  __device__ Splitter(double bound, double count) : coarse(1.5 * bound), fine(0.75 * bound * count * 0x1p-52) {}
+};
+
+struct TwoWords {
+  double high = 0, low = 0;
+
+  __device__ void add(double term, const Splitter& by) {
+    double most = __dsub_rn(__dadd_rn(term, by.coarse), by.coarse);
+    high = __dadd_rn(high, most);
+    low = __dadd_rn(low, __dsub_rn(__dadd_rn(__dsub_rn(term, most), by.fine), by.fine));
+  }
+};
+
+// The part of one thread.
+class Inertia {
+ public:
+  __device__ explicit Inertia(const Job& job)
+      : splitter_(job.high.sums ? job.grid[1] : 1.0, job.high.sums ? job.grid[2] : 1.0) {}
+  __device__ void add(double term) { words_.add(term, splitter_); }
+  // By all threads of the block.
+  __device__ void leave(const Job& job) const {
+    if (!job.high.sums) return;
+    double high = warp_sum(words_.high), low = warp_sum(words_.low);
+    if (threadIdx.x % 32 == 0) atomicAdd(job.high.inertia, high), atomicAdd(job.low.inertia, low);
+  }
+
+ private:
+  Splitter splitter_;
+  TwoWords words_;
+};
+
+// The points of a tile by cluster: each part of the tile has a hash table of the labels in it, with a list of the points
+// of each.
+template <int rows>
+struct Group {
+  static constexpr int kPart = rows < 64 ? rows : 64, kSlots = 2 * kPart;
+  static constexpr uint32_t kNone = 0xffffffff;
+  Shared<uint32_t, 2 * rows> labels;  // or kNone
+  Shared<uint32_t, 2 * rows> heads;   // the point that came last
+  Shared<uint32_t, rows> next;        // the one that came before, or kNone
+  Shared<uint32_t, rows> lists;       // slots in use
+  Shared<uint32_t, 1> count;          // of them
+
+  __device__ void add(int i, uint32_t label) {
+    const uint32_t table = i / kPart * kSlots;
+    uint32_t slot = label * 0x9e3779b1u >> 16, there;
+    for (;; ++slot) {
+      there = labels.atomic_compare_and_swap(table + slot % kSlots, kNone, label);
+      if (there == kNone || there == label) break;
+    }
+    slot = table + slot % kSlots;
+    if (there == kNone) lists.set(count.atomic_add(0, 1u), slot);
+    next.set(i, heads.atomic_exchange(slot, uint32_t(i)));
+  }
+};
+
+// Adds the points that have a label. A list's terms are added by one thread for each feature and go to memory as one
+// sum, so that few atomic additions meet, and what meets is exact.
+template <class S, int threads, int rows, class Rows, class Labels>
+__device__ void add_points(const Job& job, const Rows& rows_of, const Labels& labels, Group<rows>& group) {
+  using G = Group<rows>;
+  for (int i = threadIdx.x; i < 2 * rows; i += threads) group.labels.set(i, G::kNone), group.heads.set(i, G::kNone);
+  if (threadIdx.x == 0) group.count.set(0, 0u);
+  __syncthreads();
+  for (int i = threadIdx.x; i < rows; i += threads)
+    if (labels.get(i) >= 0) group.add(i, labels.get(i));
+  __syncthreads();
+  const double count = job.grid[2];
+  const uint32_t features = uint32_t(job.d) + 1, items = features * group.count.get(0);  // the last is the weight
+  for (uint32_t item = threadIdx.x; item < items; item += threads) {
+    const uint32_t j = item % features;
+    uint32_t i = group.heads.get(group.lists.get(item / features));
+    const int64_t label = labels.get(i);
+    const bool weight = j == job.d;
+    const Splitter splitter(weight ? job.grid[0] : job.grid_sums[j], count);
+    const S* points = static_cast<const S*>(job.points) + j;
+    TwoWords words;
+    for (; i != G::kNone; i = group.next.get(i)) {
+      int64_t row = rows_of.get(i);
+      double value = weight ? 1.0 : widened<double>(points[row * job.stride]);
+      words.add(job.weights ? __dmul_rn(value, job.weights[row]) : value, splitter);
+    }
+    atomicAdd(weight ? job.high.weights + label : job.high.sums + label * job.d + j, words.high);
+    atomicAdd(weight ? job.low.weights + label : job.low.sums + label * job.d + j, words.low);
+  }
+  __syncthreads();
+}
+
+}  // namespace cuda
+}  // namespace tfkm

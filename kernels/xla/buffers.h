@@ -1,0 +1,116 @@
+// The buffers of a call as tfkm/ops/xla_call.py hands them over, for the handlers of a processor and of a card.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+
+#include "core.h"
+#include "ffi_abi.h"
+
+namespace tfkm {
+
+// Pointers are the platform's: a card's are not to be followed here.
+struct Buffers {
+  int64_t n, k, d;
+  Dtype dtype;
+  bool wide;
+  const void *points, *centroids;
+  const double *weights, *grid_sums, *grid;  // weights: null for ones
+  int32_t* labels;
+  void* sq_distances;
+  Words high, low;
+
+  // False if they are not what the calls have.
+  template <bool with_sums>
+  bool read(const XLA_FFI_CallFrame& frame) {
+    enum Argument { kPoints, kCentroids, kWeights, kGridSums, kGrid };
+    enum Result { kLabels, kSqDistances, kHigh, kLow = kHigh + 3 };
+    *this = {};
+    if (frame.args.size != (with_sums ? 5 : 2) || frame.rets.size != (with_sums ? 8 : 2)) return false;
+    auto in = [&](int i) -> const XLA_FFI_Buffer& { return *frame.args.buffers[i]; };
+    auto out = [&](int i) -> const XLA_FFI_Buffer& { return *frame.rets.buffers[i]; };
+    if (in(kPoints).rank != 2 || in(kCentroids).rank != 2) return false;
+    n = in(kPoints).dims[0], d = in(kPoints).dims[1], k = in(kCentroids).dims[0];
+    points = in(kPoints).data, centroids = in(kCentroids).data, wide = in(kCentroids).dtype == XLA_FFI_F64;
+    if (!read_dtype(in(kPoints).dtype) || k < 1 || k > INT32_MAX || d < 1 ||
+        !is(in(kCentroids), wide || dtype == Dtype::kFloat64 ? XLA_FFI_F64 : XLA_FFI_F32, {k, d}) ||
+        !is(out(kLabels), XLA_FFI_S32, {n}) || !is(out(kSqDistances), wide ? XLA_FFI_F64 : XLA_FFI_F32, {n}))
+      return false;
+    labels = static_cast<int32_t*>(out(kLabels).data), sq_distances = out(kSqDistances).data;
+    if (!with_sums) return true;
+
+    bool given = !is(in(kWeights), XLA_FFI_F64, {0});
+    if ((given && !is(in(kWeights), XLA_FFI_F64, {n})) || !is(in(kGridSums), XLA_FFI_F64, {d}) ||
+        !is(in(kGrid), XLA_FFI_F64, {3}))
+      return false;
+    weights = given ? doubles(in(kWeights)) : nullptr;
+    grid_sums = doubles(in(kGridSums)), grid = doubles(in(kGrid));
+    for (int word : {kHigh, kLow}) {
+      if (!is(out(word), XLA_FFI_F64, {k, d}) || !is(out(word + 1), XLA_FFI_F64, {k}) ||
+          !is(out(word + 2), XLA_FFI_F64, {}))
+        return false;
+      (word == kHigh ? high : low) = Words{doubles(out(word)), doubles(out(word + 1)), doubles(out(word + 2))};
+    }
+    return true;
+  }
+
+ private:
+  static bool is(const XLA_FFI_Buffer& buffer, XLA_FFI_DataType dtype, std::initializer_list<int64_t> dims) {
+    return buffer.dtype == dtype && buffer.rank == int64_t(dims.size()) &&
+           std::equal(dims.begin(), dims.end(), buffer.dims);
+  }
+  static double* doubles(const XLA_FFI_Buffer& buffer) { return static_cast<double*>(buffer.data); }
+
+  bool read_dtype(XLA_FFI_DataType of) {
+    switch (of) {
+      case XLA_FFI_F32: return dtype = Dtype::kFloat32, true;
+      case XLA_FFI_F64: return dtype = Dtype::kFloat64, true;
+      case XLA_FFI_F16: return dtype = Dtype::kFloat16, true;
+      case XLA_FFI_BF16: return dtype = Dtype::kBfloat16, true;
+      case XLA_FFI_S8: return dtype = Dtype::kInt8, true;
+      case XLA_FFI_U8: return dtype = Dtype::kUint8, true;
+      default: return false;
+    }
+  }
+};
+
+inline XLA_FFI_Error* ffi_error(const XLA_FFI_Api* api, XLA_FFI_Error_Code code, const char* message) {
+  XLA_FFI_Error_Create_Args args{XLA_FFI_SIZE(XLA_FFI_Error_Create_Args, code), nullptr, message, code};
+  return api->Error_Create(&args);
+}
+
+// Whether XLA only asks for the version that a handler was built for, which this answers.
+inline bool answer_metadata(const XLA_FFI_CallFrame& frame) {
+  if (!frame.extensions || frame.extensions->type != 1) return false;
+  XLA_FFI_Metadata* metadata = reinterpret_cast<XLA_FFI_Metadata_Extension*>(frame.extensions)->metadata;
+  metadata->api_version = {XLA_FFI_SIZE(XLA_FFI_Api_Version, minor_version), nullptr, 0, 1};
+  metadata->traits = 0;
+  return true;
+}
+
+// Null if XLA has taken the handler, else why it has not.
+inline const char* register_handler(const XLA_FFI_Api* api, const char* platform, const char* name, XLA_FFI_Handler* handler) {
+  if (api->version.major_version != 0 || api->struct_size < sizeof(XLA_FFI_Api))
+    return "its version is not one that the library was made for";
+  XLA_FFI_Handler_Register_Args args{XLA_FFI_SIZE(XLA_FFI_Handler_Register_Args, traits),
+                                     nullptr,
+                                     {name, std::strlen(name)},
+                                     {platform, std::strlen(platform)},
+                                     nullptr,
+                                     nullptr,
+                                     nullptr,
+                                     handler,
+                                     0};
+  XLA_FFI_Error* error = api->Handler_Register(&args);
+  if (!error) return nullptr;
+  // Left alive, as its message is handed on. Newer versions may write one more field behind it.
+  struct : XLA_FFI_Error_GetMessage_Args {
+    int64_t room;
+  } get{};
+  get.struct_size = XLA_FFI_SIZE(XLA_FFI_Error_GetMessage_Args, message), get.error = error;
+  api->Error_GetMessage(&get);
+  return get.message ? get.message : "for no reason that it tells";
+}
+
+}  // namespace tfkm
