@@ -7,7 +7,7 @@ import nox
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "tests", "kernels"]
+nox.options.sessions = ["lint", "tests", "kernels", "cuda"]
 
 GROUPS = nox.project.dependency_groups
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -21,7 +21,8 @@ def install(session: nox.Session, group: str, *extras: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite and the examples in the docstrings."""
-    install(session, "test", "files", "plot", "datasets", "limits", "ray")
+    extras = ("files", "plot", "datasets", "limits", "ray", "tensorboard", "onnx")
+    install(session, "test", *extras)
     session.run("pytest", *session.posargs)
 
 
@@ -61,6 +62,28 @@ def kernels(session: nox.Session) -> None:
 
 
 @nox.session
+def cuda(session: nox.Session) -> None:
+    """The CUDA kernels without a card: compiled for every architecture, and run on an emulation.
+
+    A spill in a hot kernel fails it, and so do other figures than benchmarks/recorded/cuda_kernels.json
+    has; `-- --update` writes them there and into docs/gpu.md.
+    """
+    install(session, "test")
+    session.install("cmake", "ninja", *GROUPS(PROJECT, "cuda"))
+    record = "benchmarks/recorded/cuda_kernels.json"
+    check = ("--out", "build/cuda", "--record", record, *session.posargs)
+    session.run("python", "-m", "tfkm.cuda.build", *check)
+    if "--update" in session.posargs:
+        session.run("python", "-m", "benchmarks.roofline")
+    folder = "build/kernels/plain"
+    configure = ("-S", ".", "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release")
+    session.run("cmake", *configure, "-DTFKM_TESTS=ON")
+    session.run("cmake", "--build", folder, "--target", "fake_driver")
+    env = {"LD_LIBRARY_PATH": f"{folder}/kernels/tests"}
+    session.run("pytest", "tests/test_cuda.py", env=env)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """ruff and mypy. The direction of imports is a test, tests/test_layers.py."""
     install(session, "lint")
@@ -74,6 +97,7 @@ def bench(session: nox.Session) -> None:
     """Benchmarks beside rivals, then the report: benchmarks/out/report.html and .md.
 
     `-- --quick` shows that it runs; `-- --dataset NAME:CLUSTERS` fits one of tensorflow-datasets, too.
+    `-- --device gpu` is for a machine with a card: it fails where TensorFlow finds none.
     """
     install(session, "bench", "datasets")
     # No test of ours needs these; what cannot be had here is named in the report as missing.
@@ -87,6 +111,9 @@ def bench(session: nox.Session) -> None:
         "pytest", "benchmarks", f"--benchmark-json={json}", *session.posargs, success_codes=[0, 1]
     )
     session.run("python", "-m", "benchmarks.report", json, "-o", "benchmarks/out")
+    if "gpu" in session.posargs:
+        # The kernels alone: batches up to the memory's limit, copies counted and not.
+        session.run("python", "-m", "tfkm.cuda.bench", "--json", "benchmarks/out/cuda.json")
 
 
 @nox.session(name="bench-compare")

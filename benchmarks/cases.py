@@ -98,17 +98,23 @@ class _Row(NamedTuple):
     dtype: str = "float32"
 
 
+# The backends that are for one kind of device.
+_FOR = {"native": "CPU", "cuda": "GPU"}
+
+
 def _crossed(rows: list[_Row], backends: list[str]) -> list[Case]:
     return [
         Case(row.name, row.shape, b, device, row.sweep, row.data, row.dtype)
         for row in rows
         for b in backends
         for device in machine.devices()
+        if device.startswith(_FOR.get(b, ""))
     ]
 
 
 def _backends() -> list[str]:
-    return list(tfkm.backends())
+    """Those that a fit may be left to; `portable` is for models that are exported."""
+    return [name for name in tfkm.backends() if name != "portable"]
 
 
 def _fastest() -> str:

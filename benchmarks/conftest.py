@@ -32,6 +32,12 @@ def pytest_addoption(parser):
         help="small shapes, 3 rounds each: shows that the benchmarks run, measures nothing",
     )
     parser.addoption(
+        "--device",
+        choices=["any", "gpu"],
+        default="any",
+        help="gpu: refuse to run where TensorFlow finds none. What it finds is measured in any case",
+    )
+    parser.addoption(
         "--dataset",
         action="append",
         default=[],
@@ -42,6 +48,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if config.getoption("device") == "gpu" and "GPU" in machine.absent():
+        raise pytest.UsageError("--device gpu: TensorFlow finds no GPU on this machine")
     config.stash[LIMITS], config.stash[NOT_MEASURED] = {}, []
     if path := config.getoption("benchmark_json"):
         Path(path).parent.mkdir(parents=True, exist_ok=True)  # pytest-benchmark does not

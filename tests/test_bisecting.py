@@ -235,7 +235,7 @@ def test_verbose_speaks_as_scikit_learn_does(capsys):
         (dict(n_init="auto"), "'n_init' parameter of BisectingKMeans must be an int"),
         (dict(bisecting_strategy="first"), "'bisecting_strategy' parameter of BisectingKMeans"),
         (dict(init=lambda X, k, random_state: X[:3]), "does not match the number of clusters 2"),
-        (dict(backend="cuda"), "backend: 'cuda'"),
+        (dict(backend="opencl"), "backend: 'opencl'"),
     ],
 )
 def test_bad_parameters(options, message):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfkm
-from tfkm import __main__, cli, files, seeding
+from tfkm import __main__, cli, seeding
 
 POINTS = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
 POINTS[100:] += 20
@@ -44,10 +44,12 @@ def names(folder):
 def test_fit_writes_the_result_of_kmeans(run, folder):
     code, out, err = run("fit x.npy -k 2 --seed 3 --n-init 2 --tol 0 --init random")
     assert (code, err) == (0, "")
-    model = files.read_model("x.tfkm.npz")
+    model = tfkm.load("x.tfkm.npz")
     expected = tfkm.kmeans(POINTS, 2, random_state=3, n_init=2, tol=0, init="random")
-    np.testing.assert_array_equal(model.centroids, expected.centroids)
-    assert model[1:] == (expected.inertia, expected.n_iter, expected.status.name)
+    np.testing.assert_array_equal(model.cluster_centers_, expected.centroids)
+    assert (model.inertia_, model.n_iter_) == (expected.inertia, expected.n_iter)
+    parameters = dict(n_clusters=2, init="random", n_init=2, tol=0, random_state=3)
+    assert parameters.items() <= model.get_params().items()
     assert names(folder) == ["x.npy", "x.tfkm.npz"]
     for words in ("200 × 3 float32 from x.npy", "from 100 to 100, median 100", "x.tfkm.npz"):
         assert words in out
@@ -60,12 +62,13 @@ def test_init_offers_every_name(run, folder):
     for name in seeding.NAMES:
         assert run(f"fit x.npy -k 5 --force --init {name}")[0] == 0
         expected = tfkm.kmeans(POINTS, 5, random_state=0, init=name)
-        np.testing.assert_array_equal(files.read_model("x.tfkm.npz").centroids, expected.centroids)
+        centers = tfkm.load("x.tfkm.npz").cluster_centers_
+        np.testing.assert_array_equal(centers, expected.centroids)
 
 
 def test_max_iter_and_backend_arrive(run, folder):
     code, out, _ = run("fit x.npy -k 9 --max-iter 1 --backend reference")
-    assert code == 0 and files.read_model("x.tfkm.npz").n_iter == 1
+    assert code == 0 and tfkm.load("x.tfkm.npz").n_iter_ == 1
     assert "backend   reference" in out and tfkm.Status.MAX_ITER.value in out
 
 
@@ -76,7 +79,7 @@ def test_predict_writes_the_labels_of_assign(run, folder, monkeypatch):
     labels = np.load("x.labels.npy")
     assert (code, err) == (0, "") and "x.labels.npy" in out
     assert labels.dtype == np.int32
-    expected = tfkm.assign(POINTS, files.read_model("x.tfkm.npz").centroids).labels
+    expected = tfkm.assign(POINTS, tfkm.load("x.tfkm.npz").cluster_centers_).labels
     np.testing.assert_array_equal(labels, expected)
 
 
@@ -86,7 +89,7 @@ def test_out_and_array_names(run, folder):
     assert run("predict model two.npz --array a -o labels")[0] == 0
     assert names(folder) == ["labels", "model", "two.npz", "x.npy"]
     np.testing.assert_allclose(
-        files.read_model("model").centroids.mean(axis=0), (POINTS + 1).mean(axis=0), rtol=1e-4
+        tfkm.load("model").cluster_centers_.mean(axis=0), (POINTS + 1).mean(axis=0), rtol=1e-4
     )
 
 
@@ -101,6 +104,13 @@ def test_nothing_is_overwritten_unless_forced(run, folder):
     assert run("predict x.tfkm.npz x.npy --force")[0] == 0
 
 
+def test_predict_takes_what_an_estimator_saved(run, folder):
+    model = tfkm.KMeans(4, metric="cosine", random_state=0).fit(POINTS)
+    model.save("cosine.npz")
+    assert run("predict cosine.npz x.npy")[0] == 0
+    np.testing.assert_array_equal(np.load("x.labels.npy"), model.labels_)
+
+
 @pytest.mark.parametrize(
     "line, words",
     [
@@ -110,7 +120,7 @@ def test_nothing_is_overwritten_unless_forced(run, folder):
         ("fit x.npy -k 2 -o no/folder", "no folder"),
         ("fit x.npy -k 2 --backend abacus", "'abacus'"),
         ("fit x.npy -k 2 --tol nan", "tol: nan"),
-        ("predict x.npy x.npy", "x.npy: not a model"),
+        ("predict x.npy x.npy", "x.npy: not a tfkm model"),
         ("predict model wide.npy", "wide.npy: its points have 4 features; the model model is of 3"),
         ("predict model nan.npy", "nan.npy"),
         ("predict model x.npy --backend abacus", "'abacus'"),
@@ -119,7 +129,7 @@ def test_nothing_is_overwritten_unless_forced(run, folder):
 def test_failures_are_one_line_and_write_nothing(run, folder, line, words):
     np.save("wide.npy", np.zeros((5, 4)))
     np.save("nan.npy", np.where(POINTS > 21, np.nan, POINTS))
-    files.write_model(folder / "model", files.Model(POINTS[:2], 0.0, 1, "MAX_ITER"))
+    tfkm.KMeans(2, max_iter=1, random_state=0).fit(POINTS[90:110]).save(folder / "model")
     before = names(folder)
     code, out, err = run(line)
     assert (code, out) == (1, "")
@@ -180,7 +190,7 @@ def test_a_bug_keeps_its_traceback(run, folder, monkeypatch):
 
 
 def test_the_bar_shows_passes_on_a_terminal_only(monkeypatch, capsys):
-    done = tfkm.Pass(1, 4, 123.5, 0.25, 0.1)
+    done = tfkm.Pass(1, 4, 123.5, 0.25, 0.1, 0)
     with cli.passes_bar() as on_pass:
         on_pass(done)
     assert capsys.readouterr().err == ""

@@ -243,7 +243,7 @@ def test_score_in_another_dtype(backend):
             dict(init=lambda X, k, random_state: X[:k, :9], n_init=1),
             r"initial centers \(8, 9\) does not match the number of features of the data 64",
         ),
-        (dict(backend="cuda"), "backend: 'cuda'"),
+        (dict(backend="opencl"), "backend: 'opencl'"),
         (dict(backend=3), "'backend' parameter of KMeans must be"),
         (dict(tol=-1.0), "'tol' parameter of KMeans must be a float"),
     ],

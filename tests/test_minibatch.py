@@ -274,7 +274,7 @@ class TestFit:
             (dict(reassignment_ratio=-0.1), "'reassignment_ratio' parameter"),
             (dict(init=CENTERS[:2]), "initial centers .* does not match the number of clusters 6"),
             (dict(init=CENTERS[:, :2]), "initial centers .* does not match the number of features"),
-            (dict(backend="cuda"), "backend: 'cuda'"),
+            (dict(backend="opencl"), "backend: 'opencl'"),
         ],
     )
     def test_bad_parameters(self, options, message):

@@ -158,7 +158,7 @@ NAN[1, 3, 0], LARGE[1, 3, 0] = np.nan, 1e200
         (X, dict(init=X[0, :2]), ValueError, r"init: shape \(2, 2\); it needs shape \(2, 2, 2\)"),
         (X, dict(init="forgy"), ValueError, "init: 'forgy'; allowed are"),
         (X, dict(tol=-1), ValueError, "tol: -1"),
-        (X, dict(backend="cuda"), ValueError, "backend: 'cuda'"),
+        (X, dict(backend="opencl"), ValueError, "backend: 'opencl'"),
     ],
 )  # fmt: skip
 def test_bad_input(points, options, error, message):

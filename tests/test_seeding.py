@@ -254,7 +254,7 @@ class TestFunctions:
             (dict(weights=[1, 0, 0, 0, 0]), ValueError, "n_clusters: 2 is more than the 1 points"),
             (dict(weights=[1, 1, 1, 1, -1]), ValueError, r"weights\[4\] is -1.0"),
             (dict(points=np.full((5, 2), np.inf)), ValueError, r"points\[0, 0\] is infinity"),
-            (dict(backend="cuda"), ValueError, "backend: 'cuda'"),
+            (dict(backend="opencl"), ValueError, "backend: 'opencl'"),
         ],
     )
     def test_bad_arguments(self, options, error, message):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tfkm import layers as layers
     from tfkm import metrics as metrics
     from tfkm import plot as plot
+    from tfkm import tensorboard as tensorboard
     from tfkm.callbacks import Callback as Callback
     from tfkm.callbacks import Progress as Progress
     from tfkm.engines import MultiWorker as MultiWorker
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from tfkm.estimators import BisectingKMeans as BisectingKMeans
     from tfkm.estimators import KMeans as KMeans
     from tfkm.estimators import MiniBatchKMeans as MiniBatchKMeans
+    from tfkm.estimators import load as load
     from tfkm.lloyd import kmeans as kmeans
     from tfkm.ops import accumulate as accumulate
     from tfkm.ops import assign as assign
@@ -44,6 +47,7 @@ _HOMES = {
     "Ray": "tfkm.engines",
     "KMeans": "tfkm.estimators",
     "MiniBatchKMeans": "tfkm.estimators",
+    "load": "tfkm.estimators",
     "kmeans": "tfkm.lloyd",
     "kmeans_batch": "tfkm.problems",
     "accumulate": "tfkm.ops",
@@ -61,7 +65,7 @@ _HOMES = {
     "Statistics": "tfkm.types",
     "Status": "tfkm.types",
 }
-_MODULES = ("metrics", "plot")
+_MODULES = ("layers", "metrics", "plot", "tensorboard")
 __all__ = [*_HOMES, *_MODULES]
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfkm import exact, lloyd, ops
 from tfkm.points import Points
-from tfkm.types import ExactStatistics
+from tfkm.types import Assignment, ExactStatistics
 
 STRATEGIES = ("biggest_inertia", "largest_cluster")
 
@@ -115,19 +115,40 @@ def inertia(
     return float(total.rounded().inertia)
 
 
+def assign(points: tf.Tensor, tree: Tree, *, backend: str | None = None) -> Assignment:
+    """`labels`, and the squared distances (n,) to the centroids of the leaves; in a graph."""
+    parts = list(_descend(points, tree, backend))
+    distances = [
+        ops.assign(
+            tf.gather(points, rows), tree.centroids[cluster : cluster + 1], backend=backend
+        ).sq_distances
+        for cluster, rows in parts
+    ]
+    return Assignment(_joined(points, parts, _clusters(parts)), _joined(points, parts, distances))
+
+
 def _labels(points: tf.Tensor, tree: Tree, backend: str | None) -> tf.Tensor:
     parts = list(_descend(points, tree, backend))
-    if not parts:
-        return tf.zeros([0], tf.int32)
+    return _joined(points, parts, _clusters(parts)) if parts else tf.zeros([0], tf.int32)
+
+
+_Parts = list[tuple[int, tf.Tensor]]
+
+
+def _clusters(parts: _Parts) -> list[tf.Tensor]:
+    return [tf.fill([tf.size(rows)], np.int32(cluster)) for cluster, rows in parts]
+
+
+def _joined(points: tf.Tensor, parts: _Parts, values: list[tf.Tensor]) -> tf.Tensor:
+    """(n,) from the values of each part, in the order of the points."""
     rows = tf.concat([rows for _, rows in parts], axis=0)
-    clusters = [tf.fill([tf.size(rows)], np.int32(cluster)) for cluster, rows in parts]
     n = tf.shape(points, out_type=tf.int64)[0]
-    return tf.scatter_nd(rows[:, None], tf.concat(clusters, axis=0), n[None])
+    return tf.scatter_nd(rows[:, None], tf.concat(values, axis=0), n[None])
 
 
 def _descend(points: tf.Tensor, tree: Tree, backend: str | None) -> Iterator[tuple[int, tf.Tensor]]:
     """Each cluster with the indices (m,) int64 of its points; eagerly without those that get none."""
-    waiting = [(0 if len(tree.pairs) else -1, tf.range(tf.shape(points, out_type=tf.int64)[0]))]
+    waiting = [(0 if len(tree.children) else -1, tf.range(tf.shape(points, out_type=tf.int64)[0]))]
     while waiting:
         split, rows = waiting.pop()
         if split < 0:

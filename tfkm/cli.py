@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 import tfkm
-from tfkm import files
+from tfkm import files, model_files
 
 if TYPE_CHECKING:
     from tfkm import Pass
@@ -141,9 +141,19 @@ def fit(data, clusters, out, array, seed, init, n_init, max_iter, tol, backend, 
             on_pass=on_pass,
         )
     seconds = time.perf_counter() - began
-    centroids = np.asarray(result.centroids)
-    model = files.Model(centroids, result.inertia, result.n_iter, result.status.name)
-    files.write_model(out, model, force=force)
+    model = tfkm.KMeans(
+        clusters,
+        init=init,
+        n_init=n_init or "auto",
+        max_iter=max_iter,
+        tol=tol,
+        random_state=seed,
+        backend=backend,
+    )
+    model.cluster_centers_ = np.asarray(result.centroids)
+    model.inertia_, model.n_iter_ = result.inertia, result.n_iter
+    model.n_features_in_ = points.shape[1]
+    model.save(out, force=force)
     _show("points", _described(data, points))
     _show("clusters", f"{clusters:,}; {_sizes(np.asarray(result.labels), clusters)}")
     _show("inertia", f"{result.inertia:.9g}")
@@ -163,23 +173,26 @@ def fit(data, clusters, out, array, seed, init, n_init, max_iter, tol, backend, 
 def predict(model, data, out, array, backend, force) -> None:
     """Write the cluster of each point of DATA, an .npy of int32.
 
-    MODEL is a file that `tfkm fit` wrote. DATA is as for `tfkm fit`.
+    MODEL is a file that `tfkm fit`, or an estimator's save, wrote. DATA is as for `tfkm fit`.
     """
     out = out or data.with_suffix(".labels.npy")
     files.check_target(out, force=force)
-    centroids = files.read_model(model).centroids
+    model_files.read(model)  # better before TensorFlow's import than after
     points = files.read_points(data, array)
-    if points.shape[1] != centroids.shape[1]:
-        raise ValueError(
-            f"{data}: its points have {points.shape[1]} features; "
-            f"the model {model} is of {centroids.shape[1]}"
-        )
     import_quietly()
-    labels = _labels(data, points, centroids, backend)
+    estimator = tfkm.load(model)
+    k, d = estimator.cluster_centers_.shape
+    if points.shape[1] != d:
+        raise ValueError(
+            f"{data}: its points have {points.shape[1]} features; the model {model} is of {d}"
+        )
+    if backend is not None:
+        estimator.set_params(backend=backend)
+    labels = _labels(data, points, estimator)
     with files.replacing(out, force=force) as file:
         np.save(file, labels)
     _show("points", _described(data, points))
-    _show("clusters", f"{len(centroids):,}; {_sizes(labels, len(centroids))}")
+    _show("clusters", f"{k:,}; {_sizes(labels, k)}")
     _show("labels", out)
 
 
@@ -191,7 +204,7 @@ def backends() -> None:
         click.echo(f"{name:<11}{'usable' if state.usable else 'unusable':<10}{state.why}")
 
 
-def _labels(data: Path, points: np.ndarray, centroids: np.ndarray, backend: str | None):
+def _labels(data: Path, points: np.ndarray, estimator: tfkm.KMeans):
     """(n,) int32, a block of points at a time, so that a memory map stays where it is."""
     labels = np.empty(len(points), np.int32)
     rows = max(1, _BLOCK_BYTES // (points.shape[1] * points.itemsize))
@@ -199,7 +212,7 @@ def _labels(data: Path, points: np.ndarray, centroids: np.ndarray, backend: str 
         for start in range(0, len(points), rows):
             block = np.array(points[start : start + rows])
             try:
-                labels[start : start + rows] = tfkm.assign(block, centroids, backend=backend).labels
+                labels[start : start + rows] = estimator.predict(block)
             except ValueError as error:
                 raise ValueError(f"{data}, counting rows from {start}: {error}") from error
             bar.update(len(block))

@@ -1,4 +1,4 @@
-"""Points and labels out of files, models in and out. No TensorFlow, and never a pickle."""
+"""Points and labels out of files, and files written whole or not at all. No TensorFlow, no pickles."""
 
 from __future__ import annotations
 
@@ -9,25 +9,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 
-MODEL_FORMAT = "tfkm k-means model, version 1"
 _NAMES = ("points", "images", "X")  # of the array to take from an .npz of several
-_BROKEN = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
-
-
-class Model(NamedTuple):
-    """A finished k-means as it is kept in a file.
-
-    centroids: (k, d) float32 or float64. inertia: float. n_iter: int. status: why the fit ended.
-    """
-
-    centroids: np.ndarray
-    inertia: float
-    n_iter: int
-    status: str
+# What libraries raise over a broken file.
+BROKEN = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def read_points(path: str | os.PathLike, array: str | None = None) -> np.ndarray:
@@ -90,38 +78,6 @@ def read_labels(path: str | os.PathLike, array: str = "labels") -> np.ndarray:
     return labels
 
 
-def write_model(path: Path, model: Model, *, force: bool = False) -> None:
-    """Writes an .npz, whatever the name's suffix; whole or not at all."""
-    with replacing(path, force=force) as file:
-        np.savez(file, format=np.array(MODEL_FORMAT), **model._asdict())
-
-
-def read_model(path: str | os.PathLike) -> Model:
-    """What `write_model` wrote.
-
-    Raises:
-      FileNotFoundError: there is no such file. ValueError: it is another thing, or was changed.
-    """
-    path = existing(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            fields = {name: archive[name] for name in ("format", *Model._fields)}
-        centroids, version = fields["centroids"], str(fields["format"])
-        model = Model(
-            centroids, float(fields["inertia"]), int(fields["n_iter"]), str(fields["status"])
-        )
-    except (*_BROKEN, AttributeError, TypeError) as error:  # np.load of a .npy has no `with`
-        raise ValueError(f"{path}: not a model that `tfkm fit` wrote") from error
-    if version != MODEL_FORMAT:
-        raise ValueError(f"{path}: format {version!r}; this tfkm reads {MODEL_FORMAT!r}")
-    if centroids.ndim != 2 or 0 in centroids.shape or centroids.dtype.kind != "f":
-        raise ValueError(
-            f"{path}: centroids of shape {centroids.shape}, dtype {centroids.dtype}; "
-            "a model has floats (k, d)"
-        )
-    return model
-
-
 def check_target(path: Path, *, force: bool = False) -> None:
     """Raises OSError where `replacing` could not write: better before long work than after."""
     folder = path.parent
@@ -130,7 +86,9 @@ def check_target(path: Path, *, force: bool = False) -> None:
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path}: is not a regular file")
     if path.exists() and not force:
-        raise FileExistsError(f"{path}: exists already; --force overwrites it")
+        raise FileExistsError(
+            f"{path}: exists already; --force (in Python force=True) overwrites it"
+        )
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{path}: the folder {str(folder)!r} cannot be written to")
 
@@ -274,11 +232,12 @@ def computable(dtype: np.dtype) -> np.dtype:
 
 
 def existing(path: str | os.PathLike) -> Path:
+    """The path of a regular file; raises FileNotFoundError or ValueError if it is none."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     if not path.is_file():
-        raise ValueError(f"{path}: not a regular file; allowed are {_suffixes()}")
+        raise ValueError(f"{path}: not a regular file")
     return path
 
 
@@ -291,7 +250,7 @@ def as_one_sentence(path: Path, kind: str) -> Iterator[None]:
     """What a library raises over a broken file becomes one sentence with the file's name."""
     try:
         yield
-    except _BROKEN as error:
+    except BROKEN as error:
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise ValueError(f"{path}: cannot be read as {kind}: {reason}") from error
 

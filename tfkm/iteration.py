@@ -122,7 +122,8 @@ def _next(
     if on_pass is not None:
         for i, run in enumerate(runs):
             inertia, shift = float(statistics.inertia[i]), float(shifts[i])
-            told[i] = bool(on_pass(Pass(int(run), iteration, inertia, shift, seconds)))
+            empty = int(np.count_nonzero(statistics.weights[i] == 0))
+            told[i] = bool(on_pass(Pass(int(run), iteration, inertia, shift, seconds, empty)))
     stop = same | within | told | (iteration == max_iter)
     if stop.any():
         ends = dict(ends)

@@ -18,7 +18,7 @@ from tfkm.points import Points
 from tfkm.starts import Problem, Starts, mean_variance_of, pass_over, problem_of
 from tfkm.types import Assignment, Pass, Result, Statistics
 
-# Of the labels, bounds, distances and sums of starts that run together.
+# Of the labels, margins, distances and sums of starts that run together.
 _TOGETHER_BYTES = 2**28
 
 
@@ -174,7 +174,7 @@ def _best(
 ) -> End:
     """Of starts with these centroids (k, d). They run together, as many as memory allows."""
     best: list[End] = []
-    bytes_of_one = 40 * problem.points.n + 64 * seeds[0].size
+    bytes_of_one = 32 * problem.points.n + 64 * seeds[0].size
     together = max(1, _TOGETHER_BYTES // bytes_of_one)
     for first in range(0, len(seeds), together):
         group = np.stack(seeds[first : first + together])

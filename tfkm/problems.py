@@ -17,7 +17,7 @@ from tfkm.ops.batched import Problems, Sweep
 from tfkm.points import Points, as_array, as_tensor
 from tfkm.types import Assignment, BatchResult, Statistics
 
-# Of the points, labels, bounds and distances of problems that run together.
+# Of the points, labels, margins and distances of problems that run together.
 _TOGETHER_BYTES = 2**28
 
 
@@ -143,7 +143,7 @@ def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
 def _parts(batch: _Batch, each: int, k: int) -> Iterator[_Batch]:
     """Problems that run together, in `each` starts, as many as memory allows."""
     count, n, d = batch.points.shape
-    numbers = n * (d + 5 * each) + 8 * each * k * d  # of 8 bytes at most, for each problem
+    numbers = n * (d + 4 * each) + 8 * each * k * d  # of 8 bytes at most, for each problem
     together = max(1, _TOGETHER_BYTES // (8 * numbers))
     for first in range(0, count, together):
         some = slice(first, first + together)
@@ -217,7 +217,7 @@ class _Starts:
         counts = batch.counts[self._own]
         self._grids = exact.grid(counts, largest[self._own], within, heaviest)
         self._rows = None if (counts == batch.points.shape[1]).all() else counts
-        self._runs = np.arange(len(centroids))
+        self._runs, self._given_runs = np.arange(len(centroids)), np.arange(0)
         self._before: Sweep | None = None
 
     def one_pass(
@@ -238,22 +238,29 @@ class _Starts:
 
     def _before_of(self, runs: np.ndarray) -> Sweep | None:
         """The last pass of some runs, ascending, in copies; None where it was not one of all of them."""
-        which = np.isin(self._runs, runs)
-        if self._before is None or np.count_nonzero(which) < len(runs):
+        if self._before is None:
             return None
-        return self._before.of(which)
+        which = np.isin(self._runs, runs)
+        return self._before.of(which) if np.count_nonzero(which) == len(runs) else None
 
     def _sweep(
         self, runs: np.ndarray, centroids: np.ndarray, before: Sweep | None, measured: bool
     ) -> Sweep:
-        own = self._own[runs]
-        table = np.stack([own, np.arange(len(runs)), own], axis=1)
-        problems = Problems(table, None if self._rows is None else self._rows[runs])
-        grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+        problems, grid = self._given(runs)
         return ops.partial_arrays(
             self._points, centroids, self._batch.weights, grid, problems, before,
             measured=measured, backend=self._backend,
         )  # fmt: skip
+
+    def _given(self, runs: np.ndarray) -> tuple[Problems, exact.Grid]:
+        """The same in all passes until a run ends."""
+        if not np.array_equal(runs, self._given_runs):
+            own = self._own[runs]
+            table = np.stack([own, np.arange(len(runs)), own], axis=1)
+            problems = Problems(table, None if self._rows is None else self._rows[runs])
+            grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+            self._given_runs, self._given_of_runs = runs, (problems, grid)
+        return self._given_of_runs
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
         """The means themselves."""

@@ -24,27 +24,37 @@ _COPY_BYTES = 2**28
 _BLOCK_BYTES = 2**25  # of float64 at a time while scaling
 
 
-def unit_rows(rows: tf.Tensor, backend: str | None = None) -> tuple[tf.Tensor, np.ndarray]:
-    """rows (n, d) scaled to length 1 in the dtype to compute in, and which are zeros, (n,) bool.
+def unit_rows(
+    rows: tf.Tensor, backend: str | None = None
+) -> tuple[tf.Tensor, np.ndarray | tf.Tensor]:
+    """rows (n, d) scaled to length 1 in the dtype to compute in, and which are zeros, (n,) bool: an array,
+    in a graph a tensor.
 
     Rows of length 1 up to rounding stay as they are, so that scaling twice is scaling once. A row's result
     depends on nothing but the row.
     """
-    compute = tf.float64 if rows.dtype == tf.float64 else tf.float32
+    if not tf.executing_eagerly():
+        return _unit_rows(rows, backend)
     n, d = rows.shape
     step = max(1, _BLOCK_BYTES // (8 * d))
+    compute = tf.float64 if rows.dtype == tf.float64 else tf.float32
     scaled, zeros = [tf.zeros([0, d], compute)], [np.zeros(0, bool)]
     for start in range(0, n, step):
-        part = rows[start : start + step]
-        origin = tf.zeros([1, d], tf.float64)
-        sq_norms = ops.assign(part, origin, backend=backend).sq_distances
-        # Rounding to `compute` moves ‖x‖² by at most twice its unit roundoff, and a little.
-        is_unit = tf.abs(sq_norms - 1) <= 4 * np.finfo(compute.as_numpy_dtype).eps
-        is_zero = sq_norms == 0
-        lengths = tf.where(is_unit | is_zero, tf.ones_like(sq_norms), tf.sqrt(sq_norms))
-        scaled.append(tf.cast(tf.cast(part, tf.float64) / lengths[:, None], compute))
+        unit, is_zero = _unit_rows(rows[start : start + step], backend)
+        scaled.append(unit)
         zeros.append(is_zero.numpy())
     return tf.concat(scaled, axis=0) if n > step else scaled[-1], np.concatenate(zeros)
+
+
+def _unit_rows(rows: tf.Tensor, backend: str | None) -> tuple[tf.Tensor, tf.Tensor]:
+    compute = tf.float64 if rows.dtype == tf.float64 else tf.float32
+    origin = tf.zeros([1, rows.shape[1]], tf.float64)
+    sq_norms = ops.assign(rows, origin, backend=backend).sq_distances
+    # Rounding to `compute` moves ‖x‖² by at most twice its unit roundoff, and a little.
+    is_unit = tf.abs(sq_norms - 1) <= 4 * np.finfo(compute.as_numpy_dtype).eps
+    is_zero = sq_norms == 0
+    lengths = tf.where(is_unit | is_zero, tf.ones_like(sq_norms), tf.sqrt(sq_norms))
+    return tf.cast(tf.cast(rows, tf.float64) / lengths[:, None], compute), is_zero
 
 
 class UnitPoints(Points):

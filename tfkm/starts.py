@@ -71,10 +71,10 @@ class Starts:
         sums, others = exact.grid(problem.points.n, problem.largest, largest, heaviest)
         self._grids = exact.Grid(np.broadcast_to(sums, largest.shape), others)
         self._runs = np.arange(len(centroids))
+        self._given_runs = np.arange(0)
         self._before: dict[int, Sweep] = {}  # over each block, by where it starts
-        self._labels = np.full(
-            (len(centroids), 1), -1, np.int32
-        )  # (r, n), if not those of the sweeps
+        # (r, n), if not those of the sweeps
+        self._labels = np.full((len(centroids), 1), -1, np.int32)
         array = problem.points.array
         in_place = array is not None and ops.reads(array, backend=problem.backend)
         self._blocks = [Block(0, array)] if in_place else problem.points
@@ -103,6 +103,8 @@ class Starts:
 
     def _before_of(self, runs: np.ndarray) -> dict[int, Sweep]:
         """The last pass of some runs, ascending, in copies; none where it was not one of all of them."""
+        if not self._before:
+            return {}
         which = np.isin(self._runs, runs)
         if np.count_nonzero(which) < len(runs):
             return {}
@@ -112,8 +114,7 @@ class Starts:
         self, runs: np.ndarray, centroids: np.ndarray, before: dict[int, Sweep], measured: bool
     ) -> dict[int, Sweep]:
         problem, sweeps = self._problem, {}
-        table = Problems(np.array([[0, i, 0] for i in range(len(runs))]))
-        grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+        table, grid = self._given(runs)
         for start, block in self._blocks:
             weights = problem.weights
             if weights is not None:
@@ -124,6 +125,14 @@ class Starts:
                 measured=measured, backend=problem.backend,
             )  # fmt: skip
         return sweeps
+
+    def _given(self, runs: np.ndarray) -> tuple[Problems, exact.Grid]:
+        """The same in all passes until a run ends."""
+        if not np.array_equal(runs, self._given_runs):
+            table = Problems(np.array([[0, i, 0] for i in range(len(runs))]))
+            grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
+            self._given_runs, self._given_of_runs = runs, (table, grid)
+        return self._given_of_runs
 
     def _finished(
         self, centroids: np.ndarray, sweeps: list[Sweep]

@@ -75,7 +75,8 @@ class Pass(NamedTuple):
     start: which of the n_init restarts, from 0. iteration: passes done in it, from 1.
     inertia: of the centroids that the pass began with. shift: sum over clusters of the squared
     distance that the centroid then moved. seconds: wall time of the pass, an equal share of it if
-    several starts made it together.
+    several starts made it together. empty: clusters that no point of positive weight was nearest to, before
+    they were filled again.
     """
 
     start: int
@@ -83,6 +84,7 @@ class Pass(NamedTuple):
     inertia: float
     shift: float
     seconds: float
+    empty: int
 
 
 class Seeds(NamedTuple):

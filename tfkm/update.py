@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfkm.traces import traced
 from tfkm.types import Statistics
 
 
+@traced("tfkm: empty clusters")
 def centroids(
     statistics: Statistics,
     previous: np.ndarray,
@@ -17,14 +19,26 @@ def centroids(
     weights: np.ndarray | None,
     rows: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """The weighted mean of each cluster, (k, d) float64.
+    """(k, d) float64, the weighted mean of each cluster, the empty ones filled by `refilled`; where that
+    finds no point, the previous centroid (k, d)."""
+    return means(refilled(statistics, labels, sq_distances, weights, rows), previous)
+
+
+def refilled(
+    statistics: Statistics,
+    labels: np.ndarray,
+    sq_distances: np.ndarray,
+    weights: np.ndarray | None,
+    rows: Callable[[np.ndarray], np.ndarray],
+) -> Statistics:
+    """The statistics, float64, with something in each cluster.
 
     An empty cluster takes one of the points that are farthest from their centroid, and their own
     clusters give them up, as in scikit-learn. Points at distance 0, of weight 0, or the last of their
-    cluster are not taken; where none is left the previous centroid stays.
+    cluster are not taken; where none is left the cluster stays empty.
 
     Args:
-      statistics: of this pass, float64. previous: (k, d) centroids of this pass.
+      statistics: of this pass, float64.
       labels, sq_distances, weights: (n,) of this pass; weights None for ones.
       rows: indices (m,) -> those points, (m, d). Called only if a cluster is empty.
     """
@@ -38,7 +52,7 @@ def centroids(
             sums[labels[index]] -= weight * point
             sizes[labels[index]] -= weight
             sums[cluster], sizes[cluster] = weight * point, weight
-    return means(Statistics(sums, sizes, statistics.inertia), previous)
+    return Statistics(sums, sizes, statistics.inertia)
 
 
 def means(statistics: Statistics, previous: np.ndarray) -> np.ndarray:

@@ -90,9 +90,7 @@ class _Processes:
         blocks = self._stream.blocks(shard.start, shard.stop, task.rows)
         try:
             return task(self._stream, shard, blocks)
-        except (
-            Exception
-        ) as error:  # for all to raise; alone, the others would wait for this process
+        except Exception as error:  # for all to raise, or the others would wait for this process
             return error
         finally:
             blocks.close()

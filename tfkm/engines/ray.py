@@ -21,7 +21,7 @@ class Ray:
 
     A worker that is killed is started again by Ray, and what it was at is done again, with the same
     bits: a shard's result depends on the shard alone. Only results of shards travel, of size k·d;
-      centroids go once to each node.
+    centroids go once to each node.
 
     Args:
       workers: how many actors, each with its own reader; None for one for each CPU of the cluster.
@@ -78,6 +78,8 @@ class Ray:
 
 class _Workers:
     """An `Engine`."""
+
+    leads = True
 
     def __init__(self, stream: Stream, count: int, cpus: int, wait: float | None) -> None:
         import ray

@@ -1,5 +1,46 @@
 """The scikit-learn face: estimators that hold parameters and results, and no arithmetic."""
 
+import os
+
+from tfkm import files, model_files
+from tfkm.estimators import forms
 from tfkm.estimators.bisecting import BisectingKMeans as BisectingKMeans
 from tfkm.estimators.kmeans import KMeans as KMeans
 from tfkm.estimators.minibatch import MiniBatchKMeans as MiniBatchKMeans
+
+_KINDS = {kind.__name__: kind for kind in (BisectingKMeans, KMeans, MiniBatchKMeans)}
+
+
+def load(path: str | os.PathLike) -> BisectingKMeans | KMeans | MiniBatchKMeans:
+    """The fitted estimator that `save`, or `tfkm fit`, has written to a file.
+
+    It predicts, transforms, scores and, if a MiniBatchKMeans, goes on learning as the one that was saved
+    would, bit for bit. Loading runs nothing that is in the file, and takes no more memory than a few times
+    its size, so a file may come from anyone.
+
+    Raises:
+      FileNotFoundError: there is no such file. ValueError: it is another thing, damaged, of another version
+        of the format, or holds what no estimator has learnt; names the file.
+
+    >>> import tempfile, numpy as np, tfkm
+    >>> path = tempfile.mkdtemp() + "/model.npz"
+    >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]]))
+    >>> model.save(path)
+    >>> tfkm.load(path).predict([[8.0]]) == model.predict([[8.0]])
+    array([ True])
+    """
+    model = model_files.read(path)
+    if not isinstance(model.kind, str) or model.kind not in _KINDS:
+        raise ValueError(f"{path}: kind {model.kind!r}; this tfkm has {', '.join(_KINDS)}")
+    try:
+        return forms.estimator_of(model, _KINDS[model.kind])
+    except (
+        *files.BROKEN,
+        LookupError,
+        AttributeError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: not what a {model.kind} is saved as: {reason}") from error

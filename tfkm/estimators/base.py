@@ -19,8 +19,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from tfkm import arrays, lloyd, ops, seeding
+from tfkm.estimators.kept import Kept
 from tfkm.ops import validate
 from tfkm.points import Points
+from tfkm.types import Assignment
 
 _BLOCK_BYTES = 2**26  # of distances at a time in transform
 
@@ -42,7 +44,7 @@ def all_or_nothing(fit):
 
 
 class CentroidEstimator(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+    Kept, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
 ):
     """An estimator whose `fit` sets `cluster_centers_` (k, d) and `labels_`; `backend` is a parameter."""
 
@@ -74,7 +76,10 @@ class CentroidEstimator(
         return arrays.like(X, labels)
 
     def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
-        return ops.assign(points, self.cluster_centers_, backend=self.backend).labels
+        return self._assigned(points).labels
+
+    def _assigned(self, points: tf.Tensor) -> Assignment:
+        return ops.assign(points, self.cluster_centers_, backend=self.backend)
 
     def transform(self, X):
         """(n, k) distances (not squared) of each row of X to each center."""
@@ -90,7 +95,12 @@ class CentroidEstimator(
         return arrays.like(X, distances)
 
     def _distances(self, points: tf.Tensor) -> tf.Tensor:
-        return tf.sqrt(ops.sq_distances(points, self.cluster_centers_, backend=self.backend))
+        """(n, k), as `transform` has them."""
+        distances = ops.sq_distances(points, self.cluster_centers_, backend=self.backend)
+        return self._in_metric(distances)
+
+    def _in_metric(self, sq_distances: tf.Tensor) -> tf.Tensor:
+        return tf.sqrt(sq_distances)
 
     def fit_transform(self, X, y=None, sample_weight=None):
         """`transform` of X after fit."""

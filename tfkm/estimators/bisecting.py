@@ -10,8 +10,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from tfkm import bisecting
+from tfkm.estimators import forms
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.estimators.kmeans import print_pass
+from tfkm.types import Assignment
 
 
 class BisectingKMeans(CentroidEstimator):
@@ -62,6 +64,8 @@ class BisectingKMeans(CentroidEstimator):
         "algorithm": [StrOptions({"lloyd", "elkan"})],
         "bisecting_strategy": [StrOptions(set(bisecting.STRATEGIES))],
     }
+
+    _LEARNT = CentroidEstimator._LEARNT | {"_tree": bisecting.Tree}
 
     def __init__(
         self,
@@ -120,6 +124,35 @@ class BisectingKMeans(CentroidEstimator):
 
     def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
         return bisecting.labels(points, self._tree, backend=self.backend)
+
+    def _assigned(self, points: tf.Tensor) -> Assignment:
+        return bisecting.assign(points, self._tree, backend=self.backend)
+
+    def _convert(self, path, format, dtype, backend):
+        raise ValueError(f"format: {format!r}; a BisectingKMeans is exported as 'saved_model' only")
+
+    def _hold_variables(self) -> dict[str, tf.Variable]:
+        variables = super()._hold_variables()
+        pairs = tf.Variable(self._tree.pairs, trainable=False)
+        self._tree = self._tree._replace(pairs=pairs, centroids=self.cluster_centers_)
+        return variables | {"splits": pairs}
+
+    def _check_learnt(self) -> None:
+        super()._check_learnt()
+        tree, (k, d) = self._tree, self.cluster_centers_.shape
+        forms.check(isinstance(tree, bisecting.Tree), "_tree")
+        forms.check(
+            forms.is_array(tree.pairs, "float32 float64", k - 1, 2 if k > 1 else 1, d), "pairs"
+        )
+        forms.check(forms.is_array(tree.children, "int64", k - 1, 2), "children")
+        # Each cluster and each split but the first one is behind one split, which comes before it.
+        behind = np.sort(tree.children, axis=None)
+        forms.check(
+            np.array_equal(behind, [*range(-k, 0), *range(1, k - 1)] if k > 1 else []), "children"
+        )
+        late = (tree.children > 0) & (tree.children <= np.arange(k - 1)[:, None])
+        forms.check(not late.any(), "children")
+        forms.check(np.array_equal(tree.centroids, self.cluster_centers_), "centroids")
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
         return bisecting.inertia(points, self._tree, weights, backend=self.backend)

@@ -11,9 +11,9 @@ import tensorflow as tf
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from tfkm import lloyd, ops, spherical, streams
+from tfkm import lloyd, spherical, streams
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
-from tfkm.types import Pass, Result, Status
+from tfkm.types import Assignment, Pass, Result, Status
 
 
 class KMeans(CentroidEstimator):
@@ -75,6 +75,8 @@ class KMeans(CentroidEstimator):
         "engine": [callable, None],
         "callbacks": ["array-like", None],
     }
+
+    _LEARNT = CentroidEstimator._LEARNT | {"n_iter_": None}
 
     def __init__(
         self,
@@ -189,19 +191,24 @@ class KMeans(CentroidEstimator):
             return np.concatenate([np.empty(0, np.int32), *blocks])
         return streams.labels.write(path, blocks)
 
-    def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
+    def _assigned(self, points: tf.Tensor) -> Assignment:
+        """With metric="cosine" of points scaled to length 1: ½‖x − c‖² is the cosine distance then."""
         if self.metric == "euclidean":
-            return super()._labels_of(points)
+            return super()._assigned(points)
         unit, zeros = spherical.unit_rows(points, self.backend)
-        return tf.where(zeros, 0, super()._labels_of(unit))
+        labels, sq_distances = super()._assigned(unit)
+        two = tf.cast(2, sq_distances.dtype)  # zeros are at cosine distance 1 from everything
+        return Assignment(tf.where(zeros, 0, labels), tf.where(zeros, two, sq_distances))
 
     def _distances(self, points: tf.Tensor) -> tf.Tensor:
-        """As they are in `metric`."""
         if self.metric == "euclidean":
             return super()._distances(points)
         unit, zeros = spherical.unit_rows(points, self.backend)
-        distances = ops.sq_distances(unit, self.cluster_centers_, backend=self.backend) / 2
+        distances = super()._distances(unit)
         return tf.where(zeros[:, None], tf.ones_like(distances), distances)
+
+    def _in_metric(self, sq_distances: tf.Tensor) -> tf.Tensor:
+        return super()._in_metric(sq_distances) if self.metric == "euclidean" else sq_distances / 2
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
         return lloyd.inertia(

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval
 
 from tfkm import lloyd, minibatch
 from tfkm.batches import Batches, Weighted
+from tfkm.estimators import forms
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 
 
@@ -71,6 +72,13 @@ class MiniBatchKMeans(CentroidEstimator):
         "max_no_improvement": [Interval(Integral, 0, None, closed="left"), None],
         "init_size": [Interval(Integral, 1, None, closed="left"), None],
         "reassignment_ratio": [Interval(Real, 0, None, closed="left")],
+    }
+
+    _LEARNT = CentroidEstimator._LEARNT | {
+        "n_iter_": None,
+        "n_steps_": None,
+        "_state": minibatch.State,
+        "_random_state": None,
     }
 
     def __init__(
@@ -164,6 +172,17 @@ class MiniBatchKMeans(CentroidEstimator):
         if self.compute_labels:
             self._label(*batch)
         return self
+
+    def _check_learnt(self) -> None:
+        super()._check_learnt()
+        state, (k, d) = self._state, self.cluster_centers_.shape
+        forms.check(isinstance(state, minibatch.State), "_state")
+        forms.check(forms.is_array(state.means, "float64", k, d), "means")
+        forms.check(forms.is_array(state.counts, "float64", k), "counts")
+        forms.check((state.counts >= 0).all() and forms.is_count(state.since), "counts")
+        forms.check(np.array_equal(state.centroids, self.cluster_centers_), "means")
+        random = vars(self).get("_random_state")
+        forms.check(random is None or isinstance(random, np.random.RandomState), "_random_state")
 
     def _seeds(self, n: int | None, d: int, n_init: int) -> minibatch.Seeds:
         """What to seed with, of n points or an unknown number of them."""

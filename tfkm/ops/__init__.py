@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import backends, batched, validate
+from tfkm.ops import backends, batched, gradients, validate
+from tfkm.traces import traced
 from tfkm.types import Assignment, ExactStatistics, Statistics
 
 # Called from a user's tf.function, AutoGraph would rewrite what has no Python loop to rewrite, and
@@ -34,7 +35,9 @@ def assign(points, centroids, *, backend: str | None = None) -> Assignment:
     one set of points with many sets of centroids is read in place by all.
 
     Returns:
-      `Assignment`: labels (…, n) int32, sq_distances (…, n) float32 or float64.
+      `Assignment`: labels (…, n) int32, sq_distances (…, n) float32 or float64. Distances are
+      differentiable with respect to points and centroids: as ‖x − cⱼ‖² with the label j held fixed, which
+      at a tie is a subgradient. Labels are not: they are steps, and `tf.GradientTape` gives None for them.
 
     Raises:
       ValueError, TypeError: an argument is not as above, has a value that is not finite, or a
@@ -49,12 +52,16 @@ def assign(points, centroids, *, backend: str | None = None) -> Assignment:
     """
     points, centroids = validate.points_and_centroids(points, centroids, leading=True)
     module = backends.select(backend)
+    listened = gradients.listened_to(points, centroids)
+    x, c = gradients.hidden(listened, points, centroids)
     if batched.any_leading(points, centroids):
-        all_ = batched.leading(points, centroids, None)
+        all_ = batched.leading(x, c, None)
         assignment = batched.assign(module, all_.points, all_.centroids, all_.problems)
         labels, distances = map(all_.shaped, assignment)
     else:
-        labels, distances = module.assign(points, centroids)
+        labels, distances = module.assign(x, c)
+    if listened:
+        distances = gradients.of_nearest(points, centroids, labels, distances)
     return Assignment(labels, validate.distances(points, centroids, distances))
 
 
@@ -70,7 +77,8 @@ def accumulate(
 
     Returns:
       `Assignment` as `assign` gives it, and `Statistics`: sums (…, k, d), weights (…, k), inertia (…),
-      all float64 and correct to their last bits, whatever the order of the points.
+      all float64 and correct to their last bits, whatever the order of the points. Derivatives are those of
+      `assign`; statistics have none.
 
     Raises: as `assign`.
 
@@ -82,17 +90,23 @@ def accumulate(
     points, centroids = validate.points_and_centroids(points, centroids, leading=True)
     if weights is not None:
         weights = validate.weights_of(points, weights, centroids)
+        weights = tf.stop_gradient(weights)
+    listened = gradients.listened_to(points, centroids)
+    x, c = gradients.hidden(listened, points, centroids)
     grid = exact.grid(
-        tf.shape(points, out_type=tf.int64)[-2],
-        largest_magnitudes(points),
-        largest_magnitudes(centroids),
+        tf.shape(x, out_type=tf.int64)[-2],
+        largest_magnitudes(x),
+        largest_magnitudes(c),
         1.0 if weights is None else tf.reduce_max(weights, axis=-1),
     )
-    assignment, statistics = partial(points, centroids, weights, grid, backend=backend)
-    return assignment, statistics.rounded()
+    (labels, distances), statistics = partial(x, c, weights, grid, backend=backend)
+    if listened:
+        distances = gradients.of_nearest(points, centroids, labels, distances)
+    return Assignment(labels, distances), statistics.rounded()
 
 
 @_as_it_is
+@traced("tfkm: part of a pass")
 def partial(
     points, centroids, weights, grid: exact.Grid, *, backend: str | None = None
 ) -> tuple[Assignment, ExactStatistics]:
@@ -117,6 +131,7 @@ def partial(
     return Assignment(labels, distances), validate.statistics(statistics, distances, weights)
 
 
+@traced("tfkm: pass")
 def partial_arrays(
     points,
     centroids,
@@ -150,9 +165,16 @@ def reads(points: np.ndarray, *, backend: str | None = None) -> bool:
 
 @_as_it_is
 def sq_distances(points, centroids, *, backend: str | None = None) -> tf.Tensor:
-    """(n, k) squared distances in the direct form, float64 if either argument is, else float32."""
+    """(n, k) squared distances in the direct form, float64 if either argument is, else float32.
+
+    Differentiable with respect to points and centroids.
+    """
     points, centroids = validate.points_and_centroids(points, centroids)
-    distances = backends.select(backend).sq_distances(points, centroids)
+    listened = gradients.listened_to(points, centroids)
+    x, c = gradients.hidden(listened, points, centroids)
+    distances = backends.select(backend).sq_distances(x, c)
+    if listened:
+        distances = gradients.of_all(points, centroids, distances)
     # A bad point is at a bad distance from every centroid, so the first one tells.
     with tf.control_dependencies([validate.distances(points, centroids, distances[:, 0])]):
         return tf.identity(distances)

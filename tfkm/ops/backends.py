@@ -13,8 +13,8 @@ from tfkm.ops import validate
 
 # Fastest first on a CPU. To add one: a module of this package with `assign`, `accumulate` and
 # `sq_distances` as in `reference`, its name here, and what it is good for below.
-_NAMES = ("native", "xla", "reference")
-_ON_GPU = ("xla",)
+_NAMES = ("native", "cuda", "xla", "portable", "reference")
+_ON_GPU = ("cuda", "xla")
 
 
 class State(NamedTuple):
@@ -26,7 +26,9 @@ class State(NamedTuple):
 
 _GOOD_FOR = {
     "native": "compiled C++ for this processor; CPU",
+    "cuda": "compiled CUDA for this card; GPU",
     "xla": "compiled, in bounded memory; CPU and GPU",
+    "portable": "stock TensorFlow ops, in bounded memory; for exported models",
     "reference": "the specification: float64, holds n×k; for tests and small data",
 }
 
@@ -36,7 +38,7 @@ def backends() -> dict[str, State]:
 
     >>> import tfkm
     >>> [name for name, state in tfkm.backends().items() if state.usable]
-    ['native', 'xla', 'reference']
+    ['native', 'xla', 'portable', 'reference']
     """
     return {name: _state(name) for name in _fastest_first()}
 

@@ -36,7 +36,7 @@ class Sweep(NamedTuple):
       with an inertia of NaN, where they were not wanted and the backend can do without.
     statistics: with B in front.
     changed: (B,) int64, how many labels are not those of the pass before; n for the first.
-    bounds: what the backend may know of distances, (B, n) each.
+    bounds: what the backend may know of the points it need not look at again: margins (B, n), spent (B, k).
     """
 
     centroids: np.ndarray
@@ -47,12 +47,14 @@ class Sweep(NamedTuple):
     bounds: tuple[np.ndarray, np.ndarray] | None = None
 
     def of(self, which: np.ndarray) -> Sweep:
-        """Of some of the problems, in copies."""
-
-        def some(part):
-            return None if part is None else np.ascontiguousarray(part[which])
-
-        return tf.nest.map_structure(some, self)
+        """Of some of the problems, (B,) bool, in copies."""
+        distances = None if self.sq_distances is None else self.sq_distances[which]
+        words = (Statistics(*(part[which] for part in word)) for word in self.statistics)
+        bounds = None if self.bounds is None else (self.bounds[0][which], self.bounds[1][which])
+        return Sweep(
+            self.centroids[which], self.labels[which], distances, ExactStatistics(*words),
+            self.changed[which], bounds,
+        )  # fmt: skip
 
 
 def assign(

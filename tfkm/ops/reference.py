@@ -34,21 +34,33 @@ def accumulate(
     weights: (n,) float64, None for ones. grid: shared by all parts of one sum.
     """
     labels, nearest = _assign(points, centroids)
-    k = centroids.shape[0]
+    total = statistics(points, labels, nearest, weights, grid, centroids.shape[0])
+    return Assignment(labels, tf.cast(nearest, centroids.dtype)), total
+
+
+def statistics(
+    points: tf.Tensor,
+    labels: tf.Tensor,
+    sq_distances: tf.Tensor,
+    weights: tf.Tensor | None,
+    grid: exact.Grid,
+    k: int,
+) -> ExactStatistics:
+    """Those of an assignment, whose distances are float64."""
     if weights is None:
-        weights = tf.ones_like(nearest)
+        weights = tf.ones_like(sq_distances)
 
     def per_cluster(terms: tf.Tensor) -> tf.Tensor:
         return tf.math.unsorted_segment_sum(terms, labels, k)
 
     sums = exact.split(weights[:, None] * tf.cast(points, tf.float64), grid.sums, grid.count)
     sizes = exact.split(weights, grid.weights, grid.count)
-    inertia = exact.split(weights * nearest, grid.inertia, grid.count)
+    inertia = exact.split(weights * sq_distances, grid.inertia, grid.count)
     high, low = (
         Statistics(per_cluster(s), per_cluster(w), tf.reduce_sum(i))
         for s, w, i in zip(sums, sizes, inertia, strict=True)
     )
-    return Assignment(labels, tf.cast(nearest, centroids.dtype)), ExactStatistics(high, low)
+    return ExactStatistics(high, low)
 
 
 @tf.function(reduce_retracing=True, autograph=False)

@@ -1,8 +1,11 @@
 """The compiled kernels as calls in a program that XLA compiles; kernels/xla has the other side.
 
-A library built against TensorFlow's C++ interface, where an op can say how XLA is to compile it, loads
-in one minor version only. This way needs C interfaces alone: XlaCallModule, made for JAX, puts a few
-lines of StableHLO with a custom call into the graph, and a handler of that name is registered with XLA.
+A library built against TensorFlow's C++ interface, where an op can say how XLA is to compile it,
+loads
+in one minor version only. This way needs C interfaces alone: XlaCallModule, made for JAX, puts a
+few
+lines of StableHLO with a custom call into the graph, and a handler of that name is registered with
+XLA.
 Both are TensorFlow's own affair, so a version may lack them; `why_not` tells.
 
 Measured on 2 Zen 5 cores, TensorFlow 2.21: 8 points in a tf.while_loop take 1.2 µs a turn where XLA
@@ -33,15 +36,17 @@ class Value(NamedTuple):
     shape: list[int | None]
 
 
-def call(target: str, arguments: list[tf.Tensor], results: list[Value]) -> list[tf.Tensor]:
-    """Calls the handler `target` in the graph being built. The points come first."""
+def call(
+    target: str, arguments: list[tf.Tensor], results: list[Value], platform: str = "CPU"
+) -> list[tf.Tensor]:
+    """Calls the handler `target`, in the graph being built or at once. The points come first."""
     from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
     return gen_xla_ops.xla_call_module(
         arguments,
         version=9,  # of the conventions between JAX and XlaCallModule; 4 … 10 are taken
         module=_module(target, [Value(a.dtype, a.shape.as_list()) for a in arguments], results),
-        platforms=["CPU"],
+        platforms=[platform],
         dim_args_spec=[],
         function_list=[],
         disabled_checks=[],
@@ -111,14 +116,15 @@ def _list(items) -> str:
 
 
 @functools.cache
-def why_not(library: ctypes.CDLL) -> str:
-    """Registers this library's handlers. Why they cannot be called; empty if they can."""
+def why_not(library: ctypes.CDLL, register: str = "tfkm_register_ffi") -> str:
+    """Registers this library's handlers, by its function `register`. Why they cannot be called;
+    empty if they can."""
     try:
         from tensorflow.compiler.tf2xla.ops import gen_xla_ops  # noqa: F401
 
-        register = library.tfkm_register_ffi
-        register.argtypes, register.restype = [ctypes.c_void_p], ctypes.c_char_p
-        refusal = register(_api())
+        function = getattr(library, register)
+        function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_char_p
+        refusal = function(_api())
     except Exception as error:  # whatever a foreign TensorFlow may raise is the reason
         return f"{type(error).__name__}: {error}"
     return f"XLA refuses the kernels: {refusal.decode()}" if refusal else ""

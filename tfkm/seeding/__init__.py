@@ -17,6 +17,7 @@ from tfkm.seeding.parallel import kmeans_parallel as kmeans_parallel
 from tfkm.seeding.plusplus import choose_batch as choose_batch
 from tfkm.seeding.plusplus import kmeans_plusplus as kmeans_plusplus
 from tfkm.seeding.problem import Choose, Problem, given_centroids
+from tfkm.traces import traced
 
 Init = str | np.ndarray | Callable
 
@@ -52,14 +53,15 @@ def with_given(
 
 def is_own(init: Init) -> bool:
     """Whether it is a seeding of this package, by name or as a function."""
-    return _name(init) is not None
+    return name_of(init) is not None
 
 
 def default_starts(init: Init) -> int:
     """What `n_init="auto"` is, as in scikit-learn: 10 for "random" and a callable of the user's own."""
-    return 10 if _name(init) in ("random", None) else 1
+    return 10 if name_of(init) in ("random", None) else 1
 
 
+@traced("tfkm: seed")
 def seed(
     points: Points,
     k: int,
@@ -100,7 +102,7 @@ def array(init, points: Points, k: int, name: str = "init") -> tf.Tensor:
     return validate.finite_rows(name, centroids, points.compute)
 
 
-def _name(init: Init) -> str | None:
+def name_of(init: Init) -> str | None:
     """The name of a seeding of this package, None for what is not one."""
     if isinstance(init, str):
         return init
@@ -108,9 +110,14 @@ def _name(init: Init) -> str | None:
     return next((name for name, (own, _) in _NAMED.items() if own is function), None)
 
 
+def function_of(name: str) -> Callable:
+    """The seeding of this name; KeyError if there is none."""
+    return _NAMED[name][0]
+
+
 def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, tf.Tensor | np.ndarray] | None:
     """How a seeding of this package chooses, and its given centroids; None for what is not one."""
-    name = _name(init)
+    name = name_of(init)
     if name is None:
         return None
     settings = {}

@@ -68,7 +68,7 @@ def fit(
     if checkpoint_dir is not None:
         checkpoints = Checkpoints(checkpoint_dir, {**_data(stream, found), **name})
         saved = checkpoints.load()
-        if not getattr(engine, "leads", True):  # of processes that all do the same, one writes
+        if not engine.leads:  # of processes that all do the same, one writes
             checkpoints = None
     return _Fit(stream, found, engine, settings, rng, callbacks, on_pass, checkpoints, saved).end()
 

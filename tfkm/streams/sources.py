@@ -36,6 +36,10 @@ class Source(Protocol):
 
 def is_stream(points: Any) -> bool:
     """Whether it is not an array: a dataset, a path or a pattern, a list of paths, or a `Source`."""
+    if isinstance(
+        points, np.ndarray | tf.Tensor
+    ):  # a look at a protocol takes longer than a small pass
+        return False
     if isinstance(points, list | tuple) and len(points):
         return all(isinstance(path, str | os.PathLike) for path in points)
     return isinstance(points, tf.data.Dataset | str | os.PathLike | Source)

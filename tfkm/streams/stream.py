@@ -76,7 +76,9 @@ class Task(Protocol):
 
 
 class Engine(Protocol):
-    """Who does the work."""
+    """Who does the work. leads: whether this process writes what one of several has to write."""
+
+    leads: bool
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
         """What each of these shards gives, in their order."""
@@ -93,6 +95,7 @@ class Watched:
 
     def __init__(self, engine: Engine, stream: Stream, callbacks: Callbacks) -> None:
         self._engine, self._stream, self._callbacks = engine, stream, callbacks
+        self.leads = engine.leads
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
         """As `Engine.run`."""
@@ -108,6 +111,8 @@ class Watched:
 
 class Here:
     """One reader, and this process."""
+
+    leads = True
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

@@ -1,0 +1,254 @@
+"""Files of models: what comes back, and what is refused."""
+
+import functools
+import io
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from sklearn.exceptions import NotFittedError
+
+import tfkm
+from tfkm import model_files
+
+POINTS = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+POINTS[::3] += 5
+NAMED = pd.DataFrame(POINTS, columns=list("abcd"))
+GIVEN = functools.partial(tfkm.kmeans_plusplus, given=POINTS[:2], n_local_trials=1)
+
+MODELS = {
+    "KMeans": lambda: tfkm.KMeans(5, random_state=0, tol=1e-3).fit(POINTS),
+    "float64 with names": lambda: tfkm.KMeans(np.int64(5), random_state=0).fit(NAMED.astype(float)),
+    "cosine": lambda: tfkm.KMeans(5, metric="cosine", random_state=0).fit(POINTS),
+    "array": lambda: tfkm.KMeans(3, init=POINTS[:3], n_init=1).fit(POINTS),
+    "list": lambda: tfkm.KMeans(1, init=POINTS[:1].tolist(), n_init=1).fit(POINTS),
+    "settings": lambda: tfkm.KMeans(5, init=GIVEN, random_state=0).fit(POINTS),
+    "function": lambda: tfkm.KMeans(5, init=tfkm.afk_mc2, random_state=0).fit(POINTS),
+    "random state": lambda: tfkm.KMeans(5, random_state=np.random.RandomState(3)).fit(POINTS),
+    "mini-batch": lambda: tfkm.MiniBatchKMeans(5, random_state=0).fit(NAMED),
+    "part": lambda: tfkm.MiniBatchKMeans(5, random_state=0).partial_fit(POINTS[:99]),
+    "stream": lambda: tfkm.KMeans(5, random_state=0).fit(
+        tf.data.Dataset.from_tensor_slices(POINTS).batch(100)
+    ),
+    "no labels": lambda: tfkm.MiniBatchKMeans(5, random_state=0, compute_labels=False).fit(POINTS),
+    "bisecting": lambda: tfkm.BisectingKMeans(6, random_state=0).fit(POINTS),
+    "one bisected": lambda: tfkm.BisectingKMeans(1, random_state=0).fit(POINTS),
+}
+
+
+def same(a, b):
+    """Equal to the bit, in nested values and in what has none of its own equality."""
+    return pickle.dumps(a) == pickle.dumps(b) or (
+        all(map(same, a, b)) if isinstance(a, tuple) else np.array_equal(a, b)
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_comes_back(tmp_path, name):
+    model = MODELS[name]()
+    model.save(tmp_path / "m")
+    again = tfkm.load(tmp_path / "m")
+    assert type(again) is type(model)
+    assert vars(again).keys() == vars(model).keys()
+    for key, value in vars(model).items():
+        if isinstance(value, functools.partial):
+            assert again.init.func is value.func and again.init.keywords["n_local_trials"] == 1
+            np.testing.assert_array_equal(again.init.keywords["given"], POINTS[:2])
+        elif isinstance(value, np.random.RandomState):
+            assert same(vars(again)[key].random_sample(5), value.random_sample(5))
+        else:
+            assert same(vars(again)[key], value), key
+    points = (NAMED if hasattr(model, "feature_names_in_") else POINTS).astype(
+        model.cluster_centers_.dtype
+    )
+    np.testing.assert_array_equal(again.predict(points), model.predict(points))
+    np.testing.assert_array_equal(again.transform(points), model.transform(points))
+    assert again.score(points) == model.score(points)
+    if isinstance(model, tfkm.MiniBatchKMeans):
+        for batch in (points[:100], points[100:200], points[200:]):
+            model.partial_fit(batch)
+            again.partial_fit(batch)
+        np.testing.assert_array_equal(again.cluster_centers_, model.cluster_centers_)
+        assert again.n_steps_ == model.n_steps_
+    elif name != "random state":  # which has gone on above
+        refitted = again.fit(points).cluster_centers_
+        np.testing.assert_array_equal(refitted, model.fit(points).cluster_centers_)
+
+
+def test_what_cannot_be_saved(tmp_path):
+    with pytest.raises(NotFittedError):
+        tfkm.KMeans(2).save(tmp_path / "m")
+
+    def init(X, n_clusters, random_state):
+        return X[:n_clusters]
+
+    with pytest.raises(TypeError, match="init: .*callable of your own.*never runs code"):
+        tfkm.KMeans(2, init=init, n_init=1).fit(POINTS).save(tmp_path / "m")
+
+    class Mine(tfkm.KMeans):
+        pass
+
+    with pytest.raises(TypeError, match="Mine: only estimators of tfkm"):
+        Mine(2).fit(POINTS).save(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+    tfkm.KMeans(2).fit(POINTS).save(tmp_path / "m")
+    with pytest.raises(FileExistsError, match="force=True"):
+        tfkm.KMeans(2).fit(POINTS).save(tmp_path / "m")
+    tfkm.KMeans(3).fit(POINTS).save(tmp_path / "m", force=True)
+    assert tfkm.load(tmp_path / "m").n_clusters == 3
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The content of the file of a MiniBatchKMeans with 3 clusters of 4 features, and of a tree."""
+    folder = tmp_path_factory.mktemp("saved")
+    tfkm.MiniBatchKMeans(3, random_state=0).partial_fit(POINTS).save(folder / "m")
+    tfkm.BisectingKMeans(4, random_state=0).fit(POINTS).save(folder / "tree")
+    return (folder / "m").read_bytes(), (folder / "tree").read_bytes()
+
+
+def test_a_damaged_file_is_refused_or_whole(tmp_path, saved):
+    """Any bit turned, any end: never a model with other numbers, never another exception."""
+    rng, content, path = np.random.default_rng(0), saved[0], tmp_path / "damaged.npz"
+    path.write_bytes(content)
+    expected, refused = tfkm.load(path), 0
+    damaged = [content[: rng.integers(len(content))] for _ in range(30)]
+    for at in rng.integers(len(content), size=150):
+        damaged.append(
+            content[:at] + bytes([content[at] ^ 1 << rng.integers(8)]) + content[at + 1 :]
+        )
+    for some in damaged:
+        path.write_bytes(some)
+        try:
+            got = tfkm.load(path)
+        except ValueError as error:
+            assert "damaged.npz: " in str(error)
+            refused += 1
+        else:  # turned where nothing is read, such as a date
+            np.testing.assert_array_equal(got.cluster_centers_, expected.cluster_centers_)
+            assert got.get_params() == expected.get_params()
+    assert refused > 150
+
+
+def test_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    with pytest.raises(FileNotFoundError, match="x.npz: there is no such file"):
+        tfkm.load(path)
+    with pytest.raises(ValueError, match="not a regular file"):
+        tfkm.load(tmp_path)
+    for write in (
+        lambda: path.write_bytes(b""),
+        lambda: path.write_bytes(pickle.dumps(tfkm.KMeans(2))),
+        lambda: np.savez(path, points=POINTS),
+        lambda: np.savez(path, header=np.array(5)),
+        lambda: np.savez_compressed(path, header=np.array(model_files.FORMAT)),
+        lambda: np.savez(path, header=np.array([{}], object)),
+    ):
+        write()
+        with pytest.raises(ValueError, match="x.npz: (not a tfkm model|format)"):
+            tfkm.load(path)
+    np.savez(path, header=np.array("tfkm k-means model, version 99\n{}"))
+    with pytest.raises(ValueError, match="x.npz: format .*version 99.*reads .*version 2"):
+        tfkm.load(path)
+
+
+def test_a_pickle_is_not_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return exec, ("raise SystemExit('run')",)
+
+    path, content = tmp_path / "x.npz", io.BytesIO()
+    np.lib.format.write_array(content, np.array(Bomb(), object), allow_pickle=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.npy", content.getvalue())
+    with pytest.raises(ValueError, match="x.npz: not a tfkm model"):
+        tfkm.load(path)
+
+
+def test_a_claimed_size_is_not_believed(tmp_path):
+    """A terabyte in 200 bytes."""
+    path, content = tmp_path / "x.npz", io.BytesIO()
+    shape = {"descr": "<f8", "fortran_order": False, "shape": (2**37,)}
+    np.lib.format.write_array_header_1_0(content, shape)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.npy", content.getvalue())
+    with pytest.raises(ValueError, match="not as long as its shape"):
+        tfkm.load(path)
+
+
+def changed(content, path, change):
+    """The file with another header and arrays; its checksums agree."""
+    with np.load(io.BytesIO(content)) as archive:
+        arrays = dict(archive)
+    form, _, text = str(arrays.pop("header")).partition("\n")
+    header = json.loads(text)
+    change(header, arrays)
+    np.savez(path, header=np.array(f"{form}\n{json.dumps(header)}"), **arrays)
+
+
+def put(part, key, value):
+    return lambda header, arrays: header[part].__setitem__(key, value)
+
+
+def array(key, value):
+    return lambda header, arrays: arrays.__setitem__(key, np.asarray(value))
+
+
+FORGED = {
+    "kind": lambda h, a: h.update(kind="Pipeline"),
+    "kind of kind": lambda h, a: h.update(kind=["KMeans"]),
+    "other kind": lambda h, a: h.update(kind="KMeans"),
+    "no parameters": lambda h, a: h.pop("parameters"),
+    "unknown parameter": put("parameters", "command", "rm"),
+    "bad parameter": put("parameters", "n_clusters", -1),
+    "folder": put("parameters", "checkpoint_dir", "/etc"),
+    "method": put("learnt", "predict", 5),
+    "class": put("learnt", "__class__", "str"),
+    "no centers": lambda h, a: h["learnt"].pop("cluster_centers_"),
+    "no state": lambda h, a: h["learnt"].pop("_state"),
+    "missing array": lambda h, a: a.pop("cluster_centers_"),
+    "NaN": array("cluster_centers_", np.full((3, 4), np.nan, np.float32)),
+    "no clusters": array("cluster_centers_", np.empty((0, 4), np.float32)),
+    "integers": array("cluster_centers_", np.ones((3, 4), np.int32)),
+    "other centers": array("cluster_centers_", np.ones((3, 4), np.float32)),
+    "width": put("learnt", "n_features_in_", 5),
+    "label": array("labels_", np.full(300, 3, np.int32)),
+    "negative label": array("labels_", np.full(300, -1, np.int32)),
+    "counts": array("_state.counts", [-1.0, 1.0, 1.0]),
+    "since": lambda h, a: h["learnt"]["_state"]["fields"].update(since=-1),
+    "dtype": lambda h, a: h["learnt"]["_state"]["fields"].update(dtype={"dtype": "object"}),
+    "record": put("learnt", "labels_", {"fields": {}}),
+    "names": put("learnt", "feature_names_in_", {"texts": ["a"]}),
+    "seeding": put("parameters", "init", {"seeding": "os.system", "settings": {}}),
+    "list": put("parameters", "init", [[1.0]]),
+    "random state": array("_random_state", np.ones(3, np.uint32)),
+    "steps": put("learnt", "n_steps_", "many"),
+    "deep": put("parameters", "init", functools.reduce(lambda x, _: {"fields": {"x": x}}, range(300), 0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_forged_files_are_refused(tmp_path, saved, name):
+    changed(saved[0], tmp_path / "x.npz", FORGED[name])
+    with pytest.raises(ValueError, match="x.npz: "):
+        tfkm.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    "children",
+    [
+        [[0, -1], [-2, -3], [-4, 1]],  # round and round
+        [[1, 2], [1, -1], [-2, -3]],
+        [[1, -1], [-2, 2], [-3, -5]],
+        [[2, -1], [-2, -3], [1, -4]],
+        [[1, -1], [-2, 2], [-3, -3]],
+    ],
+)
+def test_a_tree_without_an_end_is_refused(tmp_path, saved, children):
+    changed(saved[1], tmp_path / "x.npz", array("_tree.children", np.array(children)))
+    with pytest.raises(ValueError, match="x.npz: .*children cannot be"):
+        tfkm.load(tmp_path / "x.npz")

@@ -1,0 +1,183 @@
+"""Measures the CUDA kernels on the card that there is: `python -m tfkm.cuda.bench`, without TensorFlow.
+
+Needs the driver, NVRTC (from CUDA, CuPy's or TensorFlow's CUDA packages, or nvidia-cuda-nvrtc-cu12), NumPy
+and the launcher that comes with tfkm. First the self-check: kernels that give wrong answers are not timed.
+Times are the card's own, medians of rounds; what docs/gpu.md predicts is to be held against them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfkm.cuda import check, nvrtc
+from tfkm.cuda.driver import Card, Prepared
+from tfkm.shapes import SHAPES, Shape
+
+TILES = ("wide", "even", "slim", "halves")
+SWEEP = Shape(1, 1024, 128)  # of n, up to what memory holds
+MOST_BYTES = 0.6  # of the free memory
+
+
+class Row(NamedTuple):
+    """One measurement. ms: median; with_copies: points to the card and labels back as well."""
+
+    name: str
+    n: int
+    k: int
+    d: int
+    dtype: str
+    tile: str
+    op: str
+    ms: float
+    with_copies: float
+    tflops: float
+    gbytes: float
+    wrong: str
+
+
+def measure(
+    card: Card, name: str, shape: Shape, dtype: str, tile: str | None, op: str, rounds: int
+) -> Row:
+    """Times op "assign" or "accumulate" on noise, and judges a sample of the answer."""
+    rng = np.random.default_rng(0)
+    points = _noise(rng, shape.n, shape.d, dtype)
+    centroids = rng.standard_normal((shape.k, shape.d), np.float32)
+    grid = _grid(points, centroids) if op == "accumulate" else None
+    begin = time.perf_counter()
+    prepared = Prepared(card, points, centroids, grid=grid, tile=tile)
+    prepared.launch()
+    answer = prepared.answer()
+    copies = time.perf_counter() - begin
+    times = [card.milliseconds(prepared.launch) for _ in range(rounds)]
+    ms = statistics.median(times)
+    flops, moved = 2.0 * shape.n * shape.k * shape.d, points.nbytes + 8.0 * shape.n
+    return Row(
+        name, *shape, dtype, tile or "by the rules", op, ms, 1000 * copies, flops / ms / 1e9, moved
+        / ms / 1e6,
+        _judge(points, centroids, answer),
+    )  # fmt: skip
+
+
+def jobs(card: Card, quick: bool) -> Iterator[tuple[str, Shape, str, str | None, str]]:
+    """Named shapes by every tile and op, other dtypes, and n from 1 to what memory holds."""
+    for name, shape in SHAPES.items():
+        if quick:
+            shape = shape.cut()
+        for op in ("assign", "accumulate"):
+            for tile in (None, *TILES):
+                yield name, shape, "float32", tile, op
+            yield name, shape, "float16", None, op
+    n, most = 1, MOST_BYTES * card.free_bytes() / (4 * SWEEP.d + 32)
+    while n <= (100 if quick else most):
+        yield "sweep", SWEEP._replace(n=n), "float32", None, "accumulate"
+        n *= 10
+
+
+def _noise(rng: np.random.Generator, n: int, d: int, dtype: str) -> np.ndarray:
+    """In blocks: float64 noise of all points would take twice their memory."""
+    points = np.empty((n, d), dtype)
+    for first in range(0, n, 1 << 20):
+        block = points[first : first + (1 << 20)]
+        block[...] = rng.standard_normal(block.shape, np.float32)
+    return points
+
+
+def _grid(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As tfkm.exact.grid, which needs TensorFlow, for weights of 1."""
+
+    def above(x):
+        return np.ldexp(1.0, np.frexp(np.maximum(x, 2.0**-800))[1])
+
+    count = above(float(len(points)))
+    most = np.abs(points).max(0).astype(np.float64)
+    reach = np.square(most + np.abs(centroids).max(0)).sum()
+    weights = count * above(1.0)
+    return weights * above(most), np.array([weights, weights * above(reach), count])
+
+
+def _judge(points: np.ndarray, centroids: np.ndarray, answer: Any) -> str:
+    """What is wrong with the labels of some points, and with what the sums add up to."""
+    some = np.unique(np.linspace(0, len(points) - 1, 200).astype(int))
+    x = points[some].astype(np.float64)
+    exact = np.stack([np.square(x - c).sum(1) for c in centroids.astype(np.float64)], axis=1)
+    best = exact.min(1)
+    if not (exact[np.arange(len(some)), answer.labels[some]] <= best * (1 + 1e-12)).all():
+        return "labels"
+    if answer.high is not None:
+        total = answer.high[1].sum() + answer.low[1].sum()
+        sums = (answer.high[0] + answer.low[0]).sum(0)
+        if total != len(points) or not np.allclose(
+            sums, points.sum(0, np.float64), rtol=1e-9, atol=1e-6
+        ):
+            return "sums"
+    return ""
+
+
+def prove(card: Card, load: Callable[[Card, str], None]) -> str:
+    """Loads the kernels and runs the self-check for each dtype that is timed; what is wrong, or
+    ""."""
+    for dtype in ("float32", "float16"):
+        load(card, dtype)
+
+        def solve(points: np.ndarray, centroids: np.ndarray, dtype: str = dtype):
+            prepared = Prepared(card, points.astype(dtype), centroids)
+            prepared.launch()
+            return prepared.answer()[:2]
+
+        if wrong := check.run(solve, dtype):
+            return f"{dtype}: {wrong}"
+    return ""
+
+
+def load_compiled(card: Card, dtype: str) -> None:
+    card.load(dtype, False, nvrtc.cached(card.arch, dtype, False))
+
+
+def report(card: Card, rows: list[Row]) -> str:
+    """A table in Markdown."""
+    head = [*Row._fields]
+    lines = [head, ["---"] * len(head)]
+    lines += [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row] for row in rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{card.name}, {card.arch}, {card.processors} processors\n\n{table}"
+
+
+def main(
+    arguments: list[str] | None = None, load: Callable[[Card, str], None] = load_compiled
+) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="small shapes, one round: shows that it runs"
+    )
+    parser.add_argument("--json", type=Path, help="file for the rows")
+    options = parser.parse_args(arguments)
+    try:
+        card = Card()
+        wrong = prove(card, load)
+    except RuntimeError as error:
+        wrong = str(error)
+    if wrong:
+        print(f"not measured: {wrong}", file=sys.stderr)
+        return 1
+    rows = []
+    for job in jobs(card, options.quick):
+        rows.append(measure(card, *job, rounds=1 if options.quick else 7))
+        print(f"{rows[-1].name} {job[1]} {rows[-1].ms:.4g} ms {rows[-1].wrong}", file=sys.stderr)
+    print(report(card, rows))
+    if options.json:
+        found = {"card": card.name, "arch": card.arch, "rows": [row._asdict() for row in rows]}
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 1 if any(row.wrong for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

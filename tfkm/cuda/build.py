@@ -1,0 +1,87 @@
+"""Compiles every kernel for every architecture, and fails on a spill where it would cost.
+
+`python -m tfkm.cuda.build`, which `nox -s cuda` runs where there is neither a card nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tfkm.cuda import nvrtc
+
+# A100; H100 and H200; B100, B200 and GB200; RTX 50 and RTX PRO 6000 Blackwell.
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
+# Whose inner loops are the time of a pass. The others run over k, or over few points.
+HOT = "screen_"
+
+Record = dict[str, dict[str, nvrtc.Resources]]
+
+
+def combinations() -> list[tuple[str, bool]]:
+    """(dtype of points, wide) that kernels are compiled for."""
+    return [(t, wide) for wide in (False, True) for t in nvrtc.TYPES if wide or t != "float64"]
+
+
+def build(architectures: Iterable[str], out: Path | None) -> Record:
+    """{"sm_90 float32": {kernel: its resources}}; cubins into `out`, if given."""
+
+    def one(job: tuple[str, str, bool]) -> tuple[str, dict[str, nvrtc.Resources]]:
+        arch, points, wide = job
+        compiled = nvrtc.compile_kernels(arch, points, wide)
+        name = f"{arch} {points}{' in float64' if wide else ''}"
+        if out is not None:
+            (out / f"{name.replace(' ', '_')}.cubin").write_bytes(compiled.cubin)
+        return name, dict(sorted(nvrtc.resources(compiled.log).items()))
+
+    jobs = [(arch, *c) for arch in architectures for c in combinations()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(pool.map(one, jobs))
+
+
+def spills(record: Record) -> list[str]:
+    """Hot kernels whose registers did not suffice."""
+    return [
+        f"{name}: {kernel} spills {taken.spill_stores} and {taken.spill_loads} bytes"
+        for name, kernels in record.items()
+        for kernel, taken in kernels.items()
+        if kernel.startswith(HOT) and taken.spill_stores + taken.spill_loads
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--arch", action="append", help=f"default: {' '.join(ARCHITECTURES)}")
+    parser.add_argument("--out", type=Path, help="folder for the cubins")
+    parser.add_argument(
+        "--record", type=Path, help="file of what each kernel takes, to compare with"
+    )
+    parser.add_argument("--update", action="store_true", help="write the record instead")
+    options = parser.parse_args()
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+    record = build(options.arch or ARCHITECTURES, options.out)
+    wrong = spills(record)
+    if options.record and options.update:
+        options.record.write_text(text(record))
+    elif options.record and options.record.read_text() != text(record):
+        wrong.append(f"{options.record} has other figures: --update writes these")
+    kernels = sum(map(len, record.values()))
+    print("\n".join(wrong) or f"{kernels} kernels in {len(record)} cubins; none that is hot spills")
+    return 1 if wrong else 0
+
+
+def text(record: Record) -> str:
+    """The record as JSON, a line for each cubin; of a kernel the numbers of `nvrtc.Resources`."""
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(k)}" for name, k in record.items())
+    version = ".".join(map(str, nvrtc.version()))
+    return f'{{"nvrtc": "{version}", "kernels": {{\n{lines}\n}}}}\n'
+
+
+if __name__ == "__main__":
+    sys.exit(main())

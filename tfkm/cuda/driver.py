@@ -1,0 +1,265 @@
+"""A card by the CUDA driver, and the kernels on it, by ctypes alone: for `bench` and the tests.
+
+TensorFlow is not needed, and where it is used this is not: XLA calls the same launcher with its own memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tfkm.cuda import nvrtc
+
+_DTYPES = tuple(nvrtc.TYPES)  # in the order of `tfkm::Dtype`
+
+
+class Words(ctypes.Structure):
+    """`tfkm::cuda::Words`."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("sums", "weights", "inertia")]
+
+
+class Call(ctypes.Structure):
+    """`tfkm::cuda::Call` of kernels/cuda/launch.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("n", "k", "d")),
+        ("points", ctypes.c_void_p),
+        ("stride", ctypes.c_int64),
+        ("dtype", ctypes.c_int32),
+        ("wide", ctypes.c_int32),
+        *(
+            (name, ctypes.c_void_p)
+            for name in (
+                "centroids", "weights", "grid_sums", "grid", "labels", "sq_distances",
+            )
+        ),
+        ("high", Words),
+        ("low", Words),
+        ("scratch", ctypes.c_void_p),
+        ("tile", ctypes.c_char_p),
+    ]  # fmt: skip
+
+
+class Answer(NamedTuple):
+    """labels (n,), sq_distances (n,), and high and low words of the sums: (k, d), (k,), ()."""
+
+    labels: np.ndarray
+    sq_distances: np.ndarray
+    high: tuple[np.ndarray, ...] | None
+    low: tuple[np.ndarray, ...] | None
+
+
+class Card:
+    """The first card that the driver shows, with memory of its own and the kernels that were loaded
+    for it.
+
+    Raises:
+      RuntimeError: there is no driver, no card, or no launcher (`tfkm/_cuda.so`).
+    """
+
+    _PROCESSORS, _MAJOR, _MINOR = 16, 75, 76
+
+    def __init__(self) -> None:
+        try:
+            self._driver = ctypes.CDLL("libcuda.so.1")
+        except OSError as error:
+            raise RuntimeError(f"no CUDA driver: {error}") from None
+        self.launcher = launcher()
+        self._device, context = ctypes.c_int(), ctypes.c_void_p()
+        self._do("cuInit", 0)
+        self._do("cuDeviceGet", ctypes.byref(self._device), 0)
+        self._do("cuDevicePrimaryCtxRetain", ctypes.byref(context), self._device)
+        self._do("cuCtxSetCurrent", context)
+        self._kernels: dict[tuple[str, bool], ctypes.c_void_p] = {}
+
+    @property
+    def processors(self) -> int:
+        return self._attribute(self._PROCESSORS)
+
+    @property
+    def arch(self) -> str:
+        """ "sm_90" and the like."""
+        return f"sm_{self._attribute(self._MAJOR)}{self._attribute(self._MINOR)}"
+
+    @property
+    def name(self) -> str:
+        name = ctypes.create_string_buffer(256)
+        self._do("cuDeviceGetName", name, len(name), self._device)
+        return name.value.decode()
+
+    def free_bytes(self) -> int:
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        self._do("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        return free.value
+
+    def load(self, points: str, wide: bool, image: bytes) -> None:
+        """Takes the kernels for a dtype of points, computed in float64 if `wide`."""
+        kernels = ctypes.c_void_p()
+        why = self.launcher.tfkm_cuda_load(image, ctypes.byref(kernels))
+        if why:
+            raise RuntimeError(why.decode())
+        self._kernels[points, wide] = kernels
+
+    def accumulate(self, call: Call, stream: int | None = None) -> None:
+        """Launches, on pointers of the card and with scratch of `scratch_bytes`; does not wait.
+
+        stream: a CUstream, as CuPy's `stream.ptr`; None for the one that all others wait for.
+        """
+        kernels = self._kernels[_DTYPES[call.dtype], bool(call.wide)]
+        why = self.launcher.tfkm_cuda_accumulate(
+            kernels, ctypes.c_void_p(stream), ctypes.byref(call), self.processors
+        )
+        if why:
+            raise RuntimeError(why.decode())
+
+    def scratch_bytes(self, call: Call) -> int:
+        size = self.launcher.tfkm_cuda_scratch_bytes(ctypes.byref(call), self.processors)
+        if size < 0:
+            raise ValueError(f"sizes that the kernels do not take: {call.n}, {call.k}, {call.d}")
+        return size
+
+    # --- memory and time
+    # ---------------------------------------------------------------------------
+
+    def allocate(self, size: int) -> Memory:
+        return Memory(self, size)
+
+    def copy(self, array: np.ndarray) -> Memory:
+        array = np.ascontiguousarray(array)
+        memory = self.allocate(array.nbytes)
+        size = ctypes.c_size_t(array.nbytes)
+        self._do("cuMemcpyHtoD_v2", memory.at, ctypes.c_void_p(array.ctypes.data), size)
+        return memory
+
+    def fetch(self, memory: Memory, shape: tuple[int, ...], dtype) -> np.ndarray:
+        array = np.empty(shape, dtype)
+        size = ctypes.c_size_t(array.nbytes)
+        self._do("cuMemcpyDtoH_v2", ctypes.c_void_p(array.ctypes.data), memory.at, size)
+        return array
+
+    def milliseconds(self, work: Callable[[], None]) -> float:
+        """How long the card takes for what `work` launches."""
+        events = [ctypes.c_void_p() for _ in range(2)]
+        for event in events:
+            self._do("cuEventCreate", ctypes.byref(event), 0)
+        self._do("cuEventRecord", events[0], None)
+        work()
+        self._do("cuEventRecord", events[1], None)
+        self._do("cuEventSynchronize", events[1])
+        taken = ctypes.c_float()
+        self._do("cuEventElapsedTime", ctypes.byref(taken), *events)
+        for event in events:
+            self._do("cuEventDestroy_v2", event)
+        return taken.value
+
+    def wait(self) -> None:
+        self._do("cuStreamSynchronize", None)
+
+    def _attribute(self, number: int) -> int:
+        value = ctypes.c_int()
+        self._do("cuDeviceGetAttribute", ctypes.byref(value), number, self._device)
+        return value.value
+
+    def _do(self, name: str, *arguments) -> None:
+        if status := getattr(self._driver, name)(*arguments):
+            text = ctypes.c_char_p()
+            self._driver.cuGetErrorString(status, ctypes.byref(text))
+            raise RuntimeError(f"{name}: {(text.value or b'unknown').decode()}")
+
+
+class Memory:
+    """Bytes of a card, given back with this object."""
+
+    def __init__(self, card: Card, size: int):
+        self._card, self.at = card, ctypes.c_void_p()
+        card._do("cuMemAlloc_v2", ctypes.byref(self.at), ctypes.c_size_t(max(size, 1)))
+
+    def __del__(self) -> None:
+        if self.at:
+            self._card._driver.cuMemFree_v2(self.at)
+
+
+class Prepared:
+    """One problem on a card: `launch` as often as wanted, then `answer`.
+
+    points (n, d), centroids (k, d) float32 or float64, weights (n,) float64 or None. grid: (sums
+    (d,), others (3,)) as in
+    tfkm.exact, or None for labels and distances only. tile: a name from kernels/cuda/tuning.h, or
+    None.
+    """
+
+    def __init__(self, card: Card, points, centroids, weights=None, grid=None, tile=None):
+        (n, d), k = points.shape, len(centroids)
+        self.card, self.shape, self.dtype = card, (n, k, d), centroids.dtype
+        self.grid = grid
+        given = {"points": points, "centroids": centroids, "weights": weights}
+        given["grid_sums"], given["grid"] = grid or (None, None)
+        self._held = {name: card.copy(a) for name, a in given.items() if a is not None}
+        self._held["labels"] = card.allocate(4 * n)
+        self._held["sq_distances"] = card.allocate(centroids.itemsize * n)
+        self._words = [[card.allocate(8 * size) for size in (k * d, k, 1)] for _ in range(2)]
+        self.call = Call(n=n, k=k, d=d, stride=d, dtype=_DTYPES.index(points.dtype.name))
+        self.call.wide, self.call.tile = centroids.dtype == np.float64, tile and tile.encode()
+        for name, memory in self._held.items():
+            setattr(self.call, name, memory.at)
+        if grid:
+            self.call.high, self.call.low = (Words(*(m.at for m in word)) for word in self._words)
+        self._scratch = card.allocate(card.scratch_bytes(self.call))
+        self.call.scratch = self._scratch.at
+
+    def launch(self) -> None:
+        self.card.accumulate(self.call)
+
+    def answer(self) -> Answer:
+        self.card.wait()
+        n, k, d = self.shape
+        words = [
+            tuple(
+                self.card.fetch(memory, shape, np.float64)
+                for memory, shape in zip(word, ((k, d), (k,), ()), strict=True)
+            )
+            for word in self._words
+        ]
+        return Answer(
+            self.card.fetch(self._held["labels"], (n,), np.int32),
+            self.card.fetch(self._held["sq_distances"], (n,), self.dtype),
+            *(words if self.grid else (None, None)),
+        )
+
+
+@functools.cache
+def launcher() -> ctypes.CDLL:
+    """The library of kernels/cuda/by_ctypes.h.
+
+    Raises:
+      RuntimeError: it was not built.
+    """
+    path = _launcher_path()
+    if path is None:
+        raise RuntimeError("the launcher of the CUDA kernels, tfkm/_cuda.so, was not built")
+    library = ctypes.CDLL(path)
+    library.tfkm_cuda_load.restype = library.tfkm_cuda_accumulate.restype = ctypes.c_char_p
+    library.tfkm_cuda_scratch_bytes.restype = ctypes.c_int64
+    return library
+
+
+def _launcher_path() -> str | None:
+    spec = importlib.util.find_spec("tfkm._cuda")
+    if spec is not None and spec.origin is not None:
+        return spec.origin
+    beside = Path(__file__).parents[1] / "_cuda.so"
+    if beside.exists():
+        return str(beside)
+    try:
+        files = importlib.metadata.files("tfkm") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    return next((str(file.locate()) for file in files if file.name == "_cuda.so"), None)

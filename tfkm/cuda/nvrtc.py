@@ -1,0 +1,185 @@
+"""Compiles the CUDA kernels, by NVRTC: a library of CUDA that needs no card, no nvcc and no header.
+
+It comes with CUDA, with `tensorflow[and-cuda]`, and alone as the package nvidia-cuda-nvrtc-cu12 (or
+-cu13).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+# Points of one type, computed in another: the types of kernels/cuda/kernels.cu.
+TYPES = {
+    "float32": "float", "float64": "double", "float16": "Float16", "bfloat16": "Bfloat16",
+    "int8": "int8_t", "uint8": "uint8_t",
+}  # fmt: skip
+
+
+class Compiled(NamedTuple):
+    """cubin: what the driver loads (PTX where NVRTC is older than the card). log: what the compiler
+    says."""
+
+    cubin: bytes
+    log: str
+
+
+class Resources(NamedTuple):
+    """What a kernel takes. registers: of a thread; the others in bytes: of a thread, shared of a
+    block."""
+
+    registers: int
+    spill_stores: int
+    spill_loads: int
+    stack: int
+    shared: int
+
+
+def compile_kernels(arch: str, points: str, wide: bool) -> Compiled:
+    """The kernels for points of a dtype, computed in float64 if `wide` else in float32.
+
+    arch: "sm_90" and the like. One that this NVRTC does not know becomes PTX of the newest that it
+    knows,
+    which the driver compiles further.
+
+    Raises:
+      RuntimeError: there is no NVRTC, or it refuses the source, with what it says.
+    """
+    return _Compiler(_library()).compile(_target(arch), points, wide)
+
+
+def cached(arch: str, points: str, wide: bool) -> bytes:
+    """As `compile_kernels(…).cubin`, kept in $XDG_CACHE_HOME/tfkm (else ~/.cache/tfkm) for the next
+    process."""
+    key = hashlib.sha256(repr((_target(arch), points, wide, version())).encode())
+    for path in sorted(sources().glob("*.*")):
+        key.update(path.name.encode() + path.read_bytes())
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfkm"
+    path = home / f"{key.hexdigest()[:32]}.cubin"
+    if path.exists():
+        return path.read_bytes()
+    cubin = compile_kernels(arch, points, wide).cubin
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=home, delete=False) as file:
+            file.write(cubin)
+        os.replace(file.name, path)  # whole or not at all, for processes side by side
+    except OSError:
+        pass  # a home that cannot be written: compiled again next time
+    return cubin
+
+
+def resources(log: str) -> dict[str, Resources]:
+    """Of each kernel, from what the compiler says."""
+    found = {}
+    for part in log.split("Compiling entry function '")[1:]:
+
+        def number(pattern: str, part: str = part) -> int:
+            match = re.search(pattern, part)
+            return int(match[1]) if match else 0
+
+        found[part.partition("'")[0]] = Resources(
+            number(r"Used (\d+) registers"),
+            number(r"(\d+) bytes spill stores"),
+            number(r"(\d+) bytes spill loads"),
+            number(r"(\d+) bytes stack frame"),
+            number(r"(\d+) bytes smem"),
+        )
+    return found
+
+
+def sources() -> Path:
+    """The folder of the kernels: installed beside this file, or in the source tree."""
+    here = Path(__file__).parent
+    installed = here / "kernels"
+    return installed if installed.exists() else here.parents[1] / "kernels" / "cuda"
+
+
+def version() -> tuple[int, int]:
+    """NVRTC's."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return major.value, minor.value
+
+
+# --- NVRTC
+# -----------------------------------------------------------------------------------------
+
+
+class _Compiler:
+    def __init__(self, library: ctypes.CDLL):
+        self.library = library
+        self.program = ctypes.c_void_p()
+
+    def compile(self, target: str, points: str, wide: bool) -> Compiled:
+        source = (sources() / "kernels.cu").read_bytes()
+        options = [
+            f"-arch={target}", "-std=c++17", "-default-device", f"-I{sources()}",
+            "--ptxas-options=-v",
+            f"-DTFKM_POINTS={TYPES[points]}", f"-DTFKM_REAL={'double' if wide else 'float'}",
+            f"-DTFKM_WIDE={int(wide)}",
+        ]  # fmt: skip
+        self._call("nvrtcCreateProgram", source, b"kernels.cu", 0, None, None)
+        try:
+            given = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
+            status = self.library.nvrtcCompileProgram(self.program, len(options), given)
+            log = self._text("ProgramLog").decode()
+            if status:
+                raise RuntimeError(f"NVRTC refuses the kernels for {target}:\n{log}")
+            return Compiled(self._text("CUBIN" if target.startswith("sm_") else "PTX"), log)
+        finally:
+            self.library.nvrtcDestroyProgram(ctypes.byref(self.program))
+
+    def _call(self, name: str, *arguments) -> None:
+        if status := getattr(self.library, name)(ctypes.byref(self.program), *arguments):
+            raise RuntimeError(f"{name} failed with status {status}")
+
+    def _text(self, what: str) -> bytes:
+        size = ctypes.c_size_t()
+        getattr(self.library, f"nvrtcGet{what}Size")(self.program, ctypes.byref(size))
+        text = ctypes.create_string_buffer(size.value)
+        getattr(self.library, f"nvrtcGet{what}")(self.program, text)
+        return text.raw if what == "CUBIN" else text.value
+
+
+def _target(arch: str) -> str:
+    """The arch itself, or the newest PTX if NVRTC does not know it."""
+    count = ctypes.c_int()
+    _library().nvrtcGetNumSupportedArchs(ctypes.byref(count))
+    known = (ctypes.c_int * count.value)()
+    _library().nvrtcGetSupportedArchs(known)
+    number = int(arch.removeprefix("sm_"))
+    return arch if number in list(known) else f"compute_{max(a for a in known if a <= number)}"
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    tried = []
+    for path in _candidates():
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError as error:
+            tried.append(str(error))
+    raise RuntimeError(
+        "no NVRTC: it comes with CUDA, with tensorflow[and-cuda], and as nvidia-cuda-nvrtc-cu12 "
+        f"({'; '.join(tried)})"
+    )
+
+
+def _candidates() -> list[Path | str]:
+    """Those of Python packages first, then what the system has."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
+    inside = [
+        path
+        for folder in folders
+        for path in sorted(folder.glob("*/lib/libnvrtc.so.*"), reverse=True)
+    ]
+    return [*inside, "libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so"]

@@ -1,0 +1,137 @@
+"""What an estimator knows, in the forms of `tfkm.model_files`, and back."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from tfkm import model_files, seeding
+
+_RANDOM = "MT19937"
+# Parameters that are not kept. A folder to write to is not for a file to say.
+_OF_THE_PROCESS = ("callbacks", "engine", "checkpoint_dir")
+
+
+def model_of(estimator, learnt: dict[str, Any]) -> model_files.Model:
+    """The model of an estimator with these fitted attributes.
+
+    Raises: TypeError, naming it, if a parameter has no form in a file, as a callable of the user's own.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    parameters = {
+        name: _encoded(name, value, arrays)
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in _OF_THE_PROCESS
+    }
+    values = {name: _encoded(name, value, arrays) for name, value in learnt.items()}
+    return model_files.Model(type(estimator).__name__, parameters, values, arrays)
+
+
+def estimator_of(model: model_files.Model, kind: Any):
+    """The fitted estimator of a class.
+
+    Raises: ValueError, TypeError or KeyError, if the model is none that `model_of` made.
+    """
+    decoded = functools.partial(_decoded, arrays=model.arrays)
+    parameters = {name: decoded(value, {}) for name, value in model.parameters.items()}
+    if forbidden := parameters.keys() & set(_OF_THE_PROCESS):
+        raise ValueError(f"it has {min(forbidden)!r}, which is for this process to say")
+    estimator = kind(**parameters)
+    estimator._validate_params()
+    if unknown := set(model.learnt) - set(kind._LEARNT):
+        raise ValueError(f"it has {sorted(unknown)[0]!r}, which {kind.__name__} does not learn")
+    for name, value in model.learnt.items():
+        setattr(estimator, name, decoded(value, kind._LEARNT[name]))
+    estimator._check_learnt()
+    return estimator
+
+
+def _encoded(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """JSON's form of a value; its arrays go to `arrays` under its name."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.dtype):
+        return {"dtype": value.name}
+    if isinstance(value, np.random.RandomState):
+        kind, keys, *rest = value.get_state(legacy=True)
+        if kind == _RANDOM:
+            arrays[name] = np.asarray(keys)
+            return {"random_state": [{"array": name}, *rest]}
+    if hasattr(value, "_asdict"):
+        fields = value._asdict().items()
+        return {"fields": {part: _encoded(f"{name}.{part}", v, arrays) for part, v in fields}}
+    if callable(value):
+        return _encoded_seeding(name, value, arrays)
+    array = np.asarray(value)
+    if array.dtype == object and array.ndim == 1 and all(isinstance(text, str) for text in array):
+        return {"texts": array.tolist()}
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: {type(value).__name__} cannot be kept in a file")
+    same = next((known for known, other in arrays.items() if other is array), None)
+    arrays.setdefault(same or name, np.ascontiguousarray(array))
+    return {"array": same or name}
+
+
+def _encoded_seeding(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if not seeding.is_own(value):
+        raise TypeError(
+            f"{name}: {value!r} is a callable of your own, which cannot be kept in a file: loading never "
+            f"runs code; set_params({name}='k-means++') before saving"
+        )
+    settings = value.keywords if isinstance(value, functools.partial) else {}
+    return {
+        "seeding": seeding.name_of(value),
+        "settings": {s: _encoded(f"{name}.{s}", v, arrays) for s, v in settings.items()},
+    }
+
+
+def _decoded(value: Any, record: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """record: the class of a value with fields."""
+    if not isinstance(value, dict):
+        if isinstance(value, list):
+            raise ValueError("it has a list where there is none")
+        return value
+    match value:
+        case {"array": str(name)}:
+            return arrays[name]
+        case {"dtype": "float32" | "float64" as name}:
+            return np.dtype(name)
+        case {"texts": [*texts]} if all(isinstance(text, str) for text in texts):
+            return np.array(texts, dtype=object)
+        case {"random_state": [{"array": str(name)}, int(at), int(has), float(normal)]}:
+            random = np.random.RandomState()
+            random.set_state((_RANDOM, arrays[name], at, has, normal))
+            return random
+        case {"fields": dict(fields)} if record:
+            return record(**{name: _decoded(part, {}, arrays) for name, part in fields.items()})
+        case {"seeding": str(name), "settings": dict(settings)}:
+            function = seeding.function_of(name)
+            kept = {s: _decoded(part, {}, arrays) for s, part in settings.items()}
+            return functools.partial(function, **kept) if kept else function
+    raise ValueError(f"it has {sorted(value)[:3]} where there is no such thing")
+
+
+def check(condition: Any, what: str) -> None:
+    """Raises ValueError if what was learnt cannot be."""
+    if not condition:
+        raise ValueError(f"its {what} cannot be")
+
+
+def is_count(value: Any) -> bool:
+    """Whether it is an integer from 0 on."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_array(value: Any, dtypes: str, *shape: int | None) -> bool:
+    """Whether it is a finite array of one of these dtypes, of a shape with None for any size."""
+    return (
+        isinstance(value, np.ndarray)
+        and value.dtype.name in dtypes.split()
+        and value.ndim == len(shape)
+        and all(given in (None, size) for given, size in zip(shape, value.shape, strict=True))
+        and bool(np.isfinite(value).all())
+    )

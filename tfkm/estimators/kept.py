@@ -1,0 +1,172 @@
+"""How a fitted estimator is kept: its file, and a SavedModel."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils.validation import check_is_fitted
+
+from tfkm import __version__, export, flat, model_files
+from tfkm.estimators import forms
+from tfkm.types import Assignment
+
+# What is computed in, and what writes it.
+_CONVERTERS = {"onnx": (tf.float64, export.onnx), "tflite": (tf.float32, export.tflite)}
+_FORMATS = ("saved_model", *_CONVERTERS)
+
+
+class Kept:
+    """`save` and `export`, for what has `cluster_centers_`, `_assigned`, `_distances` and `_in_metric`."""
+
+    cluster_centers_: np.ndarray
+    backend: str | None
+    _assigned: Callable[[tf.Tensor], Assignment]
+    _distances: Callable[[tf.Tensor], tf.Tensor]
+    _in_metric: Callable[[tf.Tensor], tf.Tensor]
+
+    # What fit sets, by name; the class of those that are records.
+    _LEARNT: dict[str, type | None] = {
+        "cluster_centers_": None,
+        "labels_": None,
+        "inertia_": None,
+        "n_features_in_": None,
+        "feature_names_in_": None,
+    }
+
+    def save(self, path: str | os.PathLike, *, force: bool = False) -> None:
+        """Writes all that a fitted model knows to a file, which `tfkm.load` reads.
+
+        An .npz with JSON in it (`tfkm.model_files` has the format), whole or not at all. Of points and
+        sample weights nothing is kept but `labels_`; nor are `callbacks`, `engine` and `checkpoint_dir`.
+
+        Args:
+          path: with any suffix. force: whether a file that exists is overwritten.
+
+        Raises:
+          NotFittedError: no fit yet. FileExistsError, FileNotFoundError: there is a file, or no folder.
+          TypeError: `init` is a callable of your own, or this is a class of your own.
+
+        >>> import tempfile, numpy as np, tfkm
+        >>> path = tempfile.mkdtemp() + "/model.npz"
+        >>> tfkm.KMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]])).save(path)
+        >>> tfkm.load(path).n_iter_
+        2
+        """
+        check_is_fitted(self)
+        if not type(self).__module__.startswith("tfkm."):
+            raise TypeError(f"{type(self).__name__}: only estimators of tfkm itself can be saved")
+        learnt = {name: vars(self)[name] for name in self._LEARNT if name in vars(self)}
+        model = forms.model_of(self, learnt)
+        model_files.write(path, model, version=__version__, force=force)
+
+    def _check_learnt(self) -> None:
+        """Raises ValueError or AttributeError unless what was learnt belongs together."""
+        centers = self.cluster_centers_
+        forms.check(forms.is_array(centers, "float32 float64", None, None), "cluster_centers_")
+        (k, d), known = centers.shape, vars(self)
+        forms.check(k > 0 and d > 0, "cluster_centers_")
+        forms.check(
+            forms.is_count(known["n_features_in_"]) and known["n_features_in_"] == d,
+            "n_features_in_",
+        )
+        if known.get("labels_") is not None:  # of a stream there are none
+            labels = known["labels_"]
+            forms.check(forms.is_array(labels, "int32", None), "labels_")
+            forms.check(not labels.size or (labels.min() >= 0 and labels.max() < k), "labels_")
+        if "feature_names_in_" in known:
+            names = known["feature_names_in_"]
+            is_texts = isinstance(names, np.ndarray) and names.dtype.hasobject
+            forms.check(is_texts and names.shape == (d,), "feature_names_in_")
+        if "inertia_" in known:
+            forms.check(isinstance(known["inertia_"], float), "inertia_")
+        for name in ("n_iter_", "n_steps_"):
+            forms.check(forms.is_count(known.get(name, 0)), name)
+
+    def export(
+        self,
+        path: str | os.PathLike,
+        *,
+        format: str = "saved_model",
+        dtypes: Sequence[str] | None = None,
+        backend: str = "portable",
+    ) -> None:
+        """Writes the model for where tfkm is not, with its labels and distances.
+
+        "saved_model" needs TensorFlow alone. Signatures, each on `points` (n, d), n unknown: `predict`
+        (`labels` (n,) int32, `distances` (n,) to that label's center), `transform` (`distances` (n, k)),
+        and `serving_default`, which is `predict`. They take the first dtype; `predict_uint8` and so on take
+        the others. What `tf.saved_model.load` returns also has them as functions that choose by dtype,
+        `predict(points)` and `transform(points)`, and `cluster_centers`.
+
+        "onnx" (a file; needs `tfkm[onnx]`) and "tflite" (a file) are `predict` alone, as one product: n×k
+        distances are held, and a value that is not finite gives any label. In ONNX all is in float64, and
+        centers that it cannot tell apart count as tied. TFLite has no product in float64: in float32 a
+        point may get another label where its distances to two centers agree to some 1e-6. The tree of a
+        BisectingKMeans is converted to neither.
+
+        Args:
+          path: a folder, written as `tf.saved_model.save` does; or a file, which is replaced if it exists.
+          format: "saved_model", "onnx" or "tflite".
+          dtypes: of points; None for float32 and uint8, and float64 if the centers are. Centers in float64
+            make it all float64, but a point that was rounded to float32 before may have another label. ONNX
+            and TFLite have one, None for float32.
+          backend: "portable" is stock ops in float64 and in bounded memory. Another name makes it that
+            backend's graph: "native", several times faster, loads only where `import tfkm; tfkm.backends()`
+            has been run before; "xla" only where TensorFlow has XLA.
+
+        A bad value in points raises `tf.errors.InvalidArgumentError` when the model runs.
+
+        Raises:
+          NotFittedError: no fit yet. ValueError: a format, dtype or backend is not one of those.
+          RuntimeError: the backend cannot be used here. ImportError: tf2onnx is not installed.
+
+        >>> import numpy as np, tempfile, tensorflow as tf, tfkm
+        >>> model = tfkm.KMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]]))
+        >>> path = tempfile.mkdtemp()
+        >>> model.export(path)
+        >>> served = tf.saved_model.load(path)
+        >>> out = served.signatures["serving_default"](points=tf.constant([[8.0], [0.5]]))
+        >>> bool((out["labels"].numpy() == model.predict([[8.0], [0.5]])).all())
+        True
+        >>> out["distances"].numpy()
+        array([1., 0.], dtype=float32)
+        """
+        check_is_fitted(self)
+        if format not in _FORMATS:
+            raise ValueError(f"format: {format!r}; allowed are {', '.join(map(repr, _FORMATS))}")
+        if format != "saved_model":
+            self._convert(path, format, export.one_dtype(dtypes, format), backend)
+            return
+        served = copy.copy(self)
+        served.backend = backend
+        variables = served._hold_variables()
+
+        def predict(points: tf.Tensor) -> dict[str, tf.Tensor]:
+            labels, sq_distances = served._assigned(points)
+            return {"labels": labels, "distances": served._in_metric(sq_distances)}
+
+        def transform(points: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"distances": served._distances(points)}
+
+        if dtypes is None:
+            wide = ["float64"] * (self.cluster_centers_.dtype == np.float64)
+            dtypes = ["float32", "uint8", *wide]
+        functions = {"predict": predict, "transform": transform}
+        export.saved_model(path, functions, variables, dtypes, backend)
+
+    def _convert(self, path: str | os.PathLike, format: str, dtype: str, backend: str) -> None:
+        if backend != "portable":
+            raise ValueError(f"backend: {backend!r}; format={format!r} has none but 'portable'")
+        wide, write = _CONVERTERS[format]
+        metric = getattr(self, "metric", "euclidean")
+        function = flat.predict(self.cluster_centers_, metric, wide)
+        write(path, function, self.cluster_centers_.shape[1], dtype)
+
+    def _hold_variables(self) -> dict[str, tf.Variable]:
+        """Puts what was learnt into variables, for a graph; them by name."""
+        self.cluster_centers_ = tf.Variable(self.cluster_centers_, trainable=False)
+        return {"cluster_centers": self.cluster_centers_}

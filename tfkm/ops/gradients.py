@@ -1,0 +1,82 @@
+"""Derivatives of squared distances, the same for every backend.
+
+A label is a step function of points and centroids: its derivative is 0 where it has one, so none is
+defined. The distance to the nearest centroid has that of ‖x − cⱼ‖² with j held fixed, which is its
+derivative wherever only one centroid is nearest; at a tie it is one of its subgradients.
+
+What a backend does is hidden from TensorFlow's tapes. Where none listens all of this can be left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+from tensorflow.python.eager import record
+
+
+def of_nearest(
+    points: tf.Tensor, centroids: tf.Tensor, labels: tf.Tensor, value: tf.Tensor
+) -> tf.Tensor:
+    """`value` (…, n), the squared distances to the centroids of these labels (…, n), with derivatives.
+
+    points (…, n, d), centroids (…, k, d) in the dtype computed in; leading dimensions broadcast.
+    """
+
+    def distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
+        shape = tf.concat([tf.shape(labels)[:-1], tf.shape(centroids)[-2:]], axis=0)
+        every = tf.broadcast_to(centroids, shape)
+        nearest = tf.gather(every, labels, batch_dims=labels.shape.rank - 1)
+        return tf.reduce_sum(tf.square(tf.cast(points, value.dtype) - nearest), axis=-1)
+
+    def gradient(upstream: tf.Tensor, points: tf.Tensor, centroids: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([points, centroids])
+            again = distances(points, centroids)
+        return tape.gradient(again, [points, centroids], upstream)
+
+    return _with_gradient(points, centroids, value, gradient)
+
+
+def of_all(points: tf.Tensor, centroids: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """`value` (n, k), the squared distances of all points to all centroids, with derivatives."""
+
+    def gradient(upstream: tf.Tensor, points: tf.Tensor, centroids: tf.Tensor) -> list[tf.Tensor]:
+        # Around the mean, since far from the origin the two terms nearly cancel.
+        origin = tf.stop_gradient(tf.reduce_mean(centroids, axis=0))
+        x, c = tf.cast(points, value.dtype) - origin, centroids - origin
+        to_points = tf.reduce_sum(upstream, axis=1)[:, None] * x - tf.matmul(upstream, c)
+        to_centroids = tf.reduce_sum(upstream, axis=0)[:, None] * c
+        to_centroids -= tf.matmul(upstream, x, transpose_a=True)
+        return [tf.cast(2 * to_points, points.dtype), 2 * to_centroids]
+
+    return _with_gradient(points, centroids, value, gradient)
+
+
+def hidden(listened: bool, *tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """As they are, but if `listened_to` no derivative goes through; for what is given to a backend."""
+    return tuple(tf.stop_gradient(tensor) for tensor in tensors) if listened else tensors
+
+
+def listened_to(*tensors: tf.Tensor) -> bool:
+    """Whether a derivative may be asked for. In a graph nobody knows; eagerly it takes 1 µs to tell."""
+    return not tf.executing_eagerly() or record.should_record_backprop(tensors)
+
+
+def _with_gradient(
+    points: tf.Tensor,
+    centroids: tf.Tensor,
+    value: tf.Tensor,
+    gradient: Callable[..., list[tf.Tensor]],
+) -> tf.Tensor:
+    """`value`; gradient(upstream, points, centroids) -> those of points and centroids."""
+
+    @tf.custom_gradient
+    def of_floats(points: tf.Tensor, centroids: tf.Tensor):
+        return tf.identity(value), lambda upstream: gradient(upstream, points, centroids)
+
+    @tf.custom_gradient
+    def of_integers(centroids: tf.Tensor):
+        return tf.identity(value), lambda upstream: gradient(upstream, points, centroids)[1]
+
+    return of_floats(points, centroids) if points.dtype.is_floating else of_integers(centroids)

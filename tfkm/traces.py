@@ -1,0 +1,25 @@
+"""Names of the phases of a fit in the traces of `tf.profiler`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TypeVar
+
+import tensorflow as tf
+
+_Function = TypeVar("_Function", bound=Callable)
+
+
+def traced(name: str) -> Callable[[_Function], _Function]:
+    """A function whose calls a profiler shows under this name; without one that costs 1 µs a call."""
+
+    def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def wrapped(*args, **kwargs):
+            with tf.profiler.experimental.Trace(name):
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+    return decorate
