@@ -28,9 +28,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Fits of streams that are killed a hundred times, and one of 40 GB in 2 GB: some 20 minutes."""
+    """Streams killed a hundred times, 40 GB in 2 GB, seedings of 1e8 points: some 25 minutes."""
     install(session, "test", "files", "ray")
-    session.run("pytest", "-v", "-s", "tests/soak_streams.py", *session.posargs)
+    session.run(
+        "pytest", "-v", "-s", "tests/soak_streams.py", "tests/soak_seeding.py", *session.posargs
+    )
 
 
 @nox.session
