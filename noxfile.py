@@ -7,7 +7,7 @@ import nox
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "tests", "kernels", "cuda"]
+nox.options.sessions = ["lint", "tests", "kernels", "cuda", "docs"]
 
 GROUPS = nox.project.dependency_groups
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -20,7 +20,7 @@ def install(session: nox.Session, group: str, *extras: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite and the examples in the docstrings."""
+    """The test suite, the examples in the docstrings and those in docs/."""
     extras = ("files", "plot", "datasets", "limits", "ray", "tensorboard", "onnx")
     install(session, "test", *extras)
     session.run("pytest", *session.posargs)
@@ -92,6 +92,20 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site: build/docs/index.html. Needs no network once its packages are there.
+
+    It draws the figures anew. A warning fails it, and so does a link within the site that leads nowhere;
+    links out of it are not followed.
+    """
+    install(session, "docs", "plot", "tensorboard")
+    session.run("python", "docs/figures.py")
+    # From nothing, since a page that has not changed would not warn again.
+    session.run("sphinx-build", "-W", "--keep-going", "-E", "-a", "-q", "docs", "build/docs")
+    session.run("python", "docs/check_links.py", "build/docs")
 
 
 @nox.session

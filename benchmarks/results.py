@@ -1,7 +1,7 @@
 """Recorded runs that are kept, one for each release and machine, and the tables that are made of them.
 
 python -m benchmarks.results keep benchmarks/out/bench.json  # into benchmarks/results/
-python -m benchmarks.results write                           # into README.md and docs/benchmarks.md
+python -m benchmarks.results write                           # into README.md and two pages of docs/
 
 Tables are made, never typed: a test compares them with what `write` would make.
 """
@@ -108,11 +108,37 @@ def _cell(rows: list[Row]) -> str:
     return f"{formats.duration(row.seconds)}, {formats.times(versus.ratio)} {name}"
 
 
+def unbeaten(run: Run) -> str:
+    """Markdown: the cases in which a rival is no slower than what tfkm takes by itself, the worst first."""
+    found = [
+        (versus.ratio, row, name, versus)
+        for row in filter(run.is_taken, run.rows)
+        for name, versus in row.rivals.items()
+        if versus.verdict != "faster"
+    ]
+    lines = [
+        f"{run.date}, {run.about['threads']['tfkm']} threads of {run.processor}:",
+        "",
+        "| | n, k, d | tfkm | rival | its time | ratio |",
+        "| --- | --- | ---: | --- | ---: | ---: |",
+    ]
+    for ratio, row, name, versus in sorted(found, key=lambda one: one[0]):
+        size = f"{row.n}, {row.k}, {row.d}" if row.k else ""
+        level = "" if versus.verdict == "slower" else " (level)"
+        case = row.op if row.name in (row.op, "a new process") else f"{row.op} {row.name}"
+        lines.append(
+            f"| {case} | {size} | {formats.duration(row.seconds)} | {name} | "
+            f"{formats.duration(versus.seconds)} | {formats.times(ratio)}{level} |"
+        )
+    return "\n".join(lines)
+
+
 def tables(run: Run) -> dict[Path, str]:
     """The pages with the tables of this run in them."""
     parts = {
         ROOT / "README.md": summary(run),
         ROOT / "docs" / "benchmarks.md": report.markdown(run).partition("\n")[2],
+        ROOT / "docs" / "when-not.md": unbeaten(run),
     }
     return {path: _with(path.read_text(), part) for path, part in parts.items()}
 

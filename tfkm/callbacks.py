@@ -10,18 +10,30 @@ from tfkm.types import Pass, Result
 
 
 class Seeded(NamedTuple):
-    """A start has its first centroids. start: its number, from 0. seconds: since the fit began."""
+    """What `Callback.on_seed` is told: a start has its first centroids.
+
+    start: its number, from 0. seconds: since the fit began.
+
+    >>> from tfkm.callbacks import Seeded
+    >>> Seeded(start=0, seconds=0.25)
+    Seeded(start=0, seconds=0.25)
+    """
 
     start: int
     seconds: float
 
 
 class ShardDone(NamedTuple):
-    """A part of a pass over a stream is done.
+    """What `Callback.on_shard` is told: a part of a pass over a stream is done.
 
     phase: "scan" (the first pass), "seed", "pass" or "farthest" (points for empty clusters). shard: its
     number, from 0. shards, points: of the whole, None if not known yet. done: points of this pass so
     far. seconds: since the pass began.
+
+    >>> from tfkm.callbacks import ShardDone
+    >>> done = ShardDone("pass", shard=0, shards=4, done=100, points=400, seconds=2.0)
+    >>> done.points_per_second, done.seconds_left
+    (50.0, 6.0)
     """
 
     phase: str
@@ -33,6 +45,7 @@ class ShardDone(NamedTuple):
 
     @property
     def points_per_second(self) -> float:
+        """Of this pass, so far."""
         return self.done / self.seconds if self.seconds else float("inf")
 
     @property
@@ -106,12 +119,14 @@ class Callbacks:
 class Progress(Callback):
     """A line on the terminal, by tqdm: the pass, its points and the time left of it, points/s, inertia.
 
+    Args:
+      options: of `tqdm.tqdm`, as `file` and `disable`; without a terminal it is silent.
+
     >>> import tfkm
     >>> model = tfkm.KMeans(8, callbacks=[tfkm.Progress()])
     """
 
     def __init__(self, **options) -> None:
-        """options: of `tqdm.tqdm`, as `file` and `disable`; without a terminal it is silent."""
         defaults = dict(unit=" points", unit_scale=True, leave=False, disable=None)
         self._options: dict[str, Any] = defaults | options
         self._bar: Any = None

@@ -20,6 +20,10 @@ class Dataset(NamedTuple):
 
     points: (n, d) real, in the dtype they are stored in. labels: (n,) int64, or None.
     name: as it was asked for. shape: of one point before it was flattened to d numbers.
+
+    >>> from tfkm import datasets
+    >>> datasets.load("digits").labels[:5]
+    array([0, 1, 2, 3, 4])
     """
 
     points: np.ndarray

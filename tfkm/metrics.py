@@ -30,7 +30,15 @@ _MEBIBYTES = 64  # of distances at a time in scikit-learn's silhouette
 
 
 class InertiaCurve(NamedTuple):
-    """n_clusters: (m,) int64, rising. inertias: (m,) float64, never rising. results: m `Result`s."""
+    """Fits with more and more clusters.
+
+    n_clusters: (m,) int64, rising. inertias: (m,) float64, never rising. results: m `Result`s.
+
+    >>> from tfkm import metrics
+    >>> curve = metrics.inertia_curve([[0.0], [1.0], [9.0]], [1, 2], random_state=0)
+    >>> curve.n_clusters, curve.inertias, curve.results[1].status.name
+    (array([1, 2]), array([48.66666667,  0.5       ]), 'LABELS_UNCHANGED')
+    """
 
     n_clusters: np.ndarray
     inertias: np.ndarray
@@ -133,7 +141,15 @@ def simplified_silhouette_samples(
 def simplified_silhouette_score(
     points, centroids, labels=None, *, backend: str | None = None
 ) -> float:
-    """The mean of `simplified_silhouette_samples`, with the same arguments; the greater the better.
+    """The mean of `tfkm.metrics.simplified_silhouette_samples`; the greater the better.
+
+    Args: points, centroids, labels, backend: as there.
+
+    Returns: float in [−1, 1].
+
+    Raises: ValueError, TypeError: an argument is not as there.
+
+    Source: as there.
 
     >>> from tfkm import metrics
     >>> x = [[0.0], [2.0], [9.0], [11.0]]

@@ -25,7 +25,10 @@ def inertia_curve(curve: InertiaCurve, *, ax=None) -> Any:
     >>> import numpy as np
     >>> from tfkm import metrics, plot
     >>> curve = metrics.inertia_curve(np.random.default_rng(0).random((99, 2)), range(1, 9))
-    >>> plot.inertia_curve(curve).figure.savefig("elbow.png")  # doctest: +SKIP
+    >>> ax = plot.inertia_curve(curve)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('number of clusters', 'inertia')
+    >>> ax.figure.savefig("elbow.png")  # doctest: +SKIP
     """
     ax = _axes(ax)
     ax.plot(curve.n_clusters, curve.inertias, marker="o", markersize=4)
@@ -42,7 +45,8 @@ def silhouettes(values, labels, *, ax=None) -> Any:
 
     Args:
       values: (n,) of `tfkm.metrics.simplified_silhouette_samples` or scikit-learn's
-        `silhouette_samples`. labels: (n,) integers.
+        `silhouette_samples`.
+      labels: (n,) integers.
       ax: matplotlib axes to draw on; None for a new figure.
 
     Returns: the axes.
@@ -55,7 +59,10 @@ def silhouettes(values, labels, *, ax=None) -> Any:
     >>> from tfkm import metrics, plot
     >>> x, centroids, labels = [[0.0], [2.0], [9.0], [11.0]], [[1.0], [10.0]], [0, 0, 1, 1]
     >>> values = metrics.simplified_silhouette_samples(x, centroids, labels)
-    >>> plot.silhouettes(values, labels).figure.savefig("silhouettes.png")  # doctest: +SKIP
+    >>> ax = plot.silhouettes(values, labels)
+    >>> ax.get_xlabel()
+    'silhouette (mean 0.89, dashed)'
+    >>> ax.figure.savefig("silhouettes.png")  # doctest: +SKIP
     """
     values, labels = np.asarray(values), np.asarray(labels)
     if values.ndim != 1 or values.shape != labels.shape:

@@ -14,6 +14,11 @@ class Assignment(NamedTuple):
 
     labels: (n,) int32, index of the nearest centroid, the lowest one among exact ties.
     sq_distances: (n,) squared Euclidean distance to it; float64 for float64 input, else float32.
+
+    >>> import tfkm
+    >>> labels, sq_distances = tfkm.assign([[0.0], [9.0]], [[1.0], [7.0]])
+    >>> labels.numpy(), sq_distances.numpy()
+    (array([0, 1], dtype=int32), array([1., 4.], dtype=float32))
     """
 
     labels: tf.Tensor
@@ -26,6 +31,13 @@ class Statistics(NamedTuple):
     sums: (k, d) float64, the weighted sum of each cluster's points.
     weights: (k,) float64, the weight of each cluster (its number of points if unweighted).
     inertia: () float64, the weighted sum of squared distances to the own centroid.
+
+    >>> import tfkm
+    >>> centroids = [[0.0], [8.0]]
+    >>> one, other = (tfkm.accumulate(x, centroids)[1] for x in ([[0.0], [9.0]], [[1.0]]))
+    >>> both = one + other  # the same as of all three points
+    >>> (both.sums / both.weights[:, None]).numpy().ravel(), float(both.inertia)
+    (array([0.5, 9. ]), 2.0)
     """
 
     sums: tf.Tensor
@@ -61,7 +73,13 @@ class ExactStatistics(NamedTuple):
 
 
 class Status(enum.Enum):
-    """Why the iteration ended."""
+    """Why the iteration ended; the value says it in words.
+
+    >>> import tfkm
+    >>> status = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, max_iter=1, random_state=0).status
+    >>> status is tfkm.Status.MAX_ITER, status.value
+    (True, 'max_iter passes were done; raise max_iter to go on')
+    """
 
     LABELS_UNCHANGED = "no label changed in the last pass"
     WITHIN_TOL = "the centroids moved by no more than tol"
@@ -77,6 +95,12 @@ class Pass(NamedTuple):
     distance that the centroid then moved. seconds: wall time of the pass, an equal share of it if
     several starts made it together. empty: clusters that no point of positive weight was nearest to, before
     they were filled again.
+
+    >>> import tfkm
+    >>> passes = []
+    >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0, on_pass=passes.append)
+    >>> len(passes) == result.n_iter, passes[-1].shift
+    (True, 0.0)
     """
 
     start: int
@@ -92,6 +116,11 @@ class Seeds(NamedTuple):
 
     centroids: (k, d) float32 or float64. indices: (k,) int64, which points they are; −1 for a
     centroid that was given.
+
+    >>> import tfkm
+    >>> seeds = tfkm.random_points([[0.0], [1.0], [9.0]], 2, random_state=0)
+    >>> seeds.centroids.shape.as_list(), seeds.indices.shape.as_list()
+    ([2, 1], [2])
     """
 
     centroids: tf.Tensor
@@ -103,6 +132,11 @@ class Result(NamedTuple):
 
     centroids: (k, d) float32 or float64. labels: (n,) int32; None for a stream, whose labels are not held.
     inertia: float. n_iter: passes done. status: why it ended.
+
+    >>> import tfkm
+    >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0)
+    >>> result.inertia, result.status.name, sorted(result.labels.numpy().tolist())[1]
+    (0.5, 'LABELS_UNCHANGED', 0)
     """
 
     centroids: tf.Tensor
@@ -116,7 +150,12 @@ class BatchResult(NamedTuple):
     """The results of B problems of n points.
 
     centroids: (B, k, d) float32 or float64. labels: (B, n) int32, −1 for rows that are not points.
-    inertia: (B,) float64 and n_iter: (B,) int64, arrays. status: why each ended.
+    inertia: (B,) float64 array. n_iter: (B,) int64 array. status: a list, why each ended.
+
+    >>> import numpy as np, tfkm
+    >>> result = tfkm.kmeans_batch(np.float32([[[0], [1], [9]], [[5], [5], [8]]]), 2, random_state=0)
+    >>> result.labels.shape.as_list(), result.inertia, len(result.status)
+    ([2, 3], array([0.5, 0. ]), 2)
     """
 
     centroids: tf.Tensor

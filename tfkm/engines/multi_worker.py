@@ -38,7 +38,13 @@ class MultiWorker:
     The points have to be files (.npy, Parquet) that all processes can read, or a `Source` that knows
     its length.
 
+    A strategy of another kind is refused:
+
     >>> import tensorflow as tf, tfkm
+    >>> tfkm.MultiWorker(tf.distribute.OneDeviceStrategy("cpu:0"))
+    Traceback (most recent call last):
+      ...
+    TypeError: strategy: <...OneDeviceStrategy object...>; it has to be a MultiWorkerMirroredStrategy
     >>> strategy = tf.distribute.MultiWorkerMirroredStrategy()  # doctest: +SKIP
     >>> tfkm.KMeans(8, engine=tfkm.MultiWorker(strategy)).fit("points/*.npy")  # doctest: +SKIP
     """

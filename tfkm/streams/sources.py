@@ -18,8 +18,22 @@ from tfkm.streams.blocks import Part
 
 @runtime_checkable
 class Source(Protocol):
-    """name: what a message calls it. d: features. dtype: of the points, one that is computed with.
+    """Points of your own, for `fit`: what gives the same rows in the same order each time it is read.
+
+    name: what a message calls it. d: features. dtype: of the points, one that is computed with.
     weighted: whether its parts have weights. rows: how many there are, None if only reading tells.
+
+    >>> import numpy as np, tfkm
+    >>> from tfkm.streams.blocks import Part
+    >>> class Ramp:
+    ...     name, d, dtype, weighted, rows = "ramp", 1, np.dtype(np.float32), False, 1000
+    ...
+    ...     def read(self, start):
+    ...         for first in range(start, self.rows, 100):
+    ...             rows = np.arange(first, min(first + 100, self.rows), dtype=np.float32)
+    ...             yield Part(rows[:, None], None)
+    >>> sorted(tfkm.KMeans(2, random_state=0).fit(Ramp()).cluster_centers_.ravel().tolist())
+    [247.5, 747.5]
     """
 
     name: str

@@ -1,0 +1,110 @@
+"""Draws docs/images/*.svg, from scikit-learn's digits and the newest kept benchmark."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))  # for benchmarks; the installed tfkm comes first
+
+import matplotlib
+
+matplotlib.use("svg")
+import numpy as np
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+import tfkm
+from benchmarks import results
+from tfkm import datasets
+
+IMAGES = Path(__file__).parent / "images"
+# On a transparent ground, in colours that can be seen on white and on black.
+GREY = "#808080"
+STYLE = {
+    "svg.hashsalt": "tfkm", "savefig.dpi": 150, "savefig.transparent": True, "figure.figsize": (6, 3.4),
+    "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY, "xtick.color": GREY,
+    "ytick.color": GREY, "axes.prop_cycle": matplotlib.cycler(color=["#2a8fbd", "#e0702a"]),
+}  # fmt: skip
+
+
+def digits_centroids(points: np.ndarray, model: tfkm.KMeans) -> Figure:
+    figure, axes = pyplot.subplots(2, 5, figsize=(6, 2.6), layout="constrained")
+    for ax, center in zip(axes.flat, model.cluster_centers_, strict=True):
+        ax.imshow(center.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
+        ax.set(xticks=[], yticks=[])
+    return figure
+
+
+def elbow(points: np.ndarray, model: tfkm.KMeans) -> Figure:
+    curve = tfkm.metrics.inertia_curve(points, range(1, 21), random_state=0)
+    return tfkm.plot.inertia_curve(curve).figure
+
+
+def silhouettes(points: np.ndarray, model: tfkm.KMeans) -> Figure:
+    values = tfkm.metrics.simplified_silhouette_samples(points, model.cluster_centers_)
+    ax = tfkm.plot.silhouettes(values, model.labels_)
+    for bars in ax.collections:
+        bars.set_rasterized(True)
+    for line in ax.lines:
+        line.set_color(GREY)
+    return ax.figure
+
+
+def far_from_origin(points: np.ndarray, model: tfkm.KMeans) -> Figure:
+    """Labels by float32 products, and ours, against float64's, of points and centroids moved together."""
+    distances = np.logspace(0, 5, 16)
+    wrong: dict[str, list[float]] = {"‖c‖² − 2c·x in float32": [], "tfkm": []}
+    for distance in distances:
+        move = distance * points.std()
+        x, c = np.float32(points + move), np.float32(model.cluster_centers_ + move)
+        wide, centers = x.astype(float), c.astype(float)
+        true = np.stack([((wide - center) ** 2).sum(1) for center in centers], 1).argmin(1)
+        quick = ((c**2).sum(1) - 2 * x @ c.T).argmin(1)
+        ours = tfkm.assign(x, c).labels.numpy()
+        for name, labels in zip(wrong, (quick, ours), strict=True):
+            wrong[name].append(100 * (labels != true).mean())
+    figure, ax = pyplot.subplots(layout="constrained")
+    for (name, shares), marker in zip(wrong.items(), "os", strict=True):
+        ax.plot(distances, shares, marker=marker, markersize=4, label=name)
+    ax.set(xscale="log", xlabel="distance from the origin, in spreads", ylabel="wrong labels, %")
+    ax.legend(frameon=False)
+    return figure
+
+
+def ratios(points: np.ndarray, model: tfkm.KMeans) -> Figure:
+    """A point for each case of the newest kept run and rival; left of the line the rival is faster."""
+    run = results.newest()
+    rows = [row for row in run.rows if run.is_taken(row)]
+    rivals = run.rivals[::-1]
+    figure, ax = pyplot.subplots(figsize=(6, 0.5 * len(rivals) + 1), layout="constrained")
+    for height, rival in enumerate(rivals):
+        met = [row.rivals[rival] for row in rows if rival in row.rivals]
+        for verdict, color in ("faster", "C0"), ("level", GREY), ("slower", "C1"):
+            x = [versus.ratio for versus in met if versus.verdict == verdict]
+            label = {"faster": "tfkm faster", "level": "level", "slower": "tfkm slower"}[verdict]
+            ax.plot(
+                x, [height] * len(x), "o", color=color, alpha=0.6, label=None if height else label
+            )
+    ax.axvline(1, color=GREY, linewidth=1)
+    ax.set(
+        xscale="log",
+        xlabel="the rival's time over tfkm's",
+        yticks=range(len(rivals)),
+        yticklabels=rivals,
+    )
+    ax.set_ylim(-0.5, len(rivals) - 0.5)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def main() -> None:
+    points = datasets.load("digits").points
+    model = tfkm.KMeans(n_clusters=10, random_state=0).fit(points)
+    with matplotlib.rc_context(STYLE):
+        for make in (digits_centroids, elbow, silhouettes, far_from_origin, ratios):
+            figure = make(points, model)
+            figure.savefig(IMAGES / f"{make.__name__}.svg", metadata={"Date": None})
+            pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()
