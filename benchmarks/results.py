@@ -119,16 +119,16 @@ def unbeaten(run: Run) -> str:
     lines = [
         f"{run.date}, {run.about['threads']['tfkm']} threads of {run.processor}:",
         "",
-        "| | n, k, d | tfkm | rival | its time | ratio |",
-        "| --- | --- | ---: | --- | ---: | ---: |",
+        "| | rival | ratio | its time | tfkm | n, k, d |",
+        "| --- | --- | ---: | ---: | ---: | --- |",
     ]
     for ratio, row, name, versus in sorted(found, key=lambda one: one[0]):
         size = f"{row.n}, {row.k}, {row.d}" if row.k else ""
         level = "" if versus.verdict == "slower" else " (level)"
         case = row.op if row.name in (row.op, "a new process") else f"{row.op} {row.name}"
         lines.append(
-            f"| {case} | {size} | {formats.duration(row.seconds)} | {name} | "
-            f"{formats.duration(versus.seconds)} | {formats.times(ratio)}{level} |"
+            f"| {case} | {name} | {formats.times(ratio)}{level} | {formats.duration(versus.seconds)} | "
+            f"{formats.duration(row.seconds)} | {size} |"
         )
     return "\n".join(lines)
 

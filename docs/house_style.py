@@ -31,16 +31,20 @@ def public_names() -> dict[str, str]:
 def inline(text: str, links: dict[str, str]) -> str:
     """A line of text: code and links for what is in backticks, and nothing that only looks like markup."""
 
-    def code(match: re.Match) -> str:
-        quoted, attribute, after = match.groups()
-        if quoted in links:
-            marked = f":py:obj:`{quoted} <{links[quoted]}>`"
-        else:
-            marked = f"``{quoted or attribute}``"
-        return marked + ("\\ " if after else "")
+    def marked(match: re.Match) -> str:
+        quoted, attribute, special = match.groups()
+        if special:
+            return f"\\{special}"
+        code = (
+            f":py:obj:`{quoted} <{links[quoted]}>`"
+            if quoted in links
+            else f"``{quoted or attribute}``"
+        )
+        # Markup has to stand alone; an escaped blank is none.
+        before, after = text[: match.start()][-1:], text[match.end() :][:1]
+        return "\\ " * (before not in ("", *" ([")) + code + "\\ " * after.isalnum()
 
-    text = re.sub(r"([\\*|])", r"\\\1", text)
-    return re.sub(r"(?:`([^`]+)`|\b(\w*[A-Za-z]_)(?!\w))(?=(\w)?)", code, text)
+    return re.sub(r"`([^`]+)`|\b(\w*[A-Za-z]_)(?!\w)|([\\*|])", marked, text)
 
 
 def entries(text: str) -> list[tuple[str, str]]:
