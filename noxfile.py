@@ -13,9 +13,9 @@ GROUPS = nox.project.dependency_groups
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
-def install(session: nox.Session, group: str, *extras: str) -> None:
+def install(session: nox.Session, group: str, *extras: str, **options) -> None:
     """The package as a user gets it, with these extras, and a dependency group."""
-    session.install(f".[{','.join(('cpu', *extras))}]", *GROUPS(PROJECT, group))
+    session.install(f".[{','.join(('cpu', *extras))}]", *GROUPS(PROJECT, group), **options)
 
 
 @nox.session
@@ -101,7 +101,8 @@ def docs(session: nox.Session) -> None:
     It draws the figures anew. A warning fails it, and so does a link within the site that leads nowhere;
     links out of it are not followed.
     """
-    install(session, "docs", "plot", "tensorboard")
+    # No page needs the compiled kernels, and they take minutes.
+    install(session, "docs", "plot", "tensorboard", env={"SKBUILD_WHEEL_CMAKE": "false"})
     session.run("python", "docs/figures.py")
     # From nothing, since a page that has not changed would not warn again.
     session.run("sphinx-build", "-W", "--keep-going", "-E", "-a", "-q", "docs", "build/docs")
