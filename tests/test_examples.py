@@ -1,5 +1,7 @@
 """The short examples: what each claims about its result, on little data."""
 
+import re
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -121,3 +123,15 @@ class TestProductQuantisation:
         assert [line.split()[0] for line in lines] == ["2", "4", "8"]
         recalls = [float(line.split()[2].rstrip("%")) for line in lines]
         assert recalls == sorted(recalls) and recalls[-1] > 50
+
+
+def test_a_stream_bigger_than_the_memory(python, tmp_path):
+    """In a process of its own: limits are for life."""
+    output = python(
+        "import sys; from tfkm import cli; from tfkm.examples import stream; "
+        "cli.run(stream.command, 'stream')",
+        *("--gigabytes", "0.25", "--memory", "0.2", "--folder", str(tmp_path)),
+    )
+    assert "at once   MemoryError" in output
+    assert float(re.search(r"each within ([\d.]+)", output)[1]) < 0.2
+    assert not list(tmp_path.iterdir())

@@ -115,6 +115,7 @@ MAY_IMPORT = {
     "examples.colours": {"", "cli", "files", "examples.pictures"},
     "examples.embeddings": {"", "cli"},
     "examples.ivf": {"", "cli", "files"},
+    "examples.stream": {"", "cli"},
     "examples.product_quantisation": {"", "cli", "files", "examples.ivf"},
 }  # fmt: skip
 
