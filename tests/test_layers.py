@@ -110,7 +110,13 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "examples": set(),
     "examples.deep_clusters": {"", "cli", "datasets"},
-    "examples.mnist": {"", "cli", "files", "datasets"},
+    "examples.pictures": set(),
+    "examples.mnist": {"", "cli", "files", "datasets", "examples.pictures"},
+    "examples.colours": {"", "cli", "files", "examples.pictures"},
+    "examples.embeddings": {"", "cli"},
+    "examples.ivf": {"", "cli", "files"},
+    "examples.stream": {"", "cli"},
+    "examples.product_quantisation": {"", "cli", "files", "examples.ivf"},
 }  # fmt: skip
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
 import tfkm
 from tfkm import cli, datasets, files
+from tfkm.examples import pictures
 
 PROGRAM = "python -m tfkm.examples.mnist"
 CLUSTERS, MAX_PASSES, SHOWN = 10, 300, 3
@@ -39,7 +39,7 @@ def command(data, download, picture, starts, seed, backend) -> None:
     """Cluster handwritten digits and tell which digits each cluster holds."""
     cli.import_quietly()
     if picture is not None:
-        _pyplot()  # what could fail, fails before the work
+        pictures.pyplot()  # what could fail, fails before the work
         files.check_target(picture, force=True)
     digits = load(data, download)
     assert digits.labels is not None  # `load` sees to it
@@ -133,24 +133,13 @@ def table(counts: np.ndarray) -> str:
 
 def draw(path: Path, centroids: np.ndarray, counts: np.ndarray) -> None:
     """A PNG of the centroids (k, height, width), each under its most frequent digit."""
-    figure, axes = _pyplot().subplots(2, 5, figsize=(7.5, 3.6), layout="constrained")
+    figure, axes = pictures.pyplot().subplots(2, 5, figsize=(7.5, 3.6), layout="constrained")
     for image, row, axis in zip(centroids, counts, axes.flat, strict=True):
         axis.imshow(image, cmap="gray_r", vmin=0, vmax=1)
         axis.set_title(f"{row.argmax()}  ({row.max() / row.sum():.0%})", fontsize=11)
         axis.set_axis_off()
     with files.replacing(path, force=True) as file:
         figure.savefig(file, format="png", dpi=120)
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("--picture needs matplotlib: pip install 'tfkm[plot]'") from error
-    matplotlib.use("agg")  # draws without a display
-    from matplotlib import pyplot
-
-    return pyplot
 
 
 if __name__ == "__main__":
