@@ -108,8 +108,10 @@ MAY_IMPORT = {
     "model_files": {"files"},
     "cli": {"", "files", "model_files"},
     "__main__": {"cli"},
+    "supervise": set(),
     "examples": set(),
     "examples.deep_clusters": {"", "cli", "datasets"},
+    "examples.spark": {"types", "exact", "ops", "update"},
     "examples.mnist": {"", "cli", "files", "datasets"},
 }  # fmt: skip
 
