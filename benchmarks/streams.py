@@ -27,7 +27,7 @@ import tfkm
 from tfkm.streams.stream import Here
 from tfkm.supervise import supervise
 
-THROUGHPUT = [(1048576, 64, 128), (1048576, 256, 128), (524288, 1024, 128), (2097152, 256, 32)]
+THROUGHPUT = [(524288, 64, 128), (262144, 1024, 128), (1048576, 256, 32)]
 OVERHEAD = [(1024, 128), (65536, 256)]
 WORKERS = 2
 RECORD = Path(__file__).parent / "recorded" / "streams.json"

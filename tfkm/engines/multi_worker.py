@@ -28,10 +28,10 @@ class MultiWorker:
     """An engine for `tfkm.kmeans` and `KMeans`: the processes of a `MultiWorkerMirroredStrategy`.
 
     All make the same call and get the same result. Each takes every W-th shard of W, and what shards give
-    is gathered by all. A process that is lost ends the others with a RuntimeError, after 0.1 s if its
-    connection breaks, else when TensorFlow misses its heartbeat (some 10 s); they cannot go on without it.
-    With `checkpoint_dir` (of all, written by the first) the same command goes on, with as many processes as
-    there are then.
+    is gathered by all. A process that is lost ends the others with a RuntimeError that names it, when its
+    connection breaks (docs/streams.md has figures), else when TensorFlow misses its heartbeat (some 10 s);
+    they cannot go on without it. With `checkpoint_dir` (of all, written by the first) the same command goes
+    on, with as many processes as there are then; `tfkm.supervise` does so on one host.
 
     Args:
       strategy: made as the first thing in the program, as TensorFlow wants it.

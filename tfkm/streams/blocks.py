@@ -97,7 +97,7 @@ class Memory:
         memory = self._free.pop() if self._free else np.empty(size + _ALIGNMENT, np.uint8)
         first = -memory.ctypes.data % _ALIGNMENT
         # By a memoryview, so that this array is what all views of it hold.
-        array = np.frombuffer(memoryview(memory)[first : first + size], dtype)
+        array = np.frombuffer(memory.data[first : first + size], dtype)
         weakref.finalize(array, self._free.append, memory).atexit = False
         return array.reshape(shape)
 
