@@ -129,7 +129,7 @@ def of_ray():
 
 def on_pass(done):
     if killed.exists():
-        if rank == 0 and not found.exists():
+        if rank == 0 and done.iteration > 3 and not found.exists():
             found.write_text(json.dumps(time.time() - float(killed.read_text())))
     elif done.iteration == 3 and rank == workers * bool(config) - bool(config):
         killed.write_text(str(time.time()))
