@@ -36,6 +36,14 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def spark(session: nox.Session) -> None:
+    """The recipe of docs/spark.md on Spark, which needs Java 17."""
+    install(session, "test", "files")
+    session.install("pyspark>=4.0")
+    session.run("pytest", "tests/test_example_spark.py", *session.posargs)
+
+
+@nox.session
 def kernels(session: nox.Session) -> None:
     """The C++ core without Python or TensorFlow: ctest, plain and under sanitizers; then for NEON.
 

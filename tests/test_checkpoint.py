@@ -1,9 +1,11 @@
 """checkpoints: a fit that was killed goes on to the same bits; a foreign or damaged one is named."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import tfkm
 from tfkm.seeding import draws
 from tfkm.streams import checkpoint, kmeans
+from tfkm.streams.blocks import Part
 
 N, D, K = 3000, 5, 7
 POINTS = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
@@ -108,22 +111,53 @@ def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path, damage):
         same(run(tmp_path), expected)
 
 
-def test_what_cannot_be_written_is_said_and_nothing_lost(tmp_path, monkeypatch):
+def test_what_cannot_be_written_is_said_and_nothing_lost(tmp_path):
     expected = run(tmp_path / "whole")
-    kept = {}
-
-    def full(self, arrays):
-        kept.update({path.name: path.read_bytes() for path in (tmp_path / "full").iterdir()})
-        if len(kept) < 3:
-            return save(self, arrays)
-        raise OSError(28, "No space left on device")
-
-    save = checkpoint.Checkpoints.save
-    monkeypatch.setattr(checkpoint.Checkpoints, "save", full)
-    with pytest.raises(OSError, match="No space"):
-        run(tmp_path / "full")
-    monkeypatch.setattr(checkpoint.Checkpoints, "save", save)
+    most = 1 + sorted(len(path.read_bytes()) for path in (tmp_path / "whole").iterdir())[0] // 2
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (most, before[1])
+    )  # what is written of a file ends there
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            run(tmp_path / "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "could not be written; the one before it is whole" in caught.value.__notes__[0]
+    assert all(path.suffix == ".tfkm" for path in (tmp_path / "full").iterdir())  # no half ones
     same(run(tmp_path / "full"), expected)
+
+
+def test_a_reader_that_raises_in_the_middle(tmp_path):
+    """In the third pass; the same call with a reader that works goes on after the second."""
+    expected = run(tmp_path / "whole", init="random", n_init=1)
+    source, broken, passes = Slow(), [], []
+
+    def break_it(done):
+        broken.append(done)
+        source.fails = done.iteration == 2
+
+    call = dict(checkpoint_dir=tmp_path / "kept", **(OPTIONS | dict(init="random", n_init=1)))
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        tfkm.kmeans(source, K, on_pass=break_it, **call)
+    assert len(broken) == 2
+    same(
+        tfkm.kmeans(Slow(), K, on_pass=lambda done: passes.append(done.iteration), **call), expected
+    )
+    assert passes == [3, 4]
+
+
+class Slow:
+    """A reader of a millisecond for 50 points, whose fits have the same bits; it may fail."""
+
+    name, d, dtype, weighted, rows, fails = "slow", D, POINTS.dtype, False, N, False
+
+    def read(self, start):
+        for at in range(start, N, 50):
+            time.sleep(0.001)
+            if self.fails and at > N // 2:
+                raise RuntimeError("the disk is gone")
+            yield Part(POINTS[at : at + 50], None)
 
 
 _PROCESS = """

@@ -1,16 +1,18 @@
 """engines: whoever computes, the result has the same bits, and workers may be killed."""
 
+import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tfkm
+from tfkm import supervise
 from tfkm.seeding import draws
 
 N, D, K = 20_000, 8, 7
@@ -75,12 +77,17 @@ def test_what_workers_cannot_read_is_refused(cluster, tmp_path):
         tfkm.kmeans(str(tmp_path / "bad.npy"), K, engine=tfkm.Ray(workers=1))
 
 
+def test_a_file_that_vanishes_is_named_by_workers(cluster, paths, tmp_path):
+    def vanish(done):
+        (tmp_path / "1.npy").unlink()
+
+    with pytest.raises(FileNotFoundError, match="1.npy"):
+        tfkm.kmeans(paths, K, init="random", engine=tfkm.Ray(workers=1), on_pass=vanish, **OPTIONS)
+
+
 _PROCESS = """
 import json, os, sys
-rank, ports, folder = int(sys.argv[1]), sys.argv[2].split(","), sys.argv[3]
-workers = [f"127.0.0.1:{port}" for port in ports]
-task = {"type": "worker", "index": rank}
-os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+folder, rank = sys.argv[1], json.loads(os.environ["TF_CONFIG"])["task"]["index"]
 import tensorflow as tf
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 import time
@@ -91,6 +98,10 @@ draws._CHUNK_BYTES = 64 * 8 * 4
 def slowly(done):
     print(done.iteration, flush=True)
     time.sleep(0.2)
+
+    if done.iteration == 3 and os.environ.get("DIES") == str(rank) and not os.path.exists(folder + "/died"):
+        open(folder + "/died", "w").close()
+        os.kill(os.getpid(), 9)
 
 try:
     result = tfkm.kmeans(
@@ -105,17 +116,18 @@ except RuntimeError as error:
 
 
 def started(folder, count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = ",".join(str(s.getsockname()[1]) for s in sockets)
-    for one in sockets:
-        one.close()
-    command = [sys.executable, "-c", _PROCESS]
-    return [
-        subprocess.Popen(
-            [*command, str(rank), ports, str(folder)], stdout=subprocess.PIPE, text=True
+    """The last one first, and the first one a second later."""
+    addresses = supervise._free_addresses(count)
+    command, processes = [sys.executable, "-c", _PROCESS, str(folder)], []
+    for rank in reversed(range(count)):
+        task = {"type": "worker", "index": rank}
+        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        environment = {**os.environ, "TF_CONFIG": config}
+        processes.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         )
-        for rank in range(count)
-    ]
+        time.sleep(1)
+    return processes[::-1]
 
 
 def test_processes_of_tf_distribute(tmp_path, monkeypatch):
@@ -129,7 +141,7 @@ def test_processes_of_tf_distribute(tmp_path, monkeypatch):
         assert second.poll() is None
     second.kill()
     said, _ = first.communicate(timeout=90)
-    assert first.returncode == 3 and "a process of the 2 was lost" in said
+    assert first.returncode == 3 and "a process of the 2 was lost: worker 1 (127.0.0.1:" in said
     second.communicate()
 
     (alone,) = started(tmp_path, 1)
@@ -139,3 +151,46 @@ def test_processes_of_tf_distribute(tmp_path, monkeypatch):
     with np.load(tmp_path / "out0.npz") as found:
         np.testing.assert_array_equal(found["centroids"], expected.centroids)
         assert float(found["inertia"]) == expected.inertia
+
+
+def test_a_supervisor_starts_all_anew(tmp_path, monkeypatch):
+    """The second of two kills itself after its third pass; the fit ends all the same."""
+    monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)
+    expected = tfkm.kmeans(POINTS, K, init="k-means||", random_state=0, max_iter=9, tol=0)
+    np.save(tmp_path / "a.npy", POINTS)
+    monkeypatch.setenv("DIES", "1")
+    (tmp_path / "fit.py").write_text(_PROCESS)
+    script = [sys.executable, "-m", "tfkm.supervise", "-n", "2", "--restarts", "1"]
+    done = subprocess.run(
+        [*script, str(tmp_path / "fit.py"), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "killed by signal 9; 1 restarts are left" in done.stderr
+    for rank in range(2):
+        with np.load(tmp_path / f"out{rank}.npz") as found:
+            np.testing.assert_array_equal(found["centroids"], expected.centroids)
+            assert float(found["inertia"]) == expected.inertia
+
+
+_COUNTS = """
+import json, os, sys, time
+config = json.loads(os.environ["TF_CONFIG"])
+index, count = config["task"]["index"], len(set(config["cluster"]["worker"]))
+with open(sys.argv[1], "a") as file:
+    file.write(f"{index} of {count}\\n")
+if index == 1:
+    sys.exit(7)
+time.sleep(600)  # as one that waits for a lost one
+"""
+
+
+def test_a_supervisor_gives_up(tmp_path):
+    log = tmp_path / "log"
+    began = time.monotonic()
+    assert supervise.supervise([sys.executable, "-c", _COUNTS, str(log)], 2, restarts=2) == 7
+    assert time.monotonic() - began < 60  # the sleeping ones were killed
+    assert log.read_text().splitlines().count("1 of 2") == 3
+    assert supervise.supervise([sys.executable, "-c", ""], 3) == 0

@@ -108,6 +108,7 @@ MAY_IMPORT = {
     "model_files": {"files"},
     "cli": {"", "files", "model_files"},
     "__main__": {"cli"},
+    "supervise": set(),
     "examples": set(),
     "examples.deep_clusters": {"", "cli", "datasets"},
     "examples.pictures": set(),
@@ -117,6 +118,7 @@ MAY_IMPORT = {
     "examples.ivf": {"", "cli", "files"},
     "examples.stream": {"", "cli"},
     "examples.product_quantisation": {"", "cli", "files", "examples.ivf"},
+    "examples.spark": {"types", "exact", "ops", "update"},
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import tfkm
 from tfkm.seeding import draws
+from tfkm.streams import blocks
 
 N, D, K = 3000, 5, 7
 POINTS = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32) + 3
@@ -187,6 +188,25 @@ def test_files_that_change_are_named(files):
         with pytest.raises(ValueError, match=paths[1].name):
             tfkm.kmeans(paths, K, init=POINTS[:K], on_pass=cut)
         assert len(passes) == 2
+
+
+@pytest.mark.parametrize("kind", ["c*.npy", "table*.parquet", "r*.tfrecord"])
+def test_files_that_vanish_are_named(files, kind):
+    paths = sorted(files.glob(kind))
+    with pytest.raises(Exception, match=paths[1].name):
+        tfkm.kmeans(paths, K, init=POINTS[:K], on_pass=lambda done: paths[1].unlink())
+
+
+def test_memory_is_used_again_only_when_nobody_holds_it():
+    memory = blocks.Memory()
+    first = memory.array((4, 3), np.dtype(np.float32))
+    view, address = first[1:].T, first.ctypes.data
+    assert address % 64 == 0 and first.flags.writeable
+    del first
+    other = memory.array((4, 3), np.dtype(np.float32))
+    assert other.ctypes.data != address
+    del view
+    assert memory.array((4, 3), np.dtype(np.float32)).ctypes.data == address
 
 
 def test_a_reader_that_raises_ends_the_fit():

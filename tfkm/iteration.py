@@ -76,17 +76,18 @@ def iterate(
     max_iter: int,
     on_pass: Callable[[Pass], bool | None] | None = None,
     on_state: Callable[[State], None] | None = None,
+    first: int = 0,
 ) -> list[End]:
     """The end of each run.
 
     Args:
       thresholds: (r,) a run also ends when Σ‖shift‖² is not above it.
-      on_pass: called for each run after each pass, with the number of the run as `start`; if it returns
-        True, the run ends.
+      on_pass: called for each run after each pass, with the number of the run, counted from `first`, as
+        `start`; if it returns True, the run ends.
       on_state: called after each pass; to go on from there is to do what would have been done.
     """
     while state.runs.size:
-        state = _next(points, state, thresholds, max_iter, on_pass)
+        state = _next(points, state, thresholds, max_iter, on_pass, first)
         if on_state is not None:
             on_state(state)
     # What belongs to the centroids that runs have come to in their last pass, of all of them at once.
@@ -107,6 +108,7 @@ def _next(
     thresholds: np.ndarray,
     max_iter: int,
     on_pass: Callable[[Pass], bool | None] | None,
+    first: int,
 ) -> State:
     """The state one pass later."""
     before, runs, centroids, ends = state
@@ -123,7 +125,8 @@ def _next(
         for i, run in enumerate(runs):
             inertia, shift = float(statistics.inertia[i]), float(shifts[i])
             empty = int(np.count_nonzero(statistics.weights[i] == 0))
-            told[i] = bool(on_pass(Pass(int(run), iteration, inertia, shift, seconds, empty)))
+            done = Pass(first + int(run), iteration, inertia, shift, seconds, empty)
+            told[i] = bool(on_pass(done))
     stop = same | within | told | (iteration == max_iter)
     if stop.any():
         ends = dict(ends)

@@ -178,17 +178,11 @@ def _best(
     together = max(1, _TOGETHER_BYTES // bytes_of_one)
     for first in range(0, len(seeds), together):
         group = np.stack(seeds[first : first + together])
-        tell = on_pass and _numbered_from(first, on_pass)
         thresholds = np.full(len(group), threshold)
-        ends = iterate(Starts(problem, group), State.first(group), thresholds, max_iter, tell)
+        runs, state = Starts(problem, group), State.first(group)
+        ends = iterate(runs, state, thresholds, max_iter, on_pass, first=first)
         best = [min(best + ends, key=lambda end: end.inertia)]
     return best[0]
-
-
-def _numbered_from(
-    first: int, on_pass: Callable[[Pass], bool | None]
-) -> Callable[[Pass], bool | None]:
-    return lambda done: on_pass(done._replace(start=first + done.start))
 
 
 def unit_centroids(centroids: tf.Tensor, backend: str | None = None) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -27,10 +28,10 @@ class MultiWorker:
     """An engine for `tfkm.kmeans` and `KMeans`: the processes of a `MultiWorkerMirroredStrategy`.
 
     All make the same call and get the same result. Each takes every W-th shard of W, and what shards give
-    is gathered by all. A process that is lost ends the others with a RuntimeError, after 0.1 s if its
-    connection breaks, else when TensorFlow misses its heartbeat (some 10 s); they cannot go on without it.
-    With `checkpoint_dir` (of all, written by the first) the same command goes on, with as many processes as
-    there are then.
+    is gathered by all. A process that is lost ends the others with a RuntimeError that names it, when its
+    connection breaks (docs/streams.md has figures), else when TensorFlow misses its heartbeat (some 10 s);
+    they cannot go on without it. With `checkpoint_dir` (of all, written by the first) the same command goes
+    on, with as many processes as there are then; `tfkm.supervise` does so on one host.
 
     Args:
       strategy: made as the first thing in the program, as TensorFlow wants it.
@@ -57,11 +58,7 @@ class MultiWorker:
 
     def __call__(self, stream: Stream) -> _Processes:
         """Raises: ValueError if the stream cannot be read from its middle."""
-        if stream.n is None:
-            raise ValueError(
-                f"{stream.source.name}: its length is not known before it is read, so processes cannot "
-                "share it; give .npy or Parquet files"
-            )
+        stream.check_shareable()
         return _Processes(stream, self.strategy)
 
 
@@ -76,6 +73,9 @@ class _Processes:
         own = (resolver.task_type, resolver.task_id)
         self._rank = names.index(own) if own in names else 0
         self._count = max(1, len(names))
+        self._others = {
+            f"{kind} {i} ({spec[kind][i]})": spec[kind][i] for kind, i in names if (kind, i) != own
+        }
         self.leads = self._rank == 0
         any_words = tf.TensorSpec([1, None], tf.int64)
         self._gather = tf.function(self._gather_in_graph, input_signature=[any_words])
@@ -93,13 +93,10 @@ class _Processes:
                 yield shard, other
 
     def _done(self, task: Task, shard: Shard) -> Any:
-        blocks = self._stream.blocks(shard.start, shard.stop, task.rows)
         try:
-            return task(self._stream, shard, blocks)
+            return self._stream.done(task, shard)
         except Exception as error:  # for all to raise, or the others would wait for this process
             return error
-        finally:
-            blocks.close()
 
     def _gathered(self, result: Any) -> list[Any]:
         """Of all processes, in their order."""
@@ -112,11 +109,16 @@ class _Processes:
             padded[0, : words.size] = words
             return [pickle.loads(part.tobytes()) for part in self._all(padded)]
         except _LOST as error:
-            first = error.message.partition("\n")[0]
             raise RuntimeError(
-                f"engine: a process of the {self._count} was lost ({first}); start all of them again, a "
-                "fit with checkpoint_dir goes on"
+                f"engine: a process of the {self._count} was lost: {self._lost(error)}; start all of them "
+                "again, a fit with checkpoint_dir goes on"
             ) from error
+
+    def _lost(self, error: tf.errors.OpError) -> str:
+        """Who does not answer; of one that is there and silent TensorFlow knows."""
+        gone = [name for name, address in self._others.items() if not _answers(address)]
+        said = (line for line in error.message.splitlines() if "/task:" in line)
+        return ", ".join(gone) or next(said, error.message.partition("\n")[0])
 
     def _all(self, own: np.ndarray) -> np.ndarray:
         """(count, …) of (1, …) of each."""
@@ -129,3 +131,12 @@ class _Processes:
             return tf.distribute.get_replica_context().all_gather(tf.identity(value), axis=0)
 
         return self._strategy.run(one, args=(own,))
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -65,11 +65,7 @@ class Ray:
             import ray
         except ImportError as error:
             raise ImportError("engine: Ray is not installed: pip install 'tfkm[ray]'") from error
-        if stream.n is None:
-            raise ValueError(
-                f"{stream.source.name}: its length is not known before it is read, so workers cannot share "
-                "it; give .npy or Parquet files"
-            )
+        stream.check_shareable()
         if not ray.is_initialized():
             ray.init(address=self.address, log_to_driver=False, include_dashboard=False)
         count = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // self.cpus)
@@ -130,8 +126,4 @@ class _Worker:
         self._stream = Stream(source, chunk)
 
     def run(self, task: Task, shard: Shard) -> Any:
-        blocks = self._stream.blocks(shard.start, shard.stop, task.rows)
-        try:
-            return task(self._stream, shard, blocks)
-        finally:
-            blocks.close()
+        return self._stream.done(task, shard)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfkm import files
 from tfkm.seeding.draws import chunk_rows
-from tfkm.streams.blocks import Part
+from tfkm.streams.blocks import Memory, Part
 
 _PART_BYTES = 2**23  # read at a time
 _TFRECORD = (".tfrecord", ".tfrecords")
@@ -83,15 +83,16 @@ class Npy:
                 yield np.array(array[first : first + rows], self.dtype).reshape(-1, self.d)
             return
         # Read and not mapped: the thread that reads ahead is to wait for the disk, not who computes.
-        with open(self.path, "rb", buffering=0) as file:
+        memory = Memory()
+        with open(self.path, "rb") as file:
             file.seek(self._offset + start * width)
             for first in range(start, self.rows, rows):
-                count = min(rows, self.rows - first) * self.d
-                points = np.fromfile(file, self.stored, count)
-                whole = len(points) // self.d
-                yield points[: whole * self.d].reshape(whole, self.d).astype(self.dtype, copy=False)
-                if len(points) < count:
+                points = memory.array((rows, self.d), self.stored)[: self.rows - first]
+                whole = file.readinto(points.view(np.uint8).data) // width
+                yield points[:whole].astype(self.dtype, copy=False)
+                if whole < len(points):
                     return
+                del points  # so that its memory can be the next one's
 
 
 class Parquet:

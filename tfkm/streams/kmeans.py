@@ -124,14 +124,14 @@ class _Fit:
 
         if self._checkpoints is not None:
             passes.on_shard = on_shard
-        tell = self._on_pass and functools.partial(_numbered_from, first, self._on_pass)
         ends = iterate(
             passes,
             going.state,
             np.full(len(seeds), threshold),
             self._settings.max_iter,
-            tell,
+            self._on_pass,
             None if self._checkpoints is None else on_state,
+            first,
         )
         self._loop = None
         return [min(best + ends, key=lambda end: end.inertia)]
@@ -186,7 +186,3 @@ def _described(init: Callable) -> str:
 
 def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
-
-
-def _numbered_from(first: int, on_pass: Callable[[Pass], bool | None], done: Pass) -> bool | None:
-    return on_pass(done._replace(start=first + done.start))

@@ -32,6 +32,18 @@ class Scan(NamedTuple):
     first: np.ndarray
     digest: str
 
+    def and_next(self, more: Scan) -> Scan:
+        """Together, without a digest."""
+        return Scan(
+            self.n + more.n,
+            self.positive + more.positive,
+            np.maximum(self.largest, more.largest),
+            min(self.lightest, more.lightest),
+            max(self.heaviest, more.heaviest),
+            self.first,
+            "",
+        )
+
 
 @dataclass(frozen=True)
 class ScanShard:
@@ -50,7 +62,7 @@ class ScanShard:
             for block in blocks:
                 hashed = beside.submit(_update, digest, block) if self.digested else None
                 here = _of(stream, block)
-                total = here if total is None else total_of(total, here)
+                total = here if total is None else total.and_next(here)
                 if hashed is not None:
                     hashed.result()
         assert total is not None
@@ -66,7 +78,7 @@ def scan(stream: Stream, engine: Engine, *, digested: bool) -> Scan:
     digest = hashlib.sha256()
     for _, here in engine.run(ScanShard(digested), stream.shards()):
         digest.update(here.digest.encode())
-        total = here if total is None else total_of(total, here)
+        total = here if total is None else total.and_next(here)
     name = stream.source.name
     if total is None:
         raise ValueError(f"{name}: no points; it needs at least one")
@@ -81,18 +93,6 @@ def check_clusters(k: int, scan: Scan, weighted: bool) -> None:
     if k > scan.positive:
         what = "points of positive weight" if weighted else "points"
         raise ValueError(f"n_clusters: {k} is more than the {scan.positive} {what}")
-
-
-def total_of(one: Scan, next_: Scan) -> Scan:
-    return Scan(
-        one.n + next_.n,
-        one.positive + next_.positive,
-        np.maximum(one.largest, next_.largest),
-        min(one.lightest, next_.lightest),
-        max(one.heaviest, next_.heaviest),
-        one.first,
-        "",
-    )
 
 
 def _of(stream: Stream, block: Block) -> Scan:

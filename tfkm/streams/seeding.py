@@ -157,7 +157,7 @@ class StreamPoints(_Shape):
     ) -> None:
         super().__init__(stream)
         self._stream, self._scan, self.engine = stream, scan, engine
-        self.backend, self._journal = backend, journal
+        self.backend, self.journal = backend, journal
         self._known: dict[int, np.ndarray] = {}  # rows that were drawn
 
     def blocks(self, rows: int) -> Iterator[points_module.Block]:
@@ -202,7 +202,7 @@ class StreamPoints(_Shape):
                 draws.indices = draws.indices[:0]
             return {"indices": draws.indices, "rows": rows[: len(draws.indices)]}
 
-        result = self.noted(step, rng)
+        result = self.journal.step(step, rng)
         self.keep(result["indices"], result["rows"])
         return result["indices"]
 
@@ -220,10 +220,6 @@ class StreamPoints(_Shape):
             parts = [part for _, part in self.engine.run(WeightsShard(), self._stream.shards())]
             problem = problem._replace(weights=np.concatenate(parts))
         return problem
-
-    def noted(self, step: Callable[[], Arrays], rng=None) -> Arrays:
-        """What the step gave, now or before."""
-        return self._journal.step(step, rng)
 
     def keep(self, indices: np.ndarray, rows: np.ndarray) -> None:
         rows = rows.astype(self._stream.compute)
@@ -253,7 +249,8 @@ class _Potential:
 
     def sizes(self) -> np.ndarray:
         """(m,) float64, the weight of the points nearest to each centroid that was added."""
-        return self._points.noted(lambda: {"sizes": self._points.sizes(self._groups)})["sizes"]
+        points = self._points
+        return points.journal.step(lambda: {"sizes": points.sizes(self._groups)})["sizes"]
 
 
 def _costs(

@@ -130,9 +130,13 @@ class ArraySource:
         self.dtype = np.dtype(points.dtype.as_numpy_dtype)
 
     def read(self, start: int) -> Iterator[Part]:
-        for first, points in self._points:
+        weights, array = self._weights, self._points.array
+        if array is not None:
+            yield Part(array[start:], None if weights is None else weights[start:])
+            return
+        for first, points in self._points:  # of a sparse matrix, made dense
             skipped = min(max(0, start - first), len(points))
             rows = slice(first + skipped, first + len(points))
             if skipped < len(points):
-                own = None if self._weights is None else self._weights[rows]
+                own = None if weights is None else weights[rows]
                 yield Part(np.asarray(points)[skipped:], own)

@@ -58,6 +58,19 @@ class Stream:
                 "each pass needs the same ones in the same order"
             )
 
+    def done(self, task: Task, shard: Shard) -> Any:
+        """What the shard gives, read by itself."""
+        with closing(self.blocks(shard.start, shard.stop, task.rows)) as blocks:
+            return task(self, shard, blocks)
+
+    def check_shareable(self) -> None:
+        """Raises: ValueError if several cannot share it, since each begins in its middle."""
+        if self.n is None:
+            raise ValueError(
+                f"{self.source.name}: its length is not known before it is read, so workers cannot share "
+                "it; give .npy or Parquet files"
+            )
+
 
 class Task(Protocol):
     """Work on one shard. It is pickled, depends on nothing else and may be done again.
