@@ -43,7 +43,9 @@ GROUPS, FEATURES, ROWS = 20, 32, 2**17  # of points; of a file, 16 MiB
 def command(gigabytes, memory, folder, seed) -> None:
     """Cluster files that do not fit into memory."""
     cli.import_quietly()
-    tfkm.KMeans(2).fit(np.array([[0], [1]], np.float32))  # what the first fit loads is not of the points
+    tfkm.KMeans(2).fit(
+        np.array([[0], [1]], np.float32)
+    )  # what the first fit loads is not of the points
     with tempfile.TemporaryDirectory(dir=folder) as made:
         paths, centres = make(Path(made), int(gigabytes * 2**30), seed)
         size = sum(path.stat().st_size for path in paths)
