@@ -135,3 +135,12 @@ def test_a_stream_bigger_than_the_memory(python, tmp_path):
     assert "at once   MemoryError" in output
     assert float(re.search(r"each within ([\d.]+)", output)[1]) < 0.2
     assert not list(tmp_path.iterdir())
+
+
+def test_workers_have_the_bits_of_one(python):
+    """In a process of its own, which starts and ends its own Ray."""
+    pytest.importorskip("ray", reason="needs Ray: pip install 'tfkm[ray]'")
+    code = "from tfkm import cli; from tfkm.examples import workers; cli.run(workers.command, 'w')"
+    output = python(code, "--workers", "4", "--points", "20000", TF_CPP_MIN_LOG_LEVEL="3")
+    assert output.splitlines()[-1] == "the same bits"
+    assert output.startswith("4 workers")

@@ -1,0 +1,76 @@
+"""Shares a fit among four workers of Ray, and finds the bits of a fit alone.
+
+    python -m tfkm.examples.workers                   # needs Ray: pip install 'tfkm[ray]'
+
+The workers run on this machine, on as many cores as there are; with `tfkm.Ray(address=…)` on those of a
+cluster, where each reads its own part of the files. Sums are exact, so it does not matter who adds what.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+import tfkm
+from tfkm import cli
+
+PROGRAM = "python -m tfkm.examples.workers"
+CLUSTERS, FEATURES, FILES = 50, 32, 8
+
+
+@click.command()
+@click.option("--workers", type=click.IntRange(1), default=4, show_default=True)
+@click.option("--points", type=click.IntRange(1000), default=2_000_000, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+def command(workers, points, seed) -> None:
+    """Share a fit among workers of Ray."""
+    cli.import_quietly()
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("this example needs Ray: pip install 'tfkm[ray]'") from error
+    ours = not ray.is_initialized()
+    if ours:  # so many workers, however many cores there are
+        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            pattern = make(Path(folder), points, seed)
+            together = fit(pattern, seed, f"{workers} workers", tfkm.Ray(workers=workers))
+            alone = fit(pattern, seed, "alone", None)
+    finally:
+        if ours:
+            ray.shutdown()
+    same = all(
+        np.array_equal(getattr(together, name), getattr(alone, name))
+        for name in ("cluster_centers_", "inertia_")
+    )
+    click.echo("the same bits" if same else "NOT the same bits")
+
+
+def make(folder: Path, n: int, seed: int) -> str:
+    """The pattern of FILES .npy files with n points."""
+    rng = np.random.default_rng(seed)
+    centres = 3 * rng.standard_normal((CLUSTERS, FEATURES), np.float32)
+    for i, rows in enumerate(np.array_split(np.arange(n), FILES)):
+        noise = rng.standard_normal((len(rows), FEATURES), np.float32)
+        np.save(folder / f"{i}.npy", centres[rng.integers(CLUSTERS, size=len(rows))] + noise)
+    return str(folder / "*.npy")
+
+
+def fit(pattern: str, seed: int, name: str, engine: tfkm.Ray | None) -> tfkm.KMeans:
+    """A fit, with a line about it."""
+    began = time.perf_counter()
+    model = tfkm.KMeans(CLUSTERS, init="k-means||", random_state=seed, engine=engine).fit(pattern)
+    seconds = time.perf_counter() - began
+    click.echo(
+        f"{name:<12}inertia {model.inertia_:,.3f} after {model.n_iter_} passes, {seconds:.1f} s"
+    )
+    return model
+
+
+if __name__ == "__main__":
+    cli.run(command, PROGRAM)
