@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import benchmarks.conftest  # noqa: F401  sets the environment before NumPy is loaded
 import tfkm
-from tfkm.ops import native
+from tfkm.ops import native_library
 from tfkm.testing import noise
 
 FORMS = ("registers", "dots", "blocks", "panels", "bfloat16")
@@ -46,7 +46,7 @@ def sweep(features, centroids, flops: float) -> list[str]:
             # A form that cannot be is not forced, and runs as chosen: see rule_for.
             possible = {
                 "registers": d <= 8, "dots": k <= 16,
-                "bfloat16": native.instruction_set() == "avx512bf16",
+                "bfloat16": native_library.instruction_set() == "avx512bf16",
             }  # fmt: skip
             speed = {form: 2e-9 * n * k * d / median(times) for form, times in seconds.items()}
             speed = {f: s for f, s in speed.items() if possible.get(f, True)}
@@ -77,7 +77,7 @@ def main() -> None:
     if options.output:
         head = (
             "Assignments of float32 noise by each form of the native kernel, GFLOP/s "
-            f"(median of {ROUNDS}, in turns; {native.instruction_set()}). "
+            f"(median of {ROUNDS}, in turns; {native_library.instruction_set()}). "
             "The last column is the chosen form's speed over the best one's.\n\n"
         )
         options.output.write_text(head + "\n".join(lines) + "\n")

@@ -257,7 +257,7 @@ def test_shapes_that_do_not_fit(backend, points, centroids, weights, message):
     ],
 )
 def test_the_op_itself_checks_its_input(changes, message):
-    from tfkm.ops import native
+    from tfkm.ops import native_library
 
     arguments = dict(
         points=np.ones((2, 5, 2), np.float32), centroids=np.ones((1, 3, 2), np.float32),
@@ -268,4 +268,4 @@ def test_the_op_itself_checks_its_input(changes, message):
     arguments["problems"] = np.int64(arguments["problems"])
     arguments["rows"] = np.int64(arguments["rows"])
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        native._ops().tfkm_accumulate_batch(**arguments)
+        native_library.ops().tfkm_accumulate_batch(**arguments)

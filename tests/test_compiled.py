@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm.ops import backends, native, xla_call
+from tfkm.ops import backends, native, native_library, xla_call
 from tfkm.testing import CASES, assert_same_assignment, noise
 
 compiled = tf.function(jit_compile=True)
@@ -133,7 +133,7 @@ def test_without_the_call_another_is_taken_and_told(no_call):
 
 def test_a_tensorflow_without_the_interface(monkeypatch):
     def why_not():
-        return xla_call.why_not.__wrapped__(native._library())
+        return xla_call.why_not.__wrapped__(native_library.library())
 
     assert why_not() == ""
     monkeypatch.setattr(xla_call, "_GET_API", "of_another_name")

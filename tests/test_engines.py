@@ -85,6 +85,46 @@ def test_a_file_that_vanishes_is_named_by_workers(cluster, paths, tmp_path):
         tfkm.kmeans(paths, K, init="random", engine=tfkm.Ray(workers=1), on_pass=vanish, **OPTIONS)
 
 
+_MIRRORED = """
+    import threading
+    import numpy as np, tensorflow as tf
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, 3 * [tf.config.LogicalDeviceConfiguration()])
+    import tfkm
+    from tfkm.ops import xla
+    from tfkm.seeding import draws
+    draws._CHUNK_BYTES = 64 * 8 * 4
+    used, program = {}, xla._program
+    def on_device(name, points, centroids):
+        used.setdefault(points.device[-5:], set()).add(threading.current_thread().name)
+        return program(name, points, centroids)
+    xla._program = on_device
+    points = np.random.default_rng(0).standard_normal((20_000, 8)).astype(np.float32)
+    engine = tfkm.Mirrored(tf.distribute.MirroredStrategy(["CPU:1", "CPU:2"]))
+    for init in "k-means||", "random", points[:7]:
+        options = dict(init=init, n_init=1, random_state=0, max_iter=4, tol=0, backend="xla")
+        alone = tfkm.kmeans(points, 7, **options)
+        used.clear()
+        both = tfkm.kmeans(points, 7, engine=engine, **options)
+        assert np.array_equal(both.centroids, alone.centroids) and both[2:] == alone[2:]
+        threads = used["CPU:1"], used["CPU:2"]
+        assert all(len(one) == 1 for one in threads) and threads[0] != threads[1], used
+    points[123, 4] = np.nan
+    try:
+        tfkm.kmeans(points, 7, engine=engine, backend="xla")
+    except ValueError as error:
+        assert "123" in str(error)
+    else:
+        raise AssertionError("NaN was not seen")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tfkm on")]
+"""
+
+
+def test_devices_of_a_host(python):
+    """Each has a thread of its own, and they do not show."""
+    python(_MIRRORED)
+
+
 _PROCESS = """
 import json, os, sys
 folder, rank = sys.argv[1], json.loads(os.environ["TF_CONFIG"])["task"]["index"]

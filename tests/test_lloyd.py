@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans as Rival
 from sklearn.datasets import load_digits
 
 import tfkm
-from tfkm import lloyd
+from tfkm import lloyd, ops
 from tfkm import points as points_module
 from tfkm.testing import noise, two_far_groups, weighted
 from tfkm.types import Status
@@ -253,3 +253,40 @@ def test_a_callback_can_stop():
     limited = tfkm.kmeans(DIGITS, 10, random_state=0, max_iter=3)
     assert seen == [1, 2, 3] and stopped.status is Status.STOPPED
     assert same(stopped, limited._replace(status=Status.STOPPED))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("n_init", [1, 3])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"tol": 0.0}, {"max_iter": 2}, {"max_iter": 5}, {"tol": 0.01}, {"weights": True}],
+    ids=str,
+)
+def test_passes_made_at_once_show_in_nothing(dtype, n_init, options):
+    """A callback, which wants to know of each, makes them come one by one."""
+    points = DIGITS.astype(dtype)
+    if "weights" in options:
+        options = {"weights": np.random.default_rng(0).integers(0, 3, len(points))}
+    options |= {"n_init": n_init, "random_state": 0, "backend": "native"}
+    passes = []
+    one_by_one = tfkm.kmeans(points, 40, **options, on_pass=passes.append)
+    assert same(tfkm.kmeans(points, 40, **options), one_by_one)
+    assert len(passes) >= one_by_one.n_iter >= 2
+
+
+def test_passes_made_at_once_with_empty_clusters():
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, 4, (300, 2)).astype(np.float32)
+    for seed in range(5):
+        init = 20 * rng.standard_normal((12, 2))
+        one_by_one = tfkm.kmeans(points, 12, init=init, tol=0.0, on_pass=lambda _: None)
+        assert same(tfkm.kmeans(points, 12, init=init, tol=0.0), one_by_one), seed
+
+
+def test_passes_are_made_at_once(monkeypatch):
+    """Where nothing is to be decided; else this is no test of it."""
+    calls = []
+    once = ops.partial_arrays
+    monkeypatch.setattr(ops, "partial_arrays", lambda *a, **k: calls.append(0) or once(*a, **k))
+    result = tfkm.kmeans(DIGITS, 10, tol=0.0, random_state=0, backend="native")
+    assert result.n_iter >= 10 and len(calls) <= 5

@@ -10,14 +10,14 @@ import tensorflow as tf
 
 import tfkm
 from tfkm import exact
-from tfkm.ops import native
+from tfkm.ops import native, native_library
 from tfkm.ops.batched import Problems
 from tfkm.testing import CASES
 
 DIGESTS = """
     import hashlib, json, sys
     import numpy as np, tensorflow as tf, tfkm
-    from tfkm.ops import native
+    from tfkm.ops import native, native_library
     from tfkm.testing import CASES
 
     tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
@@ -29,7 +29,7 @@ DIGESTS = """
         result.append(native.kmeans_plusplus(points, None, 0, uniforms))
         bits = b"".join(np.asarray(part).tobytes() for part in result)
         digests[name] = hashlib.sha256(bits).hexdigest()
-    print(json.dumps([native.instruction_set(), digests]))
+    print(json.dumps([native_library.instruction_set(), digests]))
 """
 
 
@@ -58,7 +58,7 @@ LEVELS = ["base", "avx2", "avx512", "avx512bf16"]
 )
 def test_instruction_sets_threads_and_forms_are_invisible(python, expected, isa, threads, form):
     """Each case by each kernel, wherever it could be chosen."""
-    if LEVELS.index(isa) > LEVELS.index(native.instruction_set()):
+    if LEVELS.index(isa) > LEVELS.index(native_library.instruction_set()):
         pytest.skip(f"this processor has no {isa}")
     used, got = json.loads(python(DIGESTS, str(threads), TFKM_ISA=isa, TFKM_FORM=form))
     assert used == isa
@@ -68,17 +68,23 @@ def test_instruction_sets_threads_and_forms_are_invisible(python, expected, isa,
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_passes_that_go_on_are_passes(monkeypatch):
     """Fits in which a pass looks at no more than its bounds leave open and adds up only what has changed,
-    with distances, too (which have no bounds), and in which each pass is one of its own."""
+    several of them in a call; with distances, too (which have no bounds); and in which each pass is one of
+    its own."""
     kinds = []
     plain = native.accumulate_arrays
 
     def going_on(*arguments):
-        before, measured = arguments[5:]
-        kinds.append("first" if before is None else "measured" if measured else "bounded")
-        return plain(*arguments)
+        before, measured, _ = arguments[5:]
+        sweep = plain(*arguments)
+        kind = "first" if before is None else "measured" if measured else "bounded"
+        kinds.extend([kind] * sweep.passes)
+        return sweep
 
     def measured(*arguments):
         return plain(*arguments[:6], True)
+
+    def one_by_one(*arguments):
+        return plain(*arguments[:7])
 
     def alone(*arguments):
         sweep = plain(*arguments[:5], None, True)
@@ -111,7 +117,7 @@ def test_passes_that_go_on_are_passes(monkeypatch):
     monkeypatch.setattr(native, "accumulate_arrays", going_on)
     ours = bits()
     assert kinds.count("bounded") > len(kinds) / 3
-    for other in measured, alone:
+    for other in measured, one_by_one, alone:
         monkeypatch.setattr(native, "accumulate_arrays", other)
         assert bits() == ours
 
@@ -136,9 +142,9 @@ def test_a_forked_child_has_threads_of_its_own(python):
     code = """
         import os, sys
         import numpy as np, tensorflow as tf, tfkm
-        from tfkm.ops import native
+        from tfkm.ops import native_library
         points = tf.random.stateless_uniform((50_000, 8), [0, 0])
-        assign = native._ops().tfkm_assign  # TensorFlow's own ops may hang in a forked child
+        assign = native_library.ops().tfkm_assign  # TensorFlow's own ops may hang in a forked child
         expected = assign(points, points[:50]).labels.numpy()
         centroids = points[:50]
         child = os.fork()
@@ -155,8 +161,8 @@ def test_the_instruction_set_may_be_asked_for_first(python):
     """TensorFlow finds no ops in a library that something else has opened before it."""
     code = """
         import tfkm
-        from tfkm.ops import native
-        native.instruction_set()
+        from tfkm.ops import native_library
+        native_library.instruction_set()
         assert tfkm.backends()["native"].usable
     """
     python(code)
@@ -168,8 +174,8 @@ def test_import_starts_no_thread(python):
         import tensorflow
         before = len(os.listdir("/proc/self/task"))
         import tfkm
-        from tfkm.ops import native
-        native._ops()
+        from tfkm.ops import native_library
+        native_library.ops()
         assert len(os.listdir("/proc/self/task")) == before
     """
     if not os.path.isdir("/proc/self/task"):
@@ -210,14 +216,14 @@ def test_shapes_are_inferred():
 def test_the_op_itself_checks_its_input(points, centroids, message):
     """What the waist has checked before; a graph loaded from elsewhere has not passed it."""
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        native._ops().tfkm_assign(points, centroids)
+        native_library.ops().tfkm_assign(points, centroids)
 
 
 def test_the_source_tree_does_not_hide_the_library(monkeypatch):
     """`python -m …` in the folder of the source tree takes the package from there."""
-    expected = native._library_path()
-    monkeypatch.setattr(native.importlib.util, "find_spec", lambda name: None)
-    assert native._library_path() == expected
+    expected = native_library.path()
+    monkeypatch.setattr(native_library.importlib.util, "find_spec", lambda name: None)
+    assert native_library.path() == expected
 
 
 @pytest.mark.parametrize("differs", ["not at all", "no number", "number", "struct"])
@@ -228,14 +234,14 @@ def test_a_library_of_other_sources_is_refused(monkeypatch, differs):
         _name = "old/_kernels.so"
 
     if differs != "no number":
-        Other.tfkm_abi = staticmethod(native._library().tfkm_abi)
+        Other.tfkm_abi = staticmethod(native_library.library().tfkm_abi)
     if differs == "number":
-        monkeypatch.setattr(native, "_ABI", native._ABI + 1)
+        monkeypatch.setattr(native_library, "_ABI", native_library._ABI + 1)
     if differs == "struct":
-        grown = type("_Batch", (native._Batch,), {"_fields_": [("more", ctypes.c_void_p)]})
-        monkeypatch.setattr(native, "_Batch", grown)
-    monkeypatch.setattr(native.ctypes, "CDLL", lambda path: Other)
-    native._ops.cache_clear()
+        grown = type("_Batch", (native_library.Batch,), {"_fields_": [("more", ctypes.c_void_p)]})
+        monkeypatch.setattr(native_library, "Batch", grown)
+    monkeypatch.setattr(native_library.ctypes, "CDLL", lambda path: Other)
+    native_library.ops.cache_clear()
     backends._why_not.cache_clear()
     try:
         state = tfkm.backends()["native"]
@@ -245,16 +251,16 @@ def test_a_library_of_other_sources_is_refused(monkeypatch, differs):
             assert backends.select(None).__name__ == "tfkm.ops.xla"
     finally:
         monkeypatch.undo()
-        native._ops.cache_clear()
+        native_library.ops.cache_clear()
         backends._why_not.cache_clear()
 
 
 def test_without_the_library_it_says_so(monkeypatch):
     from tfkm.ops import backends
 
-    monkeypatch.setattr(native.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(native, "_installed_files", lambda: [])
-    native._ops.cache_clear()
+    monkeypatch.setattr(native_library.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(native_library, "_installed_files", lambda: [])
+    native_library.ops.cache_clear()
     backends._why_not.cache_clear()
     try:
         assert "were not built; install from source with a C++17" in tfkm.backends()["native"].why
@@ -265,5 +271,5 @@ def test_without_the_library_it_says_so(monkeypatch):
             tfkm.assign([[0.0]], [[1.0]], backend="native")
     finally:
         monkeypatch.undo()
-        native._ops.cache_clear()
+        native_library.ops.cache_clear()
         backends._why_not.cache_clear()

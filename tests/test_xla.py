@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tfkm
 from tfkm import exact
-from tfkm.ops import xla, xla_kernels
+from tfkm.ops import devices, xla, xla_kernels
 from tfkm.testing import CASES
 
 
@@ -120,3 +120,78 @@ def test_grid_is_shared_by_parts_made_with_other_tilings(small_tiles):
     _, second = tfkm.ops.partial(points[400:], centroids, weights[400:], grid, backend="reference")
     for got, expected in zip((first + second).rounded(), one.rounded(), strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+@pytest.fixture
+def precision():
+    yield tfkm.set_xla_precision
+    tfkm.set_xla_precision("ieee")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_precision_shows_in_nothing(precision, small_tiles, name):
+    """Factors of 11 bits, and two of them: what they leave unclear is decided anew."""
+    case = CASES[name]()
+    expected = tfkm.accumulate(*case, backend="xla")
+    small_tiles()
+    for other in "tf32", "tf32x3":
+        precision(other)
+        got = tfkm.accumulate(*case, backend="xla")
+        for a, b in zip(tf.nest.flatten(got), tf.nest.flatten(expected), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def screened(points, centroids, precision):
+    """Labels and unclear of the screen alone."""
+    sizes = xla_kernels.Plan(len(points), len(points), len(centroids), 1, precision)
+    frame = xla_kernels.frame(tf.constant(centroids), sizes)
+    wide = tf.constant(centroids.astype(np.float64))
+    labels, _, unclear = xla_kernels.screen(tf.constant(points), wide, frame, len(points), sizes)
+    return labels.numpy(), unclear.numpy()
+
+
+@pytest.mark.parametrize("precision", ["tf32", "tf32x3"])
+def test_what_cut_factors_leave_out_is_in_the_margin(monkeypatch, precision):
+    """Without that part of it the screen would be sure of wrong labels."""
+    rng = np.random.default_rng(0)
+    centroids = rng.standard_normal((2, 40)).astype(np.float32)
+    centroids = np.concatenate([centroids, centroids * np.float32(1 + 2e-5)])
+    points = rng.standard_normal((4096, 40)).astype(np.float32)
+    true = np.square(points[:, None].astype(np.float64) - centroids).sum(axis=2).argmin(axis=1)
+    labels, unclear = screened(points, centroids, precision)
+    assert (labels == true)[~unclear].all()
+    share = unclear.mean()
+    assert share > 0 if precision == "tf32" else share < 0.5
+
+    rounded = xla_kernels.tf2xla.reduce_precision
+    monkeypatch.setattr(  # coarser, so that what three products leave out is seen, too
+        xla_kernels.tf2xla,
+        "reduce_precision",
+        lambda x, exponent_bits, mantissa_bits: rounded(x, 8, 4),
+    )
+    for kernel in "frame", "screen":
+        function = getattr(xla_kernels, kernel).python_function
+        again = tf.function(function, jit_compile=True, autograph=False)
+        monkeypatch.setattr(xla_kernels, kernel, again)
+    labels, unclear = screened(points, centroids, precision)
+    assert (labels == true)[~unclear].all()
+    monkeypatch.setattr(xla_kernels, "_lost", lambda a, b: tf.zeros_like(a.rest))
+    monkeypatch.setattr(
+        xla_kernels, "screen", tf.function(function, jit_compile=True, autograph=False)
+    )
+    labels, unclear = screened(points, centroids, precision)
+    assert not (labels == true)[~unclear].all()
+
+
+def test_a_precision_there_is_not(precision):
+    with pytest.raises(ValueError, match="precision: 'half'; allowed are 'ieee', 'tf32x3', 'tf32'"):
+        precision("half")
+
+
+def test_sizes_follow_the_memory_of_the_card(monkeypatch):
+    caps = xla.TUNING["GPU"]
+    for free, chunk_bytes in (2**40, caps.chunk_bytes), (2**28, 2**24), (3 * 2**27, 2**24):
+        monkeypatch.setattr(devices, "card", lambda free=free: devices.Card("/device:GPU:0", free))
+        tuning = xla._tuning(gpu=True)
+        assert tuning.chunk_bytes == chunk_bytes and tuning.block_bytes <= free // 16
+        assert xla._tuning(gpu=False) == xla.TUNING["CPU"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tfkm import tensorboard as tensorboard
     from tfkm.callbacks import Callback as Callback
     from tfkm.callbacks import Progress as Progress
+    from tfkm.engines import Mirrored as Mirrored
     from tfkm.engines import MultiWorker as MultiWorker
     from tfkm.engines import Ray as Ray
     from tfkm.estimators import BisectingKMeans as BisectingKMeans
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tfkm.ops import accumulate as accumulate
     from tfkm.ops import assign as assign
     from tfkm.ops.backends import backends as backends
+    from tfkm.ops.xla import set_xla_precision as set_xla_precision
     from tfkm.problems import kmeans_batch as kmeans_batch
     from tfkm.seeding import afk_mc2 as afk_mc2
     from tfkm.seeding import kmeans_parallel as kmeans_parallel
@@ -43,6 +45,7 @@ _HOMES = {
     "Callback": "tfkm.callbacks",
     "Progress": "tfkm.callbacks",
     "BisectingKMeans": "tfkm.estimators",
+    "Mirrored": "tfkm.engines",
     "MultiWorker": "tfkm.engines",
     "Ray": "tfkm.engines",
     "KMeans": "tfkm.estimators",
@@ -53,6 +56,7 @@ _HOMES = {
     "accumulate": "tfkm.ops",
     "assign": "tfkm.ops",
     "backends": "tfkm.ops.backends",
+    "set_xla_precision": "tfkm.ops.xla",
     "afk_mc2": "tfkm.seeding",
     "kmeans_parallel": "tfkm.seeding",
     "kmeans_plusplus": "tfkm.seeding",

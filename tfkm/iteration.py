@@ -13,17 +13,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from tfkm import update
-from tfkm.types import Assignment, Pass, Statistics, Status
+from tfkm.types import Ahead, Assignment, Made, Pass, Statistics, Status
 
 
 class Points(Protocol):
     """What runs go over; `runs` (a,) are the numbers of those that are still going."""
 
     def one_pass(
-        self, runs: np.ndarray, centroids: np.ndarray, measured: bool
-    ) -> tuple[Assignment | None, Statistics, np.ndarray]:
-        """The next pass, of centroids (a, k, d), as arrays with a in front: labels and distances (a, n),
-        None if they are not held; statistics; how many labels are not those of the pass before (a,).
+        self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
+    ) -> Made:
+        """The next pass, of centroids (a, k, d); or with the leave to go ahead the last of several.
 
         measured: whether distances and inertia are wanted. If not they may be missing: None and NaN.
         """
@@ -87,7 +86,10 @@ def iterate(
       on_state: called after each pass; to go on from there is to do what would have been done.
     """
     while state.runs.size:
-        state = _next(points, state, thresholds, max_iter, on_pass, first)
+        ahead = None
+        if on_pass is None and on_state is None:  # nobody has to be told of each pass
+            ahead = Ahead(thresholds[state.runs], max_iter - state.iteration)
+        state = _next(points, state, thresholds, max_iter, on_pass, first, ahead)
         if on_state is not None:
             on_state(state)
     # What belongs to the centroids that runs have come to in their last pass, of all of them at once.
@@ -109,12 +111,14 @@ def _next(
     max_iter: int,
     on_pass: Callable[[Pass], bool | None] | None,
     first: int,
+    ahead: Ahead | None,
 ) -> State:
-    """The state one pass later."""
-    before, runs, centroids, ends = state
-    iteration = before + 1
+    """The state one pass later, or several with the leave to go ahead."""
+    iteration, runs, centroids, ends = state
     began = time.perf_counter()
-    assignment, statistics, changed = points.one_pass(runs, centroids, on_pass is not None)
+    made = points.one_pass(runs, centroids, on_pass is not None, ahead)
+    assignment, statistics, changed, centroids, passes = made
+    iteration += passes
     moved = _moved(points, runs, centroids, assignment, statistics)
     shifts = np.square(moved.astype(np.float64) - centroids).reshape(len(runs), -1).sum(axis=1)
     seconds = (time.perf_counter() - began) / len(runs)

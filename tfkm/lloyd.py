@@ -138,9 +138,9 @@ def kmeans(
             data, n_clusters, init, rng, weights=weights, original=points, backend=backend
         )
         if problem.directions is not None:
-            centroids = unit_centroids(centroids, backend)
+            centroids = unit_centroids(tf.constant(centroids), backend).numpy()
         told.on_seed(start)
-        return centroids.numpy()
+        return centroids
 
     seeds = [seed(start) for start in range(starts(n_init, init))]
     best = _best(problem, seeds, threshold, max_iter, on_pass)

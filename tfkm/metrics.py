@@ -189,7 +189,7 @@ def sampled_silhouette_score(
     labels = _checked_labels(labels, data.n)
     chosen = check_random_state(random_state).permutation(data.n)[:sample_size]
     chosen.sort()
-    sample = arrays.taken("points", points)[chosen] if data.is_sparse else data[chosen].numpy()
+    sample = arrays.taken("points", points)[chosen] if data.is_sparse else data[chosen]
     with sklearn.config_context(working_memory=_MEBIBYTES):
         return float(silhouette_score(sample, labels[chosen]))
 
@@ -261,7 +261,7 @@ def _assign(
     points: Points, centroids: np.ndarray, backend: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels and squared distances, (n,) each."""
-    parts = [ops.assign(block, centroids, backend=backend) for _, block in points]
+    parts = [ops.assign(block, centroids, backend=backend) for _, block in points.read_by(backend)]
     labels, distances = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return labels, distances.astype(np.float64)
 

@@ -9,7 +9,8 @@ modulo 64, hence the blocks. Of a sparse matrix only the block at hand is made d
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import tensorflow as tf
 from scipy import sparse
 
 from tfkm import arrays, ops
-from tfkm.ops import validate
+from tfkm.ops import backends, devices, validate
 
 _ALIGNMENT = 64
 # Up to this many bytes are copied once; beyond, blocks of this size are copied anew in each pass.
@@ -43,6 +44,8 @@ class Points:
     are made dense anew each time.
     """
 
+    _on_card: _OnCard | None = None
+
     def __init__(self, array, *, copy: bool = True) -> None:
         """array: (n, d) of an allowed dtype: NumPy array (any stride, memory map), tf.Tensor, SciPy sparse
         matrix, or what `arrays.taken` makes one of those.
@@ -54,16 +57,20 @@ class Points:
         self.is_sparse = sparse.issparse(array)
         if isinstance(array, tf.Tensor | tf.Variable):
             source = validate.matrix("points", array, validate.POINT_DTYPES)
-            self.dtype = source.dtype
+            self.dtype, self._in_one = source.dtype, True
         else:
             source = as_array(array, 2, "(n, d)")
             self.dtype = tf.as_dtype(source.dtype)
             small = source.size * self.dtype.size <= _COPY_BYTES
-            if not self.is_sparse and (_readable_in_place(source) or (copy and small)):
-                source = as_tensor(source)
+            self._in_one = not self.is_sparse and (_readable_in_place(source) or (copy and small))
         self._source = source
         self.n, self.d = (int(size) for size in source.shape)
         self.compute = tf.float64 if self.dtype == tf.float64 else tf.float32
+
+    @functools.cached_property
+    def _tensor(self) -> tf.Tensor:
+        """All points, if they are in one: in place or copied once; made when the first tensor is wanted."""
+        return self._source if isinstance(self._source, tf.Tensor) else as_tensor(self._source)
 
     @property
     def array(self) -> np.ndarray | None:
@@ -73,26 +80,33 @@ class Points:
     def __iter__(self) -> Iterator[Block]:
         return self.blocks(self.n)
 
+    def read_by(self, backend: str | None) -> Iterable[Block]:
+        """All blocks, as often as wanted, where the backend computes; on a card at once if they fit."""
+        card = backends.card_of(backend)
+        if card is None or (isinstance(self._source, tf.Tensor) and "GPU" in self._source.device):
+            return self
+        self._on_card = self._on_card or _OnCard(self, card)
+        return self._on_card
+
     def blocks(self, rows: int) -> Iterator[Block]:
         """Blocks of at most this many rows."""
-        if isinstance(self._source, tf.Tensor):
+        if self._in_one:
             if rows >= self.n:
-                yield Block(0, self._source)
+                yield Block(0, self._tensor)
                 return
             for start in range(0, self.n, rows):
-                yield Block(start, self._source[start : start + rows])
+                yield Block(start, self._tensor[start : start + rows])
             return
         most = _DENSE_BYTES if self.is_sparse else _COPY_BYTES
         rows = max(1, min(rows, most // (self.d * self.dtype.size)))
         for start in range(0, self.n, rows):
             yield Block(start, tf.convert_to_tensor(self._copied(slice(start, start + rows))))
 
-    def __getitem__(self, rows: np.ndarray) -> tf.Tensor:
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """The points of these indices, (len(rows), d), in the dtype to compute in."""
         if isinstance(self._source, tf.Tensor) and "GPU" in self._source.device:
-            return tf.cast(tf.gather(self._source, rows), self.compute)
-        # A tf.gather and a tf.cast take 40 µs, this takes 10.
-        return tf.constant(self._copied(rows).astype(self.compute.as_numpy_dtype))
+            return tf.cast(tf.gather(self._source, rows), self.compute).numpy()
+        return self._copied(rows).astype(self.compute.as_numpy_dtype)  # a tensor takes 40 µs more
 
     def _copied(self, rows: slice | np.ndarray) -> np.ndarray:
         """Of what is in host memory."""
@@ -103,22 +117,46 @@ class Points:
     def largest_magnitudes(self) -> np.ndarray:
         """(d,) float64; raises ValueError if a value is not finite or a squared norm may overflow."""
         largest = np.zeros(self.d)
-        in_place = isinstance(self._source, tf.Tensor)
-        rows = self.n if in_place else max(1, _SCAN_BYTES // (self.d * self.dtype.size))
-        for start, points in self.blocks(rows):
+        rows = self.n if self._in_one else max(1, _SCAN_BYTES // (self.d * self.dtype.size))
+        few = isinstance(self._source, np.ndarray) and self.n <= ops.FEW
+        blocks = [Block(0, self._source)] if few else self.blocks(rows)
+        for start, points in blocks:
             largest = np.maximum(largest, magnitudes(points, self.compute, start))
         return largest
 
 
+class _OnCard:
+    """Blocks of points in host memory, on a card."""
+
+    def __init__(self, points: Points, card: devices.Card) -> None:
+        self._points, self._card = points, card
+        row = points.d * points.dtype.size
+        stay = card.keeps(points.n * row)
+        self._rows = points.n if stay else max(1, card.block_bytes // row)
+        self._kept: list[Block] | None = [] if stay else None
+
+    def __iter__(self) -> Iterator[Block]:
+        if self._kept:
+            return iter(self._kept)
+        blocks = devices.copied_ahead(self._points.blocks(self._rows), self._copied)
+        if self._kept is None:
+            return blocks
+        self._kept.extend(blocks)
+        return iter(self._kept)
+
+    def _copied(self, block: Block) -> Block:
+        return Block(block.start, devices.copied(block.points, self._card))
+
+
 def magnitudes(
-    points: tf.Tensor, compute: tf.DType, start: int, name: str = "points"
+    points: tf.Tensor | np.ndarray, compute: tf.DType, start: int, name: str = "points"
 ) -> np.ndarray:
     """(d,) float64, the largest of rows (m, d), the first of them number `start`; raises as the above."""
     here = np.asarray(ops.largest_magnitudes(points))
     with np.errstate(over="ignore"):
         fine = np.square(here).sum() <= validate.largest_sq_norm(compute)
     if not fine:
-        validate.finite_rows(name, points, compute, start)
+        validate.finite_rows(name, tf.convert_to_tensor(points), compute, start)
     return here
 
 

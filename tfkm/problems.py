@@ -15,7 +15,8 @@ from tfkm.lloyd import check_parameters, starts
 from tfkm.ops import backends, validate
 from tfkm.ops.batched import Problems, Sweep
 from tfkm.points import Points, as_array, as_tensor
-from tfkm.types import Assignment, BatchResult, Statistics
+from tfkm.starts import places_of
+from tfkm.types import Ahead, Assignment, BatchResult, Made, Statistics
 
 # Of the points, labels, margins and distances of problems that run together.
 _TOGETHER_BYTES = 2**28
@@ -221,35 +222,42 @@ class _Starts:
         self._before: Sweep | None = None
 
     def one_pass(
-        self, runs: np.ndarray, centroids: np.ndarray, measured: bool
-    ) -> tuple[Assignment, Statistics, np.ndarray]:
+        self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
+    ) -> Made:
         """As `iteration.Points.one_pass`."""
         if len(runs) < len(self._runs):
             self._before = self._before_of(runs)
         self._runs = runs
-        self._before = sweep = self._sweep(runs, centroids, self._before, measured)
-        assignment = Assignment(sweep.labels, sweep.sq_distances)
-        return assignment, sweep.statistics.rounded(), sweep.changed
+        self._before = sweep = self._sweep(runs, centroids, self._before, measured, ahead)
+        assignment, statistics = self._finished(sweep)
+        return Made(assignment, statistics, sweep.changed, sweep.centroids, sweep.passes)
 
     def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
         """As `iteration.Points.look`."""
-        sweep = self._sweep(runs, centroids, self._before_of(runs), True)
+        return self._finished(self._sweep(runs, centroids, self._before_of(runs), True))
+
+    def _finished(self, sweep: Sweep) -> tuple[Assignment, Statistics]:
         return Assignment(sweep.labels, sweep.sq_distances), sweep.statistics.rounded()
 
     def _before_of(self, runs: np.ndarray) -> Sweep | None:
         """The last pass of some runs, ascending, in copies; None where it was not one of all of them."""
         if self._before is None:
             return None
-        which = np.isin(self._runs, runs)
-        return self._before.of(which) if np.count_nonzero(which) == len(runs) else None
+        places = places_of(runs, self._runs)
+        return None if places is None else self._before.of(places)
 
     def _sweep(
-        self, runs: np.ndarray, centroids: np.ndarray, before: Sweep | None, measured: bool
+        self,
+        runs: np.ndarray,
+        centroids: np.ndarray,
+        before: Sweep | None,
+        measured: bool,
+        ahead: Ahead | None = None,
     ) -> Sweep:
         problems, grid = self._given(runs)
         return ops.partial_arrays(
             self._points, centroids, self._batch.weights, grid, problems, before,
-            measured=measured, backend=self._backend,
+            measured=measured, ahead=ahead, backend=self._backend,
         )  # fmt: skip
 
     def _given(self, runs: np.ndarray) -> tuple[Problems, exact.Grid]:

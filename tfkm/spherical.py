@@ -76,6 +76,7 @@ class UnitPoints(Points):
             blocks += [scaled] * kept
         self.zeros = np.concatenate(zeros)
         self._source = tf.concat(blocks, axis=0) if kept and blocks else None
+        self._in_one = self._source is not None
 
     @property
     def array(self) -> np.ndarray | None:
@@ -88,10 +89,10 @@ class UnitPoints(Points):
         for start, block in self._in_steps(rows):
             yield Block(start, unit_rows(block, self._backend)[0])
 
-    def __getitem__(self, rows: np.ndarray) -> tf.Tensor:
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         if self._source is not None:
             return super().__getitem__(rows)
-        return unit_rows(self._raw[rows], self._backend)[0]
+        return unit_rows(tf.constant(self._raw[rows]), self._backend)[0].numpy()
 
     def _in_steps(self, rows: int) -> Iterator[Block]:
         return self._raw.blocks(min(rows, max(1, _COPY_BYTES // (self.d * self.compute.size))))

@@ -72,6 +72,32 @@ class ExactStatistics(NamedTuple):
         return self.high + self.low
 
 
+class Ahead(NamedTuple):
+    """Leave to make the passes that follow a pass too, each from the means of the one before, until one
+    leaves something to decide: a cluster without weight, labels that are those of the pass before, a
+    Σ‖shift‖² that is not clearly above its threshold.
+
+    thresholds: (B,) float64, of each problem. most: passes in all, ≥ 1.
+    """
+
+    thresholds: np.ndarray
+    most: int
+
+
+class Made(NamedTuple):
+    """A pass of a runs, as arrays with a in front.
+
+    assignment: labels and distances (a, n), None if they are not held. changed: (a,) how many labels are
+    not those of the pass before. centroids: (a, k, d) it was made with. passes: how many were made.
+    """
+
+    assignment: Assignment | None
+    statistics: Statistics
+    changed: np.ndarray
+    centroids: np.ndarray
+    passes: int = 1
+
+
 class Status(enum.Enum):
     """Why the iteration ended; the value says it in words.
 

@@ -98,6 +98,49 @@ int accumulate(const Batch& all, const ParallelFor& parallel_for) {
   });
 }
 
+namespace {
+
+// The means of what a pass has summed up; false if there is something to decide.
+template <class T>
+bool move(const Batch& pass, const double* thresholds, T* means) {
+  const T* from = static_cast<const T*>(pass.centroids);
+  for (int64_t i = 0; i < pass.count; ++i) {
+    if (pass.changed[i] == 0) return false;
+    double shift = 0;
+    for (int64_t row = i * pass.k; row < (i + 1) * pass.k; ++row) {
+      double weight = pass.high.weights[row] + pass.low.weights[row];
+      if (!(weight > 0)) return false;
+      for (int64_t at = row * pass.d; at < (row + 1) * pass.d; ++at) {
+        means[at] = T((pass.high.sums[at] + pass.low.sums[at]) / weight);  // as tfkm/update.py, to the bit
+        double by = double(means[at]) - double(from[at]);
+        shift += by * by;
+      }
+    }
+    // Near the threshold the order of this sum might tell, so NumPy is asked. NaN is not above anything.
+    if (!(shift > thresholds[i] * (1 + 0x1p-20))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+int accumulate(const Batch& first, Passes& passes, const ParallelFor& parallel_for) {
+  Batch pass = first;
+  for (passes.done = 1;; ++passes.done) {
+    if (accumulate(pass, parallel_for)) return 1;
+    if (passes.done == passes.most) return 0;
+    int64_t unused = (passes.done % 2) * pass.count * pass.k * pass.d;
+    auto moved = [&](auto* centroids) {
+      pass.moved_from = pass.margins ? pass.centroids : nullptr;
+      if (!move(pass, passes.thresholds, centroids + unused)) return false;
+      pass.centroids = centroids + unused;
+      return true;
+    };
+    if (!(pass.wide ? moved(static_cast<double*>(passes.centroids)) : moved(static_cast<float*>(passes.centroids)))) return 0;
+    std::fill_n(pass.changed, pass.count, 0);
+  }
+}
+
 int seed(const Seeding* seedings, int64_t count, const ParallelFor& parallel_for) {
   if (count == 0) return 0;
   double size = double(seedings->n) * double(seedings->k) * double(seedings->d) * seedings->trials;

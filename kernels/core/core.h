@@ -8,7 +8,7 @@
 namespace tfkm {
 
 // Goes up with each change of what is exported to Python: an op, or a struct that goes by ctypes. tfkm/ops/native.py has it, too.
-constexpr int64_t kAbi = 1;
+constexpr int64_t kAbi = 2;
 
 enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
 
@@ -88,6 +88,19 @@ struct Batch {
 };
 int accumulate(const Batch& batch, const ParallelFor& parallel_for);
 
+// How far Lloyd's iteration may go on by itself.
+struct Passes {
+  const double* thresholds;  // (count,) of Σ‖shift‖²
+  int64_t most;              // passes, 1 at least
+  void* centroids;           // (2, count, k, d) scratch; after the call, of the last pass, if it was not the first: [(done − 1) % 2]
+  int64_t done;              // out
+};
+
+// Passes, each from the means of the one before, until one leaves something to decide: a cluster without weight, a job whose
+// labels are those of the pass before, a shift not clearly above its threshold. What that one has left is in `first`, which has
+// to be a pass that goes on from another without distances, with its own centroids for each job.
+int accumulate(const Batch& first, Passes& passes, const ParallelFor& parallel_for);
+
 // Greedy k-means++ (seed.h).
 constexpr int kMostTrials = 64;
 struct Seeding {
@@ -97,9 +110,12 @@ struct Seeding {
   Dtype dtype;
   bool wide;              // compute in double
   const double* weights;  // (n,) or null for ones
+  // Null, or (n,) of the type computed in: squared distances to the nearest of the centroids that are there already. Then all
+  // k are drawn around these, else k − 1 around `first`.
+  const void* sq_distances;
   int64_t first;          // the first point
   int trials;             // candidates in a round, kMostTrials at most
-  const double* uniforms;  // (k − 1, trials) in [0, 1)
+  const double* uniforms;  // (k or k − 1, trials) in [0, 1)
   int64_t* chosen;         // out (k,) indices of points; −1 from where on every point coincides with a chosen one
 };
 

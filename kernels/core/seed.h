@@ -45,13 +45,14 @@ class Potential {
 
   double total() const { return total_; }
 
-  // Makes a point the first of the chosen.
-  void start(int64_t index, const ParallelFor& parallel_for) {
+  // With what is there already, or with the first point as the first of the chosen.
+  void start(const ParallelFor& parallel_for) {
+    const T* known = static_cast<const T*>(seeding_.sq_distances);
     centre();
-    copy_row(index);
+    if (!known) copy_row(seeding_.first);
     in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int) {
       for (int64_t i = first * kBlock; i < end(last - 1); ++i) {
-        nearest_[i] = T(sq_distance(row(i), row_, seeding_.d));
+        nearest_[i] = known ? known[i] : T(sq_distance(row(i), row_, seeding_.d));
         if (!narrow_) sq_norms_[i] = T(sq_distance(row(i), offset_, seeding_.d));
       }
     });
@@ -278,10 +279,12 @@ int choose(const Seeding& seeding, const ParallelFor& parallel_for) {
   { Potential<S, T>(seeding, parallel_for.workers, arena); }
   if (!arena.allocate()) return 1;
   Potential<S, T> potential(seeding, parallel_for.workers, arena);
-  for (int64_t i = 0; i < seeding.k; ++i) seeding.chosen[i] = i ? -1 : seeding.first;
-  potential.start(seeding.first, parallel_for);
+  for (int64_t i = 0; i < seeding.k; ++i) seeding.chosen[i] = -1;
+  int64_t i = 0;
+  if (!seeding.sq_distances) seeding.chosen[i++] = seeding.first;
+  potential.start(parallel_for);
   const double* uniforms = seeding.uniforms;
-  for (int64_t i = 1; i < seeding.k && potential.total() > 0; ++i, uniforms += seeding.trials) {
+  for (; i < seeding.k && potential.total() > 0; ++i, uniforms += seeding.trials) {
     int64_t candidates[tfkm::kMostTrials];
     double gains[tfkm::kMostTrials];
     potential.prepare_draws();

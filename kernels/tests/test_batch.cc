@@ -119,7 +119,7 @@ struct Problems {
     std::vector<tfkm::Seeding> seedings;
     for (int64_t i = 0; i < count; ++i)
       seedings.push_back({n, k, d, points.data() + own[3 * i] * next, d + gap, dtype, sizeof(T) == 8,
-                          weighted ? weights.data() : nullptr, draw.below(n), 3, uniforms.data() + i * (k - 1) * 3,
+                          weighted ? weights.data() : nullptr, nullptr, draw.below(n), 3, uniforms.data() + i * (k - 1) * 3,
                           together.data() + i * k});
     if (tfkm::seed(seedings.data(), count, parallel_for)) return false;
     for (int64_t i = 0; i < count; ++i) {
@@ -127,6 +127,72 @@ struct Problems {
       tfkm::seed(seedings[i], one.parallel_for());
     }
     return same(together, each);
+  }
+
+  // Passes that follow one another in one call, and one by one; of jobs with centroids of their own.
+  struct Passes {
+    Results results;
+    std::vector<T> centroids, last, margins;
+    std::vector<double> spent;
+    int64_t done;
+    bool operator==(const Passes& other) const {
+      return results == other.results && same(last, other.last) && done == other.done;
+    }
+  };
+  Passes passes(const tfkm::ParallelFor& parallel_for, const double* thresholds, int64_t most, bool at_once) const {
+    Passes out{Results(*this), {}, {}, std::vector<T>(count * n), std::vector<double>(count * k), 1};
+    std::vector<int64_t> table = own;
+    for (int64_t i = 0; i < count; ++i) {
+      table[3 * i + 1] = i;
+      out.centroids.insert(out.centroids.end(), &centroids[own[3 * i + 1] * k * d], &centroids[own[3 * i + 1] * k * d] + k * d);
+    }
+    auto& words = out.results.words;
+    tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, out.centroids.data(), sizeof(T) == 8,
+                      weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), table.data(),
+                      counted ? rows.data() : nullptr, out.results.labels.data(), nullptr,
+                      {words[0].data(), words[1].data(), words[2].data()}, {words[3].data(), words[4].data(), words[5].data()},
+                      nullptr, out.margins.data(), out.spent.data(), nullptr};
+    tfkm::accumulate(batch, parallel_for);
+    batch.changed = out.results.changed.data(), batch.moved_from = batch.centroids;
+    std::vector<T> moved = out.centroids, scratch(2 * moved.size());
+    for (T& value : moved) value += T(0.25);
+    batch.centroids = moved.data();
+    if (at_once) {
+      tfkm::Passes passes{thresholds, most, scratch.data(), 0};
+      tfkm::accumulate(batch, passes, parallel_for);
+      out.done = passes.done;
+      out.last = moved;
+      if (out.done > 1) out.last.assign(&scratch[(out.done - 1) % 2 * moved.size()], &scratch[(out.done - 1) % 2 * moved.size()] + moved.size());
+      return out;
+    }
+    for (out.last = moved;; ++out.done) {
+      std::vector<T> from = out.last;
+      batch.centroids = from.data();
+      std::fill(out.results.changed.begin(), out.results.changed.end(), 0);
+      tfkm::accumulate(batch, parallel_for);
+      bool plain = out.done < most;
+      for (int64_t i = 0; i < count; ++i) {
+        long double shift = 0;
+        for (int64_t row = i * k; row < (i + 1) * k; ++row)
+          for (int64_t f = row * d; f < (row + 1) * d; ++f) {
+            out.last[f] = T((words[0][f] + words[3][f]) / (words[1][row] + words[4][row]));
+            shift += std::pow((long double)(out.last[f]) - from[f], 2);
+            plain = plain && words[1][row] + words[4][row] > 0;
+          }
+        plain = plain && out.results.changed[i] && shift > thresholds[i];
+      }
+      if (!plain) {
+        out.last = from;
+        return out;
+      }
+      out.centroids = from, batch.moved_from = out.centroids.data();
+    }
+  }
+  bool goes_ahead(const tfkm::ParallelFor& parallel_for, Draw& draw) const {
+    int64_t most = 1 + draw.below(12);
+    std::vector<double> thresholds;
+    for (int64_t i = 0; i < count; ++i) thresholds.push_back(draw.one_in(2) ? 0 : draw.unit() + 1);
+    return passes(parallel_for, thresholds.data(), most, true) == passes(parallel_for, thresholds.data(), most, false);
   }
 };
 
@@ -148,7 +214,7 @@ int main(int argc, char** argv) {
         if (number % every) return true;
         int lacking = 0;
         bool alike = problems.together(parallel_for, &lacking) == problems.alone();
-        return alike && !lacking && problems.seeds_alike(parallel_for, draw);
+        return alike && !lacking && problems.seeds_alike(parallel_for, draw) && problems.goes_ahead(parallel_for, draw);
       };
       return wide ? check(double()) : check(float());
     });

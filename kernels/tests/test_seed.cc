@@ -11,13 +11,14 @@ namespace {
 
 struct Problem {
   int64_t n, k, d, gap;
-  bool weighted;
+  bool weighted, around;  // point 0, which is there already
   std::vector<double> points, weights, uniforms;  // (n, d), (n,), (k − 1, trials)
   int trials;
 
   Problem(Draw& draw)
       : n(1 + draw.below(draw.one_in(4) ? 3000 : 80)), k(1 + draw.below(20)), d(1 + draw.below(draw.one_in(4) ? 100 : 9)),
-        gap(draw.one_in(2) ? draw.below(20) : 0), weighted(draw.one_in(2)), trials(1 + int(draw.below(20))) {
+        gap(draw.one_in(2) ? draw.below(20) : 0), weighted(draw.one_in(2)), around(draw.one_in(3)),
+        trials(1 + int(draw.below(20))) {
     int64_t values = 1 + draw.below(draw.one_in(2) ? 6 : 60);
     for (int64_t i = 0; i < n * d; ++i) points.push_back(double(draw.below(values)));
     if (draw.one_in(2)) std::sort(points.begin(), points.end());  // so that neighbours lie together
@@ -66,8 +67,18 @@ struct Problem {
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = 0; j < d; ++j) x[i * (d + gap) + j] = cast<S>(points[i * d + j]);
     std::vector<int64_t> chosen(k);
-    tfkm::Seeding seeding{n, k, d, x.data(), d + gap, dtype, wide, weighted ? weights.data() : nullptr, 0,
+    tfkm::Seeding seeding{n, k, d, x.data(), d + gap, dtype, wide, weighted ? weights.data() : nullptr, nullptr, 0,
                           trials, uniforms.data(), chosen.data()};
+    std::vector<double> known;
+    for (int64_t i = 0; i < n; ++i) {
+      known.push_back(0);
+      for (int64_t j = 0; j < d; ++j) known[i] += std::pow(points[i * d + j] - points[j], 2);
+    }
+    std::vector<float> narrow(known.begin(), known.end());
+    if (around) {
+      seeding.sq_distances = wide ? static_cast<const void*>(known.data()) : narrow.data();
+      --seeding.k, ++seeding.chosen, chosen[0] = 0;
+    }
     if (tfkm::seed(seeding, parallel_for) != 0) chosen.assign(k, -2);
     return chosen;
   }

@@ -27,3 +27,8 @@ extern "C" __attribute__((visibility("default"))) int tfkm_seed(const tfkm::Seed
 extern "C" __attribute__((visibility("default"))) int tfkm_accumulate(const tfkm::Batch* batch, int threads) {
   return tfkm::accumulate(*batch, pool(threads));
 }
+
+extern "C" __attribute__((visibility("default"))) int tfkm_passes(const tfkm::Batch* first, tfkm::Passes* passes,
+                                                                  int threads) {
+  return tfkm::accumulate(*first, *passes, pool(threads));
+}

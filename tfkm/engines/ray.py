@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from collections.abc import Iterable, Iterator
 from numbers import Integral
 from typing import Any
 
+from tfkm.engines.ordered import in_order
 from tfkm.ops import validate
 from tfkm.seeding.draws import Shard
 from tfkm.streams import Source, Stream
 from tfkm.streams.stream import Task
-
-_AHEAD = 4  # shards that each worker has at once, the one at work among them
 
 
 class Ray:
@@ -80,7 +77,7 @@ class _Workers:
     def __init__(self, stream: Stream, count: int, cpus: int, wait: float | None) -> None:
         import ray
 
-        remote = ray.remote(num_cpus=cpus, max_restarts=-1, max_task_retries=-1)(_Worker)
+        remote: Any = ray.remote(num_cpus=cpus, max_restarts=-1, max_task_retries=-1)(_Worker)
         self._actors = [remote.remote(stream.source, stream.chunk, cpus) for _ in range(count)]
         self._wait = wait
 
@@ -88,32 +85,21 @@ class _Workers:
         """As `Engine.run`: the worker with the fewest shards takes the next one, some shards ahead."""
         import ray
 
-        task_once, left = ray.put(task), iter(shards)
-        loads = [0] * len(self._actors)
-        coming: deque = deque()
+        task_once = ray.put(task)
 
-        def submit() -> None:
-            for shard in itertools.islice(left, 1):
-                worker = loads.index(min(loads))
-                loads[worker] += 1
-                coming.append((shard, worker, self._actors[worker].run.remote(task_once, shard)))
+        def submit(worker: int, shard: Shard) -> Any:
+            return self._actors[worker].run.remote(task_once, shard)
 
-        for _ in range(_AHEAD * len(loads)):
-            submit()
-        while coming:
-            shard, worker, result = coming[0]
+        for shard, _, pending in in_order(shards, len(self._actors), submit):
             try:
-                value = ray.get(result, timeout=self._wait)
+                result = ray.get(pending, timeout=self._wait)
             except ray.exceptions.GetTimeoutError as error:
                 raise TimeoutError(
                     f"engine: shard {shard.number} is not done after {self._wait} s of waiting for it"
                 ) from error
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error  # what the source or the task raised there
-            loads[worker] -= 1
-            coming.popleft()
-            submit()
-            yield shard, value
+            yield shard, result
 
 
 class _Worker:

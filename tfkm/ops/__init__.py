@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfkm import exact
 from tfkm.ops import backends, batched, gradients, validate
 from tfkm.traces import traced
-from tfkm.types import Assignment, ExactStatistics, Statistics
+from tfkm.types import Ahead, Assignment, ExactStatistics, Statistics
 
 # Called from a user's tf.function, AutoGraph would rewrite what has no Python loop to rewrite, and
 # warn of what it cannot read.
@@ -141,6 +141,7 @@ def partial_arrays(
     before: batched.Sweep | None = None,
     *,
     measured: bool = True,
+    ahead: Ahead | None = None,
     backend: str | None = None,
 ) -> batched.Sweep:
     """`partial` for a fit, which makes many passes: of NumPy arrays and to NumPy arrays.
@@ -149,11 +150,13 @@ def partial_arrays(
       that the backend `reads`; centroids (C, k, d); weights (W, n) float64 or None; grid with B in front;
       the B problems on these; before: another pass that differs in the centroids only, which is used
       up: what it holds may be written over. It shows in nothing but the time: a backend may look at no
-      more than what may have changed; measured: whether distances and inertia are wanted.
+      more than what may have changed; measured: whether distances and inertia are wanted; ahead: leave,
+      which a backend need not take, to make the passes that follow if it is not measured. Each
+      problem has centroids of its own then, those of its number.
     """
     module = backends.select(backend)
     return batched.accumulate_arrays(
-        module, points, centroids, weights, grid, problems, before, measured
+        module, points, centroids, weights, grid, problems, before, measured, ahead
     )
 
 
@@ -181,20 +184,27 @@ def sq_distances(points, centroids, *, backend: str | None = None) -> tf.Tensor:
 
 
 def kmeans_plusplus(
-    points, weights, first: int, uniforms, *, backend: str | None = None
+    points,
+    weights,
+    first: int | None,
+    uniforms,
+    sq_distances: np.ndarray | None = None,
+    *,
+    backend: str | None = None,
 ) -> np.ndarray | None:
     """Greedy k-means++ as a whole, or None where the backend has only its parts.
 
     Args, taken as checked: points (n, d) NumPy array, or None where they are not in one;
       weights (n,) or None; first: the first index; uniforms (k − 1, trials) in [0, 1), which choose the
-      candidates of each round.
+      candidates of each round; sq_distances: if some centroids are there already, (n,) to the nearest of
+      these, in the dtype to compute in: then there is no first, and uniforms are (k, trials).
 
     Returns: (k,) int64 indices; −1 from where on every point coincides with a chosen one.
     """
     function = getattr(backends.select(backend), "kmeans_plusplus", None)
     if function is None or points is None:
         return None
-    return function(points, weights, first, uniforms)
+    return function(points, weights, first, uniforms, sq_distances)
 
 
 def kmeans_plusplus_batch(
@@ -205,15 +215,18 @@ def kmeans_plusplus_batch(
     return None if function is None else function(points, counts, weights, firsts, uniforms)
 
 
-def largest_magnitudes(points: tf.Tensor) -> tf.Tensor | np.ndarray:
+FEW = 4096  # rows
+
+
+def largest_magnitudes(points: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
     """(…, d) float64, the largest |value| of each feature, 0 for n = 0; no copy of the points.
 
     Of few points an array: NumPy takes 22 ns a row, TensorFlow 100 µs and more for these ops.
     """
-    if (
+    if isinstance(points, np.ndarray) or (
         tf.executing_eagerly()
         and validate.is_numpys(points)
-        and points.shape[:-1].num_elements() <= 4096
+        and points.shape[:-1].num_elements() <= FEW
     ):
         values = np.asarray(points)
         low, high = values.min(axis=-2, initial=0), values.max(axis=-2, initial=0)

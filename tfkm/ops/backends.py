@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfkm.ops import validate
+from tfkm.ops import devices, validate
 
 # Fastest first on a CPU. To add one: a module of this package with `assign`, `accumulate` and
 # `sq_distances` as in `reference`, its name here, and what it is good for below.
@@ -62,6 +62,18 @@ def select(name: str | None) -> ModuleType:
     if why := _why_not_here(name):
         raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
     return importlib.import_module(f"tfkm.ops.{name}")
+
+
+def card_of(name: str | None) -> devices.Card | None:
+    """The card that this backend computes on, None for the processor."""
+    module = select(name).__name__.rpartition(".")[2]
+    return devices.card() if module in _ON_GPU else None
+
+
+def placed(points: tf.Tensor, name: str | None) -> tf.Tensor:
+    """Where this thread computes: on its device, if the backend is one that computes on any."""
+    module = select(name).__name__.rpartition(".")[2]
+    return tf.identity(points) if module in _ON_GPU else points
 
 
 def _why_not_here(name: str) -> str:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfkm import exact
 from tfkm.ops import validate
-from tfkm.types import Assignment, ExactStatistics, Statistics
+from tfkm.types import Ahead, Assignment, ExactStatistics, Statistics
 
 
 class Problems(NamedTuple):
@@ -37,6 +37,7 @@ class Sweep(NamedTuple):
     statistics: with B in front.
     changed: (B,) int64, how many labels are not those of the pass before; n for the first.
     bounds: what the backend may know of the points it need not look at again: margins (B, n), spent (B, k).
+    passes: how many were made, this one the last of them.
     """
 
     centroids: np.ndarray
@@ -45,9 +46,10 @@ class Sweep(NamedTuple):
     statistics: ExactStatistics
     changed: np.ndarray
     bounds: tuple[np.ndarray, np.ndarray] | None = None
+    passes: int = 1
 
     def of(self, which: np.ndarray) -> Sweep:
-        """Of some of the problems, (B,) bool, in copies."""
+        """Of the problems at these places, in copies."""
         distances = None if self.sq_distances is None else self.sq_distances[which]
         words = (Statistics(*(part[which] for part in word)) for word in self.statistics)
         bounds = None if self.bounds is None else (self.bounds[0][which], self.bounds[1][which])
@@ -104,11 +106,14 @@ def accumulate_arrays(
     problems: Problems,
     before: Sweep | None,
     measured: bool,
+    ahead: Ahead | None = None,
 ) -> Sweep:
     """As `accumulate`, to NumPy arrays; of arrays all but the points, which may be a tensor."""
     if hasattr(backend, "accumulate_arrays"):
         x = np.asarray(points)
-        return backend.accumulate_arrays(x, centroids, weights, grid, problems, before, measured)
+        return backend.accumulate_arrays(
+            x, centroids, weights, grid, problems, before, measured, ahead
+        )
     x, w = tf.convert_to_tensor(points), None if weights is None else tf.constant(weights)
     one = len(centroids) == len(x) == 1 and problems.rows is None  # this way takes less time
     if one:

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import validate, xla_inside
+from tfkm.ops import devices, validate, xla_inside
 from tfkm.ops import xla_kernels as kernels
 from tfkm.ops.xla_kernels import Plan
 from tfkm.types import Assignment, ExactStatistics
@@ -46,6 +46,42 @@ class Tuning(NamedTuple):
     block_bytes: int  # of its points, at most
     block_rows: tuple[int, int]  # least and most
     rescue_rows: int
+
+
+_precision = "ieee"
+
+
+def set_xla_precision(precision: str) -> None:
+    """How the backend `xla` multiplies float32 factors while it looks for the nearest centroid.
+
+    No result depends on it: what is left unclear is decided anew in float64. On a GPU with tensor cores the
+    latter two may take less time, which nobody has measured; on a CPU they take more.
+
+    Args:
+      precision: "ieee", as float32 does (default); "tf32", factors rounded to TF32 (11 bits), so that only
+        points that are clearly nearest to one centroid need no second look; "tf32x3", each factor as two
+        numbers of TF32, with three products and nearly the bits of float32. Held for this process, from
+        the next call on.
+
+    Raises: ValueError: precision is none of these.
+
+    Source: Ootomo & Yokota (2022), "Recovering single precision accuracy from Tensor Cores while surpassing
+      the FP32 theoretical peak performance", for three products; docs/gpu.md has the bound.
+
+    >>> import tfkm
+    >>> x, c = [[0.0], [4.9], [5.1]], [[0.0], [10.0]]
+    >>> for precision in "tf32", "tf32x3", "ieee":
+    ...     tfkm.set_xla_precision(precision)
+    ...     print(tfkm.assign(x, c, backend="xla").labels.numpy())
+    [0 0 1]
+    [0 0 1]
+    [0 0 1]
+    """
+    global _precision
+    if precision not in kernels.PARTS:
+        allowed = ", ".join(map(repr, kernels.PARTS))
+        raise ValueError(f"precision: {precision!r}; allowed are {allowed}")
+    _precision = precision
 
 
 # GPU: by reasoning (launches cost more, memory is larger), not measured: no card was at hand.
@@ -67,7 +103,7 @@ def plan(k: int, d: int, itemsize: int, tuning: Tuning) -> Plan:
     chunk = _power_of_two_within(tuning.chunk_bytes // (max(tile, d) * itemsize), least, most)
     rows = min(tuning.block_flops // (2 * k * d), tuning.block_bytes // (d * itemsize))
     block = max(chunk, _power_of_two_within(rows, *tuning.block_rows))
-    return Plan(block, chunk, tile, tuning.rescue_rows)
+    return Plan(block, chunk, tile, tuning.rescue_rows, _precision)
 
 
 def _power_of_two_within(x: int, least: int, most: int) -> int:
@@ -106,16 +142,29 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
 
 
 def _program(name: str, points: tf.Tensor, centroids: tf.Tensor):
-    """The concrete function for these dtypes and sizes; any number of points."""
+    """The concrete function for these dtypes and sizes, where the points are; any number of points."""
     k, d = centroids.shape
-    return _build(name, points.dtype, centroids.dtype, k, d, _sizes(points, centroids))
+    device = points.device if tf.executing_eagerly() else None
+    return _build(name, points.dtype, centroids.dtype, k, d, _sizes(points, centroids), device)
 
 
 def _sizes(points: tf.Tensor, centroids: tf.Tensor) -> Plan:
-    tuning = TUNING["GPU" if _on_gpu(points) else "CPU"]
     k, d = centroids.shape
-    sizes = plan(k, d, centroids.dtype.size, tuning)
+    sizes = plan(k, d, centroids.dtype.size, _tuning(_on_gpu(points)))
     return sizes._replace(block=_block_for(points.shape[0], sizes))
+
+
+def _tuning(gpu: bool) -> Tuning:
+    """Of a card no more than its free memory has room for: chunks of some blocks run at a time."""
+    if not gpu:
+        return TUNING["CPU"]
+    tuning, card = TUNING["GPU"], devices.card()
+    if card is None:  # where a program for one is only built
+        return tuning
+    share = 1 << max(card.free // 16, 1).bit_length() - 1
+    return tuning._replace(
+        chunk_bytes=min(tuning.chunk_bytes, share), block_bytes=min(tuning.block_bytes, share)
+    )
 
 
 def _block_for(n: int | None, sizes: Plan) -> int:
@@ -139,7 +188,9 @@ def _on_gpu(points: tf.Tensor) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _build(name: str, dtype: tf.DType, compute: tf.DType, k: int, d: int, sizes: Plan):
+def _build(
+    name: str, dtype: tf.DType, compute: tf.DType, k: int, d: int, sizes: Plan, device: str | None
+):
     points, centroids = tf.TensorSpec([None, d], dtype), tf.TensorSpec([k, d], compute)
     grid = exact.Grid(tf.TensorSpec([d], tf.float64), tf.TensorSpec([3], tf.float64))
     weights = tf.TensorSpec([None], tf.float64)
@@ -152,7 +203,9 @@ def _build(name: str, dtype: tf.DType, compute: tf.DType, k: int, d: int, sizes:
         "sq_distances": (lambda x, c: _fold_distances(sizes, x, c), ()),
     }
     function, specs = functions[name]
-    return tf.function(function, autograph=False).get_concrete_function(points, centroids, *specs)
+    program = tf.function(function, autograph=False)
+    with tf.device(device):
+        return program.get_concrete_function(points, centroids, *specs)
 
 
 def _fold(sizes: Plan, points, centroids, grid=None, weights=None):

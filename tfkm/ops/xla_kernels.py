@@ -6,6 +6,9 @@ whose dtype is the one computed in; rows (): how many points of the block are re
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,18 +22,25 @@ from tfkm.types import ExactStatistics, Statistics
 
 
 class Plan(NamedTuple):
-    """Static sizes. block, chunk: rows, both powers of two; tile: centroids; rescue: rows."""
+    """What is static. block, chunk: rows, both powers of two; tile: centroids; rescue: rows; precision: of
+    the screen's products, one of PARTS."""
 
     block: int
     chunk: int
     tile: int
     rescue: int
+    precision: str = "ieee"
 
 
-# TensorFlow lets GPUs round float32 factors to TF32 (10 bits); the highest precision does not.
-# A plain tf.matmul takes this from a global switch, which a library should not turn.
-_FULL_PRECISION = xla_data_pb2.PrecisionConfig(
-    operand_precision=[xla_data_pb2.PrecisionConfig.HIGHEST] * 2
+# Into how many numbers of TF32 (11 bits) the screen cuts a float32 factor; none leaves it whole.
+PARTS = {"ieee": 0, "tf32x3": 2, "tf32": 1}
+
+# TensorFlow lets GPUs round float32 factors to TF32; the highest precision does not. A plain tf.matmul
+# takes this from a global switch, which a library should not turn. Factors that are TF32 already, and so
+# have exact products, may go either way.
+_WHOLE, _CUT = (
+    xla_data_pb2.PrecisionConfig(operand_precision=[precision] * 2)
+    for precision in (xla_data_pb2.PrecisionConfig.HIGHEST, xla_data_pb2.PrecisionConfig.DEFAULT)
 )
 _NAN, _ZERO = np.float64("nan"), np.float64(0)
 _ROWS_BY_ROWS = xla_data_pb2.DotDimensionNumbers(
@@ -38,9 +48,58 @@ _ROWS_BY_ROWS = xla_data_pb2.DotDimensionNumbers(
 )
 
 
-def _dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """(p, d), (q, d) -> (p, q), a·bᵀ in full precision."""
-    return tf2xla.dot_general(a, b, _ROWS_BY_ROWS, precision_config=_FULL_PRECISION)
+class Cut(NamedTuple):
+    """Factors (…, d) as a sum of parts (…, d) and of what is left; None where they are whole."""
+
+    parts: tuple[tf.Tensor, ...]
+    rest: tf.Tensor | None
+
+    @classmethod
+    def of(cls, factors: tf.Tensor, precision: str) -> Cut:
+        count = PARTS[precision] if factors.dtype == tf.float32 else 0
+        if not count:
+            return cls((factors,), None)
+        parts = []
+        for _ in range(count):  # what is left of a number after rounding it is one, too: exact
+            parts.append(tf2xla.reduce_precision(factors, exponent_bits=8, mantissa_bits=10))
+            factors -= parts[-1]
+        return cls(tuple(parts), factors)
+
+    def norms(self) -> Cut:
+        """(…,) of the rows of each; none of what is whole."""
+        if self.rest is None:
+            return Cut((), None)
+        return Cut(tuple(map(_norms, self.parts)), _norms(self.rest))
+
+    def each(self, function: Callable[[tf.Tensor], tf.Tensor]) -> Cut:
+        rest = None if self.rest is None else function(self.rest)
+        return Cut(tuple(map(function, self.parts)), rest)
+
+
+def _dot(a: Cut, b: Cut) -> tf.Tensor:
+    """(p, d), (q, d) -> (p, q), a·bᵀ; of cut ones without the products of small parts and of the rest."""
+    count, precision = len(a.parts), _WHOLE if a.rest is None else _CUT
+    products = [
+        tf2xla.dot_general(a.parts[i], b.parts[j], _ROWS_BY_ROWS, precision_config=precision)
+        for i in range(count)
+        for j in range(count - i)
+    ]
+    return functools.reduce(operator.add, reversed(products))
+
+
+def _lost(a: Cut, b: Cut) -> tf.Tensor | None:
+    """A bound of what `_dot` leaves out, of factors with these norms, which broadcast; None for nothing."""
+    if a.rest is None or b.rest is None:
+        return None
+    count = len(a.parts)
+    small = [a.parts[i] * b.parts[j] for i in range(count) for j in range(count - i, count)]
+    left = a.rest * (sum(b.parts) + b.rest) + sum(a.parts) * b.rest
+    return sum(small, left)
+
+
+def _norms(rows: tf.Tensor) -> tf.Tensor:
+    """(…, d) -> (…), with room for squares that underflow."""
+    return tf.sqrt(tf.reduce_sum(tf.square(rows), axis=-1)) + np.float32(2.0**-50)
 
 
 class Frame(NamedTuple):
@@ -50,7 +109,8 @@ class Frame(NamedTuple):
     """
 
     offset: tf.Tensor  # (d,)
-    factors: tf.Tensor  # (tiles, tile, d): −2c
+    factors: Cut  # (tiles, tile, d): −2c
+    largest_norms: Cut  # (): of those
     sq_norms: tf.Tensor  # (tiles, tile): ‖c‖², infinite where there is no centroid
     largest_norm: tf.Tensor  # ()
 
@@ -65,9 +125,11 @@ def frame(centroids: tf.Tensor, plan: Plan) -> Frame:
     sq_norms = tf.reduce_sum(tf.square(tf.cast(c, tf.float64)), axis=1)
     padding = -k % plan.tile
     infinite = tf.fill([padding], tf.constant(np.inf, c.dtype))
+    factors = Cut.of(tf.pad(-2 * c, [[0, padding], [0, 0]]), plan.precision)
     return Frame(
         offset,
-        tf.reshape(tf.pad(-2 * c, [[0, padding], [0, 0]]), [-1, plan.tile, d]),
+        factors.each(lambda part: tf.reshape(part, [-1, plan.tile, d])),
+        factors.norms().each(tf.reduce_max),
         tf.reshape(tf.concat([tf.cast(sq_norms, c.dtype), infinite], 0), [-1, plan.tile]),
         tf.cast(tf.sqrt(tf.reduce_max(sq_norms)), c.dtype),
     )
@@ -86,11 +148,13 @@ def screen(
     def chunk(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         raw = tf.slice(points, [start, 0], [plan.chunk, points.shape[1]])
         x = tf.cast(raw, frame.offset.dtype) - frame.offset
-        label, gap = _nearest_and_gap(x, frame)
+        cut = Cut.of(x, plan.precision)
+        label, gap = _nearest_and_gap(cut, frame)
         sq_norm = tf.reduce_sum(tf.square(x), axis=1)
         valid = sq_norm <= 4 * validate.largest_sq_norm(sq_norm.dtype)
         label = tf.where(valid, label, 0)
-        unclear = valid & (gap <= _margin(sq_norm, frame))
+        lost = _lost(cut.norms(), frame.largest_norms)
+        unclear = valid & (gap <= _margin(sq_norm, frame, lost))
         distance = _own_sq_distance(tf.cast(raw, tf.float64), centroids, label)
         return label, tf.where(valid, distance, _NAN), unclear
 
@@ -105,7 +169,7 @@ def rescue(points: tf.Tensor, centroids: tf.Tensor, frame: Frame) -> tuple[tf.Te
     """
     x = tf.cast(points, tf.float64)
     shifted = x - frame.offset
-    label, gap = _nearest_and_gap(shifted, frame)
+    label, gap = _nearest_and_gap(Cut((shifted,), None), frame)
     unclear = gap <= _margin(tf.reduce_sum(tf.square(shifted), axis=1), frame)
 
     def directly(row: tf.Tensor) -> tf.Tensor:
@@ -191,13 +255,14 @@ def _over_chunks(chunk, dtypes, rows: tf.Tensor, plan: Plan) -> tuple[tf.Tensor,
     return tuple(p.concat() for p in parts)
 
 
-def _nearest_and_gap(x: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
+def _nearest_and_gap(x: Cut, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
     """x (r, d) around the offset -> labels (r,) int32 and by how much the second least is above."""
-    tiles, tile, _ = frame.factors.shape
-    infinity = tf.constant(np.inf, x.dtype)
+    tiles, tile = frame.sq_norms.shape
+    infinity = tf.constant(np.inf, frame.sq_norms.dtype)
 
     def of_tile(t: tf.Tensor | int):
-        distances = frame.sq_norms[t][:, None] + _dot(frame.factors[t], x)  # (tile, r)
+        factors = frame.factors.each(lambda part: part[t])
+        distances = frame.sq_norms[t][:, None] + _dot(factors, x)  # (tile, r)
         least = tf.reduce_min(distances, axis=0)
         label = _first(distances <= least, axis=0)
         others = tf.where(tf.range(tile)[:, None] == label, infinity, distances)
@@ -225,7 +290,7 @@ def _first(mask: tf.Tensor, axis: int) -> tf.Tensor:
     return tf.reduce_min(tf.where(mask, tf.reshape(tf.range(size), shape), size), axis=axis)
 
 
-def _margin(sq_norm: tf.Tensor, frame: Frame) -> tf.Tensor:
+def _margin(sq_norm: tf.Tensor, frame: Frame, lost: tf.Tensor | None = None) -> tf.Tensor:
     """(r,) a gap above this cannot be rounding: twice the error of one value, with slack.
 
     With u the unit roundoff, ‖x‖ and C the norms around the offset: centring x and c moves
@@ -233,14 +298,20 @@ def _margin(sq_norm: tf.Tensor, frame: Frame) -> tf.Tensor:
     norm and the last addition by u(2‖x‖C + 2C²) (Higham 2002, §3.1). All of it is below
     (d + 8)·u·(2‖x‖C + C²). The second term keeps the direct form's own error out of the way,
     so that it would have decided alike; the third is for products lost to underflow.
+
+    lost: (r,) what the products of cut factors leave out. Those are summed, up to three times d of them, as
+    tensor cores may do it, whose additions are taken to err by 2⁻²² (docs/gpu.md).
     """
-    d = frame.factors.shape[2]
+    d = frame.factors.parts[0].shape[2]
     growth, tiny = _growth(d, sq_norm.dtype), np.finfo(sq_norm.dtype.as_numpy_dtype).tiny
+    if lost is not None:
+        growth = 4 * _growth(3 * d, sq_norm.dtype)
     norm, largest = tf.sqrt(sq_norm), frame.largest_norm
     expanded = 2 * growth * largest * (2 * norm + largest)
     direct = 4 * _growth(d, tf.float64) * tf.square(norm + largest)
     slack = 1.05 + 4 * growth  # for the rounding of this very bound
-    return slack * (expanded + direct) + 8 * (d + 8) * tiny
+    margin = slack * (expanded + direct) + 8 * (d + 8) * tiny
+    return margin if lost is None else margin + 2 * slack * lost
 
 
 def _growth(d: int, dtype: tf.DType) -> float:

@@ -71,7 +71,7 @@ def seed(
     weights: np.ndarray | None = None,
     original=None,
     backend: str | None = None,
-) -> tf.Tensor:
+) -> np.ndarray:
     """(k, d) centroids in the dtype to compute in.
 
     Args:
@@ -87,11 +87,11 @@ def seed(
         choose, given = own
         problem = Problem(points, weights, given, k - len(given), rng, backend)
         chosen = points[choose(problem)]
-        return tf.concat([given, chosen], axis=0) if len(given) else chosen
+        return np.concatenate([given, chosen]) if len(given) else chosen
     source = "init"
     if callable(init):
         init, source = init(original, k, random_state=rng), "init(…)"
-    return array(init, points, k, source)
+    return array(init, points, k, source).numpy()
 
 
 def array(init, points: Points, k: int, name: str = "init") -> tf.Tensor:

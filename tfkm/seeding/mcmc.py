@@ -79,7 +79,7 @@ def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
     proposals = _proposals(problem, potential, wanted * length).reshape(wanted, length)
     chosen = proposals[:, 0].copy()
     for i, indices in enumerate(proposals):
-        rows = points[indices].numpy()
+        rows = points[indices]
         distances = ops.assign(rows, centroids, backend=backend).sq_distances.numpy()
         # By what a proposal's weight is multiplied; the weight itself cancels.
         shares = potential.nearest[indices] / np.float64(potential.total) + 1 / weight

@@ -77,12 +77,14 @@ def _choose(problem: Problem, trials: int | None) -> np.ndarray:
     problem = problem.held()
     points, weights, given, wanted, rng, backend = problem
     trials = trials or _default_trials(len(given) + wanted)
+    first = nearest = None
     if len(given):
-        chosen = in_blocks(problem, None, rng.uniform(size=(wanted, trials)))
+        uniforms = rng.uniform(size=(wanted, trials))
+        nearest = Potential(problem).nearest
     else:
         first, uniforms = _draws(rng, points.n, weights, wanted, trials)
-        whole = ops.kmeans_plusplus(points.array, weights, first, uniforms, backend=backend)
-        chosen = in_blocks(problem, first, uniforms) if whole is None else whole
+    whole = ops.kmeans_plusplus(points.array, weights, first, uniforms, nearest, backend=backend)
+    chosen = in_blocks(problem, first, uniforms) if whole is None else whole
     # From there on every point coincides with a centroid.
     rest = np.flatnonzero(chosen < 0)
     chosen[rest] = problem.by_weight(len(rest))

@@ -29,6 +29,7 @@ class Potential:
         """Of the centroids given, if there are any."""
         self._points, self._weights = problem.points, problem.weights
         self._backend = problem.backend
+        self._blocks = self._points.read_by(self._backend)
         self._chunk = chunk_rows(self._points.d, self._points.dtype.size)
         n = self._points.n
         self.nearest = np.full(n, np.inf, self._points.compute.as_numpy_dtype)
@@ -42,7 +43,7 @@ class Potential:
 
     def add(self, centroids: tf.Tensor) -> None:
         """(m, d) in the dtype to compute in."""
-        for start, block in self._points:
+        for start, block in self._blocks:
             rows = slice(start, start + len(block))
             labels = None if self.labels is None else self.labels[rows]
             take_nearer(block, centroids, self.nearest[rows], labels, self._count, self._backend)

@@ -14,13 +14,14 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from tfkm import exact, ops
+from tfkm.ops import backends
 from tfkm.ops.batched import Problems
 from tfkm.points import as_tensor
 from tfkm.seeding.draws import Shard
 from tfkm.streams.blocks import Block, block_rows
 from tfkm.streams.scan import Scan
 from tfkm.streams.stream import Engine, Stream
-from tfkm.types import Assignment, ExactStatistics, Statistics
+from tfkm.types import Ahead, Assignment, ExactStatistics, Made, Statistics
 
 _DIGEST = 16  # bytes of a shard's labels
 
@@ -101,7 +102,7 @@ def assigned(block: Block, centroids: np.ndarray, grid: exact.Grid, weighted: bo
     table = Problems(np.array([[0, i, 0] for i in range(len(centroids))]))
     points = np.ascontiguousarray(block.points)[None]
     if not ops.reads(points, backend=backend):
-        points = as_tensor(points)
+        points = backends.placed(as_tensor(points), backend)
     weights = block.weights if weighted else None
     if weights is not None:
         weights = np.ascontiguousarray(weights)[None]
@@ -121,10 +122,9 @@ def sums(
 ) -> Statistics:
     """Unweighted, of centroids (1, k, d): one pass."""
     grid = grids(scan, centroids, weighted=False)
+    rows = block_rows(stream.d, stream.dtype.itemsize, centroids.shape[1])
     total: Partial | None = None
-    for _, part in engine.run(
-        SumShard(centroids, grid, False, backend, stream.chunk), stream.shards()
-    ):
+    for _, part in engine.run(SumShard(centroids, grid, False, backend, rows), stream.shards()):
         total = part.owned() if total is None else total.and_next(part)
     assert total is not None
     return total.statistics.rounded()
@@ -162,8 +162,8 @@ class Passes:
         self.unfinished: Unfinished | None = None
 
     def one_pass(
-        self, runs: np.ndarray, centroids: np.ndarray, measured: bool
-    ) -> tuple[None, Statistics, np.ndarray]:
+        self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
+    ) -> Made:
         """As `iteration.Points.one_pass`; labels are not held, so `changed` is 0 or 1."""
         total = self._pass(runs, centroids)
         changed = np.ones(len(runs), np.int64)
@@ -171,7 +171,7 @@ class Passes:
             same = self.before[np.isin(self.runs, runs)] == total.labels
             changed = (~same.all(axis=1)).astype(np.int64)
         self.before, self.runs = total.labels, runs
-        return None, total.statistics.rounded(), changed
+        return Made(None, total.statistics.rounded(), changed, centroids)
 
     def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[None, Statistics]:
         """As `iteration.Points.look`."""

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfkm import points as points_module
 from tfkm import seeding
+from tfkm.ops import backends
 from tfkm.points import as_tensor
 from tfkm.seeding.draws import Distinct, Seed, Shard, WithReplacement, seed_of
 from tfkm.seeding.potential import take_nearer
@@ -42,7 +43,7 @@ def seed(
     Raises: ValueError, if `init` is one that needs more than can be held of a stream.
     """
     points = StreamPoints(stream, scan, engine, backend, journal)
-    return seeding.seed(points, k, init, rng, backend=backend).numpy()
+    return seeding.seed(points, k, init, rng, backend=backend)
 
 
 def checked(init: seeding.Init, stream: Stream, k: int) -> seeding.Init:
@@ -165,7 +166,7 @@ class StreamPoints(_Shape):
             for at in range(0, len(points), rows):
                 yield points_module.Block(start + at, as_tensor(points[at : at + rows]))
 
-    def __getitem__(self, rows: np.ndarray) -> tf.Tensor:
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         missing = np.unique([row for row in rows if row not in self._known]).astype(np.int64)
         if missing.size:
             shards = [
@@ -176,7 +177,7 @@ class StreamPoints(_Shape):
             found = [part for _, part in self.engine.run(RowsShard(missing), shards)]
             self.keep(missing, np.concatenate(found))
         found = [self._known[row] for row in rows]
-        return tf.constant(np.array(found, self._stream.compute).reshape(len(rows), self.d))
+        return np.array(found, self._stream.compute).reshape(len(rows), self.d)
 
     def by_weight(self, rng: np.random.RandomState, size: int, replace: bool) -> np.ndarray:
         equal = self._scan.lightest == self._scan.heaviest
@@ -257,7 +258,7 @@ def _costs(
     block: Block, groups: tuple[np.ndarray, ...], backend: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """weight · D² (rows,) float64, and the nearest centroid (rows,)."""
-    points = as_tensor(np.ascontiguousarray(block.points))
+    points = backends.placed(as_tensor(np.ascontiguousarray(block.points)), backend)
     compute = np.float64 if block.points.dtype == np.float64 else np.float32
     nearest = np.full(len(block.points), np.inf, compute)
     labels, first = np.zeros(len(nearest), np.int32), 0
