@@ -1,7 +1,7 @@
 """Lloyd's iteration (Lloyd 1982): assign, add up, move, until nothing changes.
 
-Several runs go side by side, a run being one start of one problem. All make the same pass at the same
-time, in one call, and each ends on its own. Nothing that a run gives depends on the others.
+Several runs go side by side, a run being one start of one problem. All make a pass in one call, or
+several each, and each ends on its own. Nothing that a run gives depends on the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Points(Protocol):
     def one_pass(
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
     ) -> Made:
-        """The next pass, of centroids (a, k, d); or with the leave to go ahead the last of several.
+        """The next pass of each, of centroids (a, k, d); or with the leave to go ahead the last of several.
 
         measured: whether distances and inertia are wanted. If not they may be missing: None and NaN.
         """
@@ -54,10 +54,10 @@ class End(NamedTuple):
 class State(NamedTuple):
     """All that the loop knows between two passes, of a runs that are still going.
 
-    iteration: passes done. runs: (a,) their numbers. centroids: (a, k, d). ends: of the other runs.
+    passes: (a,) done by each. runs: (a,) their numbers. centroids: (a, k, d). ends: of the other runs.
     """
 
-    iteration: int
+    passes: np.ndarray
     runs: np.ndarray
     centroids: np.ndarray
     ends: dict[int, End]
@@ -65,7 +65,8 @@ class State(NamedTuple):
     @classmethod
     def first(cls, centroids: np.ndarray) -> State:
         """Before the first pass of runs that begin with these (r, k, d), in the dtype to compute in."""
-        return cls(0, np.arange(len(centroids)), centroids, {})
+        count = len(centroids)
+        return cls(np.zeros(count, np.int64), np.arange(count), centroids, {})
 
 
 def iterate(
@@ -88,7 +89,7 @@ def iterate(
     while state.runs.size:
         ahead = None
         if on_pass is None and on_state is None:  # nobody has to be told of each pass
-            ahead = Ahead(thresholds[state.runs], max_iter - state.iteration)
+            ahead = Ahead(thresholds[state.runs], max_iter - state.passes)
         state = _next(points, state, thresholds, max_iter, on_pass, first, ahead)
         if on_state is not None:
             on_state(state)
@@ -113,12 +114,12 @@ def _next(
     first: int,
     ahead: Ahead | None,
 ) -> State:
-    """The state one pass later, or several with the leave to go ahead."""
-    iteration, runs, centroids, ends = state
+    """The state one pass of each later, or several with the leave to go ahead."""
+    done, runs, centroids, ends = state
     began = time.perf_counter()
     made = points.one_pass(runs, centroids, on_pass is not None, ahead)
     assignment, statistics, changed, centroids, passes = made
-    iteration += passes
+    done = done + (1 if passes is None else passes)
     moved = _moved(points, runs, centroids, assignment, statistics)
     shifts = np.square(moved.astype(np.float64) - centroids).reshape(len(runs), -1).sum(axis=1)
     seconds = (time.perf_counter() - began) / len(runs)
@@ -129,9 +130,9 @@ def _next(
         for i, run in enumerate(runs):
             inertia, shift = float(statistics.inertia[i]), float(shifts[i])
             empty = int(np.count_nonzero(statistics.weights[i] == 0))
-            done = Pass(first + int(run), iteration, inertia, shift, seconds, empty)
-            told[i] = bool(on_pass(done))
-    stop = same | within | told | (iteration == max_iter)
+            news = Pass(first + int(run), int(done[i]), inertia, shift, seconds, empty)
+            told[i] = bool(on_pass(news))
+    stop = same | within | told | (done == max_iter)
     if stop.any():
         ends = dict(ends)
         for i in np.flatnonzero(stop).tolist():
@@ -143,9 +144,9 @@ def _next(
             if (moved[i] == centroids[i]).all():
                 inertia = float(statistics.inertia[i])
                 labels = None if assignment is None else assignment.labels[i].copy()
-            ends[int(runs[i])] = End(moved[i], labels, inertia, iteration, status)
-        runs, moved = runs[~stop], moved[~stop]
-    return State(iteration, runs, moved, ends)
+            ends[int(runs[i])] = End(moved[i], labels, inertia, int(done[i]), status)
+        done, runs, moved = done[~stop], runs[~stop], moved[~stop]
+    return State(done, runs, moved, ends)
 
 
 def mean_variances(

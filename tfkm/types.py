@@ -77,25 +77,26 @@ class Ahead(NamedTuple):
     leaves something to decide: a cluster without weight, labels that are those of the pass before, a
     Σ‖shift‖² that is not clearly above its threshold.
 
-    thresholds: (B,) float64, of each problem. most: passes in all, ≥ 1.
+    thresholds: (B,) float64, of each problem. most: (B,) int64, passes in all, ≥ 1.
     """
 
     thresholds: np.ndarray
-    most: int
+    most: np.ndarray
 
 
 class Made(NamedTuple):
-    """A pass of a runs, as arrays with a in front.
+    """A pass of a runs, the last one that each has made, as arrays with a in front.
 
     assignment: labels and distances (a, n), None if they are not held. changed: (a,) how many labels are
-    not those of the pass before. centroids: (a, k, d) it was made with. passes: how many were made.
+    not those of the pass before. centroids: (a, k, d) it was made with. passes: (a,) int64, how many each
+    has made; None for one.
     """
 
     assignment: Assignment | None
     statistics: Statistics
     changed: np.ndarray
     centroids: np.ndarray
-    passes: int = 1
+    passes: np.ndarray | None = None
 
 
 class Status(enum.Enum):

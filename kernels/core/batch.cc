@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core.h"
+#include "subnormals.h"
 
 namespace tfkm {
 namespace {
@@ -45,7 +46,7 @@ int each(int64_t count, double size, const ParallelFor& parallel_for, const Job&
   return context.failed;
 }
 
-int64_t size_of(Dtype dtype) {
+int64_t bytes_of(Dtype dtype) {
   switch (dtype) {
     case Dtype::kFloat64: return 8;
     case Dtype::kFloat32: return 4;
@@ -64,7 +65,7 @@ Job job_of(const Batch& all, int64_t index) {
   int64_t wide = all.wide ? 8 : 4;
   Job job{};
   job.n = all.rows ? all.rows[index] : all.n, job.k = all.k, job.d = all.d;
-  job.points = static_cast<const char*>(all.points) + own[0] * all.next * size_of(all.dtype);
+  job.points = static_cast<const char*>(all.points) + own[0] * all.next * bytes_of(all.dtype);
   job.stride = all.stride, job.dtype = all.dtype;
   job.centroids = static_cast<const char*>(all.centroids) + own[1] * all.k * all.d * wide;
   job.wide = all.wide;
@@ -85,60 +86,72 @@ Job job_of(const Batch& all, int64_t index) {
   return job;
 }
 
+// Labels and distances of rows that do not count.
+void clear_others(const Batch& all, const Job& job) {
+  int64_t others = all.n - job.n, wide = all.wide ? 8 : 4;
+  std::fill_n(job.labels + job.n, others, -1);
+  if (others && job.sq_distances) std::memset(static_cast<char*>(job.sq_distances) + job.n * wide, 0, size_t(others * wide));
+}
+
+double size_of(const Batch& all) { return double(all.n) * double(all.k) * double(all.d); }
+
+// The means of what a pass has summed up; false if there is something to decide.
+template <class T>
+bool move(const Job& job, double threshold, T* means) {
+  if (*job.changed == 0) return false;
+  const T* from = static_cast<const T*>(job.centroids);
+  double shift = 0;
+  for (int64_t c = 0, at = 0; c < job.k; ++c) {
+    double weight = job.high.weights[c] + job.low.weights[c];
+    if (!(weight > 0)) return false;
+    for (; at < (c + 1) * job.d; ++at) {
+      means[at] = T((job.high.sums[at] + job.low.sums[at]) / weight);  // as tfkm/update.py, to the bit
+      double by = double(means[at]) - double(from[at]);
+      shift += by * by;
+    }
+  }
+  // Near the threshold the order of this sum might tell, so NumPy is asked. NaN is not above anything.
+  return shift > threshold * (1 + 0x1p-20);
+}
+
+// Returns 1 if memory could not be had. The centroids of the last pass are in `last`; `spare` has room for as many.
+template <class T>
+int go_on(Job job, double threshold, int64_t most, T* last, T* spare, int64_t* done, const ParallelFor& parallel_for) {
+  Subnormals as_they_are;
+  T* const out = last;
+  for (*done = 1;; ++*done) {
+    if (accumulate(job, parallel_for)) return 1;
+    if (*done == most || !move(job, threshold, spare)) break;
+    if (job.margins) job.moved_from = job.centroids;
+    job.centroids = spare;
+    std::swap(last, spare);
+    *job.changed = 0;
+  }
+  if (job.centroids != out) std::memcpy(out, job.centroids, size_t(job.k * job.d) * sizeof(T));
+  return 0;
+}
+
 }  // namespace
 
 int accumulate(const Batch& all, const ParallelFor& parallel_for) {
-  double size = double(all.n) * double(all.k) * double(all.d);
-  return each(all.count, size, parallel_for, [&](int64_t index, const ParallelFor& threads) {
+  return each(all.count, size_of(all), parallel_for, [&](int64_t index, const ParallelFor& threads) {
     Job job = job_of(all, index);
-    int64_t others = all.n - job.n, wide = all.wide ? 8 : 4;
-    std::fill_n(job.labels + job.n, others, -1);
-    if (others && job.sq_distances) std::memset(static_cast<char*>(job.sq_distances) + job.n * wide, 0, size_t(others * wide));
+    clear_others(all, job);
     return accumulate(job, threads);
   });
 }
 
-namespace {
-
-// The means of what a pass has summed up; false if there is something to decide.
-template <class T>
-bool move(const Batch& pass, const double* thresholds, T* means) {
-  const T* from = static_cast<const T*>(pass.centroids);
-  for (int64_t i = 0; i < pass.count; ++i) {
-    if (pass.changed[i] == 0) return false;
-    double shift = 0;
-    for (int64_t row = i * pass.k; row < (i + 1) * pass.k; ++row) {
-      double weight = pass.high.weights[row] + pass.low.weights[row];
-      if (!(weight > 0)) return false;
-      for (int64_t at = row * pass.d; at < (row + 1) * pass.d; ++at) {
-        means[at] = T((pass.high.sums[at] + pass.low.sums[at]) / weight);  // as tfkm/update.py, to the bit
-        double by = double(means[at]) - double(from[at]);
-        shift += by * by;
-      }
-    }
-    // Near the threshold the order of this sum might tell, so NumPy is asked. NaN is not above anything.
-    if (!(shift > thresholds[i] * (1 + 0x1p-20))) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
-int accumulate(const Batch& first, Passes& passes, const ParallelFor& parallel_for) {
-  Batch pass = first;
-  for (passes.done = 1;; ++passes.done) {
-    if (accumulate(pass, parallel_for)) return 1;
-    if (passes.done == passes.most) return 0;
-    int64_t unused = (passes.done % 2) * pass.count * pass.k * pass.d;
-    auto moved = [&](auto* centroids) {
-      pass.moved_from = pass.margins ? pass.centroids : nullptr;
-      if (!move(pass, passes.thresholds, centroids + unused)) return false;
-      pass.centroids = centroids + unused;
-      return true;
+int accumulate(const Batch& first, const Passes& passes, const ParallelFor& parallel_for) {
+  return each(first.count, size_of(first), parallel_for, [&](int64_t index, const ParallelFor& threads) {
+    Job job = job_of(first, index);
+    clear_others(first, job);
+    auto of = [&](auto* centroids) {
+      auto* last = centroids + index * first.k * first.d;
+      return go_on(job, passes.thresholds[index], passes.most[index], last, last + first.count * first.k * first.d,
+                   passes.done + index, threads);
     };
-    if (!(pass.wide ? moved(static_cast<double*>(passes.centroids)) : moved(static_cast<float*>(passes.centroids)))) return 0;
-    std::fill_n(pass.changed, pass.count, 0);
-  }
+    return first.wide ? of(static_cast<double*>(passes.centroids)) : of(static_cast<float*>(passes.centroids));
+  });
 }
 
 int seed(const Seeding* seedings, int64_t count, const ParallelFor& parallel_for) {

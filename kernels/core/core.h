@@ -8,7 +8,7 @@
 namespace tfkm {
 
 // Goes up with each change of what is exported to Python: an op, or a struct that goes by ctypes. tfkm/ops/native.py has it, too.
-constexpr int64_t kAbi = 2;
+constexpr int64_t kAbi = 3;
 
 enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
 
@@ -91,15 +91,15 @@ int accumulate(const Batch& batch, const ParallelFor& parallel_for);
 // How far Lloyd's iteration may go on by itself.
 struct Passes {
   const double* thresholds;  // (count,) of Σ‖shift‖²
-  int64_t most;              // passes, 1 at least
-  void* centroids;           // (2, count, k, d) scratch; after the call, of the last pass, if it was not the first: [(done − 1) % 2]
-  int64_t done;              // out
+  const int64_t* most;       // (count,) passes, 1 at least
+  void* centroids;           // out (count, k, d), of each job's last pass; behind them scratch of the same size
+  int64_t* done;             // out (count,)
 };
 
-// Passes, each from the means of the one before, until one leaves something to decide: a cluster without weight, a job whose
-// labels are those of the pass before, a shift not clearly above its threshold. What that one has left is in `first`, which has
-// to be a pass that goes on from another without distances, with its own centroids for each job.
-int accumulate(const Batch& first, Passes& passes, const ParallelFor& parallel_for);
+// Passes of each job, each from the means of the one before, until one leaves something to decide: a cluster without weight,
+// labels that are those of the pass before, a shift not clearly above its threshold. What that one has left is in `first`, which
+// has to be a pass that goes on from another without distances, with its own centroids for each job.
+int accumulate(const Batch& first, const Passes& passes, const ParallelFor& parallel_for);
 
 // Greedy k-means++ (seed.h).
 constexpr int kMostTrials = 64;

@@ -129,70 +129,85 @@ struct Problems {
     return same(together, each);
   }
 
-  // Passes that follow one another in one call, and one by one; of jobs with centroids of their own.
+  // Passes of each job that follow one another in one call, and one by one; of jobs with centroids of their own.
   struct Passes {
     Results results;
-    std::vector<T> centroids, last, margins;
-    std::vector<double> spent;
-    int64_t done;
+    std::vector<T> last;
+    std::vector<int64_t> done;
     bool operator==(const Passes& other) const {
-      return results == other.results && same(last, other.last) && done == other.done;
+      return results == other.results && same(last, other.last) && same(done, other.done);
     }
   };
-  Passes passes(const tfkm::ParallelFor& parallel_for, const double* thresholds, int64_t most, bool at_once) const {
-    Passes out{Results(*this), {}, {}, std::vector<T>(count * n), std::vector<double>(count * k), 1};
+  Passes passes(const tfkm::ParallelFor& parallel_for, const std::vector<double>& thresholds, const std::vector<int64_t>& most,
+                bool at_once) const {
+    Passes out{Results(*this), {}, std::vector<int64_t>(count, 1)};
     std::vector<int64_t> table = own;
+    std::vector<T> start, margins(count * n);
+    std::vector<double> spent(count * k);
+    int64_t size = k * d;
     for (int64_t i = 0; i < count; ++i) {
       table[3 * i + 1] = i;
-      out.centroids.insert(out.centroids.end(), &centroids[own[3 * i + 1] * k * d], &centroids[own[3 * i + 1] * k * d] + k * d);
+      start.insert(start.end(), &centroids[own[3 * i + 1] * size], &centroids[own[3 * i + 1] * size] + size);
     }
     auto& words = out.results.words;
-    tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, out.centroids.data(), sizeof(T) == 8,
+    tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, start.data(), sizeof(T) == 8,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), table.data(),
                       counted ? rows.data() : nullptr, out.results.labels.data(), nullptr,
                       {words[0].data(), words[1].data(), words[2].data()}, {words[3].data(), words[4].data(), words[5].data()},
-                      nullptr, out.margins.data(), out.spent.data(), nullptr};
+                      nullptr, margins.data(), spent.data(), nullptr};
     tfkm::accumulate(batch, parallel_for);
     batch.changed = out.results.changed.data(), batch.moved_from = batch.centroids;
-    std::vector<T> moved = out.centroids, scratch(2 * moved.size());
+    std::vector<T> moved = start;
     for (T& value : moved) value += T(0.25);
     batch.centroids = moved.data();
     if (at_once) {
-      tfkm::Passes passes{thresholds, most, scratch.data(), 0};
+      out.last.resize(2 * count * size);
+      tfkm::Passes passes{thresholds.data(), most.data(), out.last.data(), out.done.data()};
       tfkm::accumulate(batch, passes, parallel_for);
-      out.done = passes.done;
-      out.last = moved;
-      if (out.done > 1) out.last.assign(&scratch[(out.done - 1) % 2 * moved.size()], &scratch[(out.done - 1) % 2 * moved.size()] + moved.size());
+      out.last.resize(count * size);
       return out;
     }
-    for (out.last = moved;; ++out.done) {
-      std::vector<T> from = out.last;
-      batch.centroids = from.data();
-      std::fill(out.results.changed.begin(), out.results.changed.end(), 0);
-      tfkm::accumulate(batch, parallel_for);
-      bool plain = out.done < most;
-      for (int64_t i = 0; i < count; ++i) {
+    out.last = moved;
+    for (int64_t i = 0; i < count; ++i) {  // a batch of this job alone
+      tfkm::Batch one = batch;
+      one.count = 1;
+      one.problems += 3 * i, one.grid_sums += i * d, one.grid += 3 * i;
+      if (one.rows) one.rows += i;
+      one.labels += i * n;
+      one.high = {words[0].data() + i * size, words[1].data() + i * k, words[2].data() + i};
+      one.low = {words[3].data() + i * size, words[4].data() + i * k, words[5].data() + i};
+      one.changed += i, one.margins = margins.data() + i * n, one.spent += i * k;
+      std::vector<int64_t> alone{table[3 * i], 0, table[3 * i + 2]};
+      one.problems = alone.data();
+      std::vector<T> before(&start[i * size], &start[i * size] + size), now(&moved[i * size], &moved[i * size] + size);
+      for (;; ++out.done[i]) {
+        one.moved_from = before.data(), one.centroids = now.data();
+        *one.changed = 0;
+        tfkm::accumulate(one, parallel_for);
+        std::copy(now.begin(), now.end(), &out.last[i * size]);
+        bool goes_on = out.done[i] < most[i] && *one.changed;
+        std::vector<T> means(size);
         long double shift = 0;
-        for (int64_t row = i * k; row < (i + 1) * k; ++row)
-          for (int64_t f = row * d; f < (row + 1) * d; ++f) {
-            out.last[f] = T((words[0][f] + words[3][f]) / (words[1][row] + words[4][row]));
-            shift += std::pow((long double)(out.last[f]) - from[f], 2);
-            plain = plain && words[1][row] + words[4][row] > 0;
-          }
-        plain = plain && out.results.changed[i] && shift > thresholds[i];
+        for (int64_t at = 0; at < size; ++at) {
+          double weight = one.high.weights[at / d] + one.low.weights[at / d];
+          means[at] = T((one.high.sums[at] + one.low.sums[at]) / weight);
+          shift += std::pow((long double)(means[at]) - now[at], 2);
+          goes_on = goes_on && weight > 0;
+        }
+        if (!goes_on || !(shift > thresholds[i])) break;
+        before = now, now = means;
       }
-      if (!plain) {
-        out.last = from;
-        return out;
-      }
-      out.centroids = from, batch.moved_from = out.centroids.data();
     }
+    return out;
   }
   bool goes_ahead(const tfkm::ParallelFor& parallel_for, Draw& draw) const {
-    int64_t most = 1 + draw.below(12);
     std::vector<double> thresholds;
-    for (int64_t i = 0; i < count; ++i) thresholds.push_back(draw.one_in(2) ? 0 : draw.unit() + 1);
-    return passes(parallel_for, thresholds.data(), most, true) == passes(parallel_for, thresholds.data(), most, false);
+    std::vector<int64_t> most;
+    for (int64_t i = 0; i < count; ++i) {
+      thresholds.push_back(draw.one_in(2) ? 0 : draw.unit() + 1);
+      most.push_back(1 + draw.below(12));
+    }
+    return passes(parallel_for, thresholds, most, true) == passes(parallel_for, thresholds, most, false);
   }
 };
 

@@ -28,7 +28,7 @@ extern "C" __attribute__((visibility("default"))) int tfkm_accumulate(const tfkm
   return tfkm::accumulate(*batch, pool(threads));
 }
 
-extern "C" __attribute__((visibility("default"))) int tfkm_passes(const tfkm::Batch* first, tfkm::Passes* passes,
+extern "C" __attribute__((visibility("default"))) int tfkm_passes(const tfkm::Batch* first, const tfkm::Passes* passes,
                                                                   int threads) {
   return tfkm::accumulate(*first, *passes, pool(threads));
 }

@@ -37,7 +37,7 @@ class Sweep(NamedTuple):
     statistics: with B in front.
     changed: (B,) int64, how many labels are not those of the pass before; n for the first.
     bounds: what the backend may know of the points it need not look at again: margins (B, n), spent (B, k).
-    passes: how many were made, this one the last of them.
+    passes: (B,) int64, how many of each were made, these the last of them; None for one.
     """
 
     centroids: np.ndarray
@@ -46,7 +46,7 @@ class Sweep(NamedTuple):
     statistics: ExactStatistics
     changed: np.ndarray
     bounds: tuple[np.ndarray, np.ndarray] | None = None
-    passes: int = 1
+    passes: np.ndarray | None = None
 
     def of(self, which: np.ndarray) -> Sweep:
         """Of the problems at these places, in copies."""

@@ -111,8 +111,8 @@ def reads(points: np.ndarray) -> bool:
     )
 
 
-# Multiplications that a call may take for several passes, some 10 ms: an interrupt waits so long.
-_AHEAD = 2**28
+# Multiplications that a call may take for several passes, some 20 ms: an interrupt waits so long.
+_AHEAD = 2**29
 
 
 def accumulate_arrays(
@@ -155,24 +155,22 @@ def accumulate_arrays(
         None if before is None else changed.ctypes.data,
         _address(margins), _address(spent), _address(moved_from),
     )  # fmt: skip
-    passes = Passes(done=1)
+    library, passes = native_library.library(), None
     if ahead is None or before is None or measured:
-        failed = native_library.library().tfkm_accumulate(
-            ctypes.byref(batch), native_library.threads()
-        )
+        failed = library.tfkm_accumulate(ctypes.byref(batch), native_library.threads())
     else:
-        moved = np.empty((2, count, k, d), centroids.dtype)
-        most = min(ahead.most, max(1, _AHEAD // (count * n * k * d)))
-        passes = Passes(ahead.thresholds.ctypes.data, most, moved.ctypes.data)
-        failed = native_library.library().tfkm_passes(
-            ctypes.byref(batch), ctypes.byref(passes), native_library.threads()
+        most = np.minimum(ahead.most, max(1, _AHEAD // (count * n * k * d)))
+        moved, passes = np.empty((2, count, k, d), centroids.dtype), np.empty(count, np.int64)
+        further = Passes(*map(_address, (ahead.thresholds, most, moved, passes)))
+        failed = library.tfkm_passes(
+            ctypes.byref(batch), ctypes.byref(further), native_library.threads()
         )
-        centroids = centroids if passes.done == 1 else moved[(passes.done - 1) % 2]
+        centroids = moved[0]
     if failed:
         raise MemoryError(f"centroids: no memory for scratch of {k} × {d} numbers")
     bounds = None if margins is None or spent is None else (margins, spent)
     statistics = ExactStatistics(*words)
-    return Sweep(centroids, labels, distances, statistics, changed, bounds, passes.done)
+    return Sweep(centroids, labels, distances, statistics, changed, bounds, passes)
 
 
 def _address(array: np.ndarray | None) -> int | None:

@@ -43,9 +43,8 @@ class Passes(ctypes.Structure):
     """`tfkm::Passes`."""
 
     _fields_ = [
-        ("thresholds", ctypes.c_void_p), ("most", ctypes.c_int64), ("centroids", ctypes.c_void_p),
-        ("done", ctypes.c_int64),
-    ]  # fmt: skip
+        (name, ctypes.c_void_p) for name in ("thresholds", "most", "centroids", "done")
+    ]
 
 
 # `tfkm::Seeding`.
@@ -84,7 +83,7 @@ def ops():
     return loaded
 
 
-_ABI = 2  # `tfkm::kAbi`
+_ABI = 3  # `tfkm::kAbi`
 
 
 def _check_abi(library: ctypes.CDLL) -> None:

@@ -43,7 +43,7 @@ def to_arrays(entries: list[Arrays], loop: Loop | None) -> Arrays:
     state, ends = loop.state, dict(loop.state.ends) | {-1 - i: e for i, e in enumerate(loop.best)}
     arrays |= {
         "loop/first": np.array(loop.first),
-        "loop/iteration": np.array(state.iteration),
+        "loop/passes": state.passes,
         "loop/going": state.runs,
         "loop/centroids": state.centroids,
         "loop/runs": loop.runs,
@@ -80,7 +80,7 @@ def from_arrays(arrays: Arrays) -> tuple[list[Arrays], Loop | None]:
         for number, end in _grouped(arrays, "end/").items()
     }
     state = State(
-        int(arrays["loop/iteration"]),
+        arrays["loop/passes"],
         arrays["loop/going"],
         arrays["loop/centroids"],
         {number: end for number, end in ends.items() if number >= 0},
