@@ -38,9 +38,10 @@ FITS = """
     card = devices.Card("/device:CPU:1", 2**24)
     devices.card = lambda: card
     assert fits() == alone
-    # Once for each fit and each predict; of points of length 1, once more.
-    assert all(size == points.nbytes for size in copies), copies
-    assert len(copies) <= 4 * 2 + 4 * 3, len(copies)
+    # Once for each fit and each predict; of points of length 1, once more. And the candidates of k-means||.
+    few = [size for size in copies if size != points.nbytes]
+    assert len(few) == 2 and max(few) < points.nbytes / 10, copies
+    assert len(copies) <= 4 * 2 + 4 * 3 + 2, len(copies)
     copies.clear()
     card = devices.Card("/device:CPU:1", 2**18)
     assert fits() == alone
