@@ -17,6 +17,8 @@ import contextlib
 import json
 import math
 import os
+import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -57,6 +59,7 @@ CASES = {
 ROUND = 0.02  # seconds
 PAIRS = 4  # in a block; even, since who begins changes
 FEWEST = 8  # blocks of a case
+PATIENCE = 300  # seconds for an answer; the longest is the import of TensorFlow
 # Either one slows NumPy's BLAS.
 NOT_PASSED_ON = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
@@ -130,10 +133,9 @@ def built(ref: str) -> Path:
             tempfile.TemporaryDirectory() as source,
             tempfile.TemporaryDirectory(dir=BUILDS) as out,
         ):
-            archive = subprocess.run(
-                ["git", "archive", ref], cwd=ROOT, check=True, capture_output=True
-            )
-            subprocess.run(["tar", "-x", "-C", source], input=archive.stdout, check=True)
+            archive = f"{source}/source.tar"
+            git("archive", "-o", archive, ref)
+            shutil.unpack_archive(archive, source)
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
             if subprocess.run([*pip, out, source]).returncode:  # which says why
                 raise LookupError(f"the package of {ref!r} cannot be installed")
@@ -189,6 +191,9 @@ class Side:
 
     def _answer(self) -> dict:
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+            self._process.kill()
+            raise RuntimeError(f"a side has not answered for {PATIENCE} s")
         line = self._process.stdout.readline()
         if not line:
             status = self._process.wait()

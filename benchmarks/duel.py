@@ -15,7 +15,7 @@ import tfkm
 from benchmarks import rivals
 from benchmarks.judge import Judge
 from benchmarks.ours import Tfkm
-from benchmarks.rivals import Outcome
+from benchmarks.rivals import Outcome, Seed
 
 ROUND = 0.01  # seconds that a round should last: a quick op is repeated within it
 BUDGET = 4.0  # seconds for the rounds of a case
@@ -63,12 +63,17 @@ class Duel(NamedTuple):
     quick: bool
 
     def __call__(
-        self, op: str, arguments: tuple, work: Callable[[Outcome], Work], note: str | None = None
+        self,
+        op: str,
+        arguments: tuple,
+        work: Callable[[Outcome], Work],
+        note: str | None = None,
+        seed: Seed | None = None,
     ) -> None:
         """Raises if our answer is wrong; else ours and each rival that is right are timed in turns.
 
         arguments: of the method `op` of `Tfkm` and of each rival. work: what an outcome took at least.
-        note: another name for the op in the report.
+        note: another name for the op in the report. seed: that is among the arguments.
         """
         judge = Judge(self.points, self.centroids)
         theirs, refused, first, yardstick = self.right_rivals(op, arguments, judge)
@@ -79,7 +84,7 @@ class Duel(NamedTuple):
         if found.n_iter is not None:  # of a fit, which may take other seeds in each call
             ours = _telling(ours, passes[""])
             theirs = {name: _telling(call, passes[name]) for name, call in theirs.items()}
-        times = self._times(ours, theirs, first)
+        times = self._times(ours, theirs, first, seed or Seed())
         n_iter = {name: median(p) if p else None for name, p in passes.items()}
         found = found._replace(n_iter=n_iter[""])
         data = self.benchmark.stats.stats.data
@@ -138,7 +143,7 @@ class Duel(NamedTuple):
         )
 
     def _times(
-        self, ours: Callable, theirs: dict[str, Callable], once: dict[str, float]
+        self, ours: Callable, theirs: dict[str, Callable], once: dict[str, float], seed: Seed
     ) -> dict[str, list[float]]:
         """Each rival's seconds per call, one for each of the rounds of ours, or of the first of them."""
         first = {
@@ -154,6 +159,7 @@ class Duel(NamedTuple):
                 if len(times[name]) < rounds[name]:
                     settle(rival, first[name])
                     times[name].append(_seconds(rival, iterations))
+            seed.value += 1
             settle(ours, first[""])
 
         settle(ours, first[""])

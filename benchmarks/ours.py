@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 import tfkm
-from benchmarks.rivals import Outcome
+from benchmarks.rivals import Outcome, Seed
 from tfkm import exact, ops, update
 
 
@@ -75,10 +74,10 @@ class Tfkm:
         )
         return lambda: _outcome(model.fit(points))
 
-    def default_fit(self, points: np.ndarray, k: int) -> Callable[[], Outcome]:
-        """`tfkm.KMeans(k).fit`, seeding and all, with the seeds 0, 1, …: another fit in each call."""
-        model, seeds = tfkm.KMeans(k, backend=self._backend), itertools.count()
-        return lambda: _outcome(model.set_params(random_state=next(seeds)).fit(points))
+    def default_fit(self, points: np.ndarray, k: int, seed: Seed) -> Callable[[], Outcome]:
+        """`tfkm.KMeans(k).fit`, seeding and all."""
+        model = tfkm.KMeans(k, backend=self._backend)
+        return lambda: _outcome(model.set_params(random_state=seed.value).fit(points))
 
     def predict(self, points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
         """`tfkm.KMeans.predict`, with its checks. The model has these centroids: each is there twice."""

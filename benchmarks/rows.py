@@ -29,7 +29,7 @@ OPS = {
 
 @dataclass(frozen=True)
 class Versus:
-    """A rival in the same rounds. seconds: the median; of `predict` p50.
+    """A rival in the same rounds. seconds: the median; of `predict` p50. rounds: how many there were.
 
     low, ratio, high: the quartiles of its times over ours, round by round; above 1 where ours is faster.
     """
@@ -38,6 +38,7 @@ class Versus:
     low: float
     ratio: float
     high: float
+    rounds: int
     p99: float | None = None
 
     @property
@@ -202,4 +203,5 @@ def peak(limit: dict) -> float:
 
 def _versus(rival: dict) -> Versus:
     quartiles = map(float, np.quantile(rival["ratios"], (0.25, 0.5, 0.75)))
-    return Versus(median(rival["times"]), *quartiles, rival.get("p99"))
+    rounds = len(rival["ratios"])
+    return Versus(median(rival["times"]), *quartiles, rounds, rival.get("p99"))

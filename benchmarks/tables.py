@@ -95,7 +95,8 @@ def _against(name: str) -> Callable[[Row], Cell]:
             return Cell("–", "no time" if name in row.refused else "")
         versus = row.rivals[name]
         p99 = f", p99 {duration(versus.p99)}" if versus.p99 else ""
-        note = f"{spread(versus.low, versus.high)}, {duration(versus.seconds)}{p99}"
+        quartiles = spread(versus.low, versus.high) if versus.rounds > 1 else "one round"
+        note = f"{quartiles}, {duration(versus.seconds)}{p99}"
         word = "" if versus.verdict == "faster" else f" {versus.verdict}"
         return Cell(times(versus.ratio) + word, note, versus.verdict)
 

@@ -17,7 +17,7 @@ from benchmarks import cases, data, machine, report, rivals
 from benchmarks.duel import Duel, accumulate_work, assign_work
 from benchmarks.judge import Judge, Wrong
 from benchmarks.ours import Tfkm
-from benchmarks.rivals import Outcome
+from benchmarks.rivals import Outcome, Seed
 from benchmarks.rows import load
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ POINTS, CENTROIDS = cases.points_and_centroids(cases.Shape(600, 7, 5), "noise", 
 ARGUMENTS = {
     "assign": (POINTS, CENTROIDS), "accumulate": (POINTS, CENTROIDS), "step": (POINTS, CENTROIDS),
     "predict": (POINTS, CENTROIDS), "seed": (POINTS, 7), "fit": (POINTS, CENTROIDS, 3),
-    "default fit": (POINTS, 7), "stream": (POINTS.reshape(6, 100, 5), CENTROIDS),
+    "default fit": (POINTS, 7, Seed()), "stream": (POINTS.reshape(6, 100, 5), CENTROIDS),
 }  # fmt: skip
 
 

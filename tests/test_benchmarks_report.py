@@ -45,7 +45,7 @@ def test_row(run):
     [(1.5, 2, 2.5, "faster"), (0.4, 0.5, 0.6, "slower"), (0.9, 1.2, 1.3, "level")],
 )
 def test_verdict(low, ratio, high, verdict):
-    assert Versus(1.0, low, ratio, high).verdict == verdict
+    assert Versus(1.0, low, ratio, high, 3).verdict == verdict
 
 
 @pytest.mark.parametrize(

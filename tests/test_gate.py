@@ -180,14 +180,21 @@ def test_a_slow_case_fails_and_the_changelog_can_accept_it(repository, monkeypat
     repository.git("reset", "--soft", "HEAD~2")
     repository.git("commit", "-m", "both")
     assert gate.gate(1.0, {}) == 1  # it does not say why
-    repository("CHANGELOG.md", "# Changelog\n- Slower: an older one\n- Slower: b, for exactness\n")
+    repository(
+        "CHANGELOG.md", "# Changelog\n- Slower: an older one\n- Slower: seed, for exactness\n"
+    )
+    repository.git("reset", "--soft", "HEAD~2")
+    repository.git("commit", "-m", "both")
+    assert gate.gate(1.0, {}) == 1  # it is about another case
+    lines = "# Changelog\n- Slower: an older one\n- Slower: fit small, for exactness\n"
+    repository("CHANGELOG.md", lines)
     repository.git("reset", "--soft", "HEAD~2")
     repository.git("commit", "-m", "both")
     repository("kernels/a.h", "slower still")
     repository.git("reset", "--soft", "HEAD~2")
     repository.git("commit", "-m", "all")
     assert gate.gate(1.0, {}) == 0
-    assert "b, for exactness" in capsys.readouterr().out
+    assert "fit small, for exactness" in capsys.readouterr().out
 
 
 def test_a_fast_change_passes(repository, monkeypatch):

@@ -42,6 +42,12 @@ class Outcome(NamedTuple):
     updated: Any = None
 
 
+class Seed:
+    """What fits draw with: a new number in each round, the same for all contenders and all their calls."""
+
+    value = 0
+
+
 def get(name: str) -> type:
     """The class of a rival. Raises ImportError, with the reason, if it cannot be had here."""
     module, kind = _PLACES[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans, _kmeans, kmeans_plusplus
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from sklearn.utils.parallel import _get_threadpool_controller
 
-from benchmarks.rivals import Outcome
+from benchmarks.rivals import Outcome, Seed
 
 
 class ScikitLearn:
@@ -67,10 +66,10 @@ class ScikitLearn:
         return lambda: cls._outcome(model.fit(points))
 
     @classmethod
-    def default_fit(cls, points: np.ndarray, k: int) -> Callable[[], Outcome]:
-        """With the seeds 0, 1, …, as ours."""
-        model, seeds = cls.KMeans(k, **cls.options), itertools.count()
-        return lambda: cls._outcome(model.set_params(random_state=next(seeds)).fit(points))
+    def default_fit(cls, points: np.ndarray, k: int, seed: Seed) -> Callable[[], Outcome]:
+        """As ours."""
+        model = cls.KMeans(k, **cls.options)
+        return lambda: cls._outcome(model.set_params(random_state=seed.value).fit(points))
 
     @classmethod
     def predict(cls, points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:

@@ -25,10 +25,11 @@ struct Fragments {
   static_assert(rows % 32 == 0 && columns % (8 * across) == 0 && kPoints * kPlaces == rows, "whole fragments");
 
  public:
-  struct Memory {
+  struct alignas(16) Memory {  // as a Tile's
     Shared<uint32_t, 2 * rows * kStride> points;
     Shared<uint32_t, 2 * columns * kStride> factors;
   };
+  static_assert(alignof(Memory) % sizeof(Pack<uint32_t>) == 0, "aligned packs");
 
   __device__ static int share() { return threadIdx.x / rows; }
   __device__ static int row(int m) {

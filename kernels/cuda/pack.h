@@ -14,9 +14,13 @@ __device__ void centre(const Job& job) {
   const int64_t thread = int64_t(blockIdx.x) * kPackThreads + threadIdx.x, all = int64_t(gridDim.x) * kPackThreads;
   const T* centroids = static_cast<const T*>(job.centroids);
   const int64_t step = 1 + job.k / 256, count = (job.k + step - 1) / step;
+  const double share = 1 / double(count);
   for (int64_t j = thread; j < job.padded_d; j += all) {
     double mean = 0;
-    for (int64_t i = 0; i < job.k && j < job.d; i += step) mean += double(centroids[i * job.d + j]) / double(count);
+    // Loads that wait together, not one by one.
+    if (j < job.d)
+#pragma unroll 16
+      for (int64_t i = 0; i < job.k; i += step) mean += double(centroids[i * job.d + j]) * share;
     static_cast<T*>(job.offset)[j] = T(mean);
   }
   for (int64_t i = thread; i < job.launches; i += all) job.doubts[i] = 0;

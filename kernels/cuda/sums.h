@@ -92,8 +92,9 @@ __device__ void add_points(const Job& job, const Rows& rows_of, const Labels& la
       double value = weight ? 1.0 : widened<double>(points[row * job.stride]);
       words.add(job.weights ? __dmul_rn(value, job.weights[row]) : value, splitter);
     }
-    atomicAdd(weight ? job.high.weights + label : job.high.sums + label * job.d + j, words.high);
-    atomicAdd(weight ? job.low.weights + label : job.low.sums + label * job.d + j, words.low);
+    // A word is often 0: the low one where weights are 1 or values have few bits, the high one of zeros. NaN is not.
+    if (words.high != 0) atomicAdd(weight ? job.high.weights + label : job.high.sums + label * job.d + j, words.high);
+    if (words.low != 0) atomicAdd(weight ? job.low.weights + label : job.low.sums + label * job.d + j, words.low);
   }
   __syncthreads();
 }

@@ -25,10 +25,12 @@ struct Tile {
   static_assert(each_row % kGroup == 0 && each_column % kGroup == 0 && kPoints * kThreads == rows * depth, "whole packs");
 
  public:
-  struct Memory {
+  // Read and written by whole packs: where a shared object begins is else up to the compiler.
+  struct alignas(16) Memory {
     Shared<T, 2 * depth * kStride> points;
     Shared<T, 2 * depth * columns> factors;
   };
+  static_assert(alignof(Memory) % sizeof(Pack<T>) == 0, "aligned packs");
 
   __device__ static int share() { return 0; }  // of those across
 

@@ -42,9 +42,7 @@ class Batch(ctypes.Structure):
 class Passes(ctypes.Structure):
     """`tfkm::Passes`."""
 
-    _fields_ = [
-        (name, ctypes.c_void_p) for name in ("thresholds", "most", "centroids", "done")
-    ]
+    _fields_ = [(name, ctypes.c_void_p) for name in ("thresholds", "most", "centroids", "done")]
 
 
 # `tfkm::Seeding`.
