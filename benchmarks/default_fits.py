@@ -60,6 +60,30 @@ def row(name: str, points: np.ndarray, k: int, rounds: int, **options) -> tuple[
     return f"| {' | '.join(cells)} |", rival / mine
 
 
+def batch_line(problems: int, n: int, d: int, k: int, rounds: int) -> str:
+    """`kmeans_batch` beside a loop over `kmeans`, in turns, and a loop over scikit-learn's fits."""
+    points = np.random.default_rng(0).standard_normal((problems, n, d), np.float32)
+    few = points[: max(1, problems // 32)]
+    calls = {
+        "at once": lambda: tfkm.kmeans_batch(points, k, random_state=0),
+        "loop": lambda: [tfkm.kmeans(p, k, random_state=0) for p in points],
+        "scikit-learn": lambda: [Rival(k, random_state=0).fit(p) for p in few],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - begin)
+    once, loop, rival = (median(s) for s in seconds.values())
+    rival *= problems / len(few)
+    return (
+        f"{problems} problems of ({n}, {k}, {d}) by `kmeans_batch`: {1e3 * once:.0f} ms; a loop over "
+        f"`kmeans` takes {loop / once:.1f}× that, one over scikit-learn's fits {rival / once:.1f}× "
+        f"(measured of {len(few)})."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path)
@@ -86,6 +110,8 @@ def main() -> None:
             rounds = 3 if options.quick else 41
             lines.append(row(f"{name}, n_init={n_init}", points, k, rounds, n_init=n_init)[0])
             print(lines[-1], flush=True)
+    batch = batch_line(32 if options.quick else 1024, 256, 16, 16, options.rounds)
+    print(batch)
     head = (
         f"Median of {options.rounds} fits (41 of the small ones) with the seeds 0, 1, …, by "
         "`KMeans(k).fit(x)`, tfkm and scikit-learn in turns. A ratio is scikit-learn's time over tfkm's, "
@@ -94,7 +120,7 @@ def main() -> None:
     )
     print(head)
     if options.output:
-        options.output.write_text(head + "\n".join(lines) + "\n")
+        options.output.write_text(head + "\n".join([*lines, "", batch]) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import tensorflow as tf
 from sklearn.utils import check_random_state
 
 import tfkm
+from tfkm import ops
 from tfkm import problems as problems_module
 from tfkm.types import Status
 
@@ -164,3 +165,13 @@ NAN[1, 3, 0], LARGE[1, 3, 0] = np.nan, 1e200
 def test_bad_input(points, options, error, message):
     with pytest.raises(error, match=message):
         tfkm.kmeans_batch(points, options.pop("n_clusters", 2), **options)
+
+
+def test_problems_do_not_wait_for_each_other(monkeypatch):
+    """Each makes its passes by itself; else calls would be as many as the longest has passes."""
+    calls = []
+    once = ops.partial_arrays
+    monkeypatch.setattr(ops, "partial_arrays", lambda *a, **k: calls.append(0) or once(*a, **k))
+    points = np.random.default_rng(0).standard_normal((60, 200, 3)).astype(np.float32)
+    result = tfkm.kmeans_batch(points, 8, random_state=0, backend="native")
+    assert result.n_iter.max() > 3 * len(calls) and result.n_iter.min() < result.n_iter.max() / 2
