@@ -116,11 +116,14 @@ bool move(const Job& job, double threshold, T* means) {
 
 // Returns 1 if memory could not be had. The centroids of the last pass are in `last`; `spare` has room for as many.
 template <class T>
-int go_on(Job job, double threshold, int64_t most, T* last, T* spare, int64_t* done, const ParallelFor& parallel_for) {
+int go_on(Job job, bool from_another, double threshold, int64_t most, T* last, T* spare, int64_t* done,
+          const ParallelFor& parallel_for) {
   Subnormals as_they_are;
   T* const out = last;
   for (*done = 1;; ++*done) {
-    if (accumulate(job, parallel_for)) return 1;
+    Job pass = job;
+    if (*done == 1 && !from_another) pass.changed = nullptr, *job.changed = job.n;
+    if (accumulate(pass, parallel_for)) return 1;
     if (*done == most || !move(job, threshold, spare)) break;
     if (job.margins) job.moved_from = job.centroids;
     job.centroids = spare;
@@ -147,8 +150,8 @@ int accumulate(const Batch& first, const Passes& passes, const ParallelFor& para
     clear_others(first, job);
     auto of = [&](auto* centroids) {
       auto* last = centroids + index * first.k * first.d;
-      return go_on(job, passes.thresholds[index], passes.most[index], last, last + first.count * first.k * first.d,
-                   passes.done + index, threads);
+      return go_on(job, passes.from_another, passes.thresholds[index], passes.most[index], last,
+                   last + first.count * first.k * first.d, passes.done + index, threads);
     };
     return first.wide ? of(static_cast<double*>(passes.centroids)) : of(static_cast<float*>(passes.centroids));
   });

@@ -139,7 +139,7 @@ struct Problems {
     }
   };
   Passes passes(const tfkm::ParallelFor& parallel_for, const std::vector<double>& thresholds, const std::vector<int64_t>& most,
-                bool at_once) const {
+                bool from_another, bool at_once) const {
     Passes out{Results(*this), {}, std::vector<int64_t>(count, 1)};
     std::vector<int64_t> table = own;
     std::vector<T> start, margins(count * n);
@@ -155,14 +155,15 @@ struct Problems {
                       counted ? rows.data() : nullptr, out.results.labels.data(), nullptr,
                       {words[0].data(), words[1].data(), words[2].data()}, {words[3].data(), words[4].data(), words[5].data()},
                       nullptr, margins.data(), spent.data(), nullptr};
-    tfkm::accumulate(batch, parallel_for);
-    batch.changed = out.results.changed.data(), batch.moved_from = batch.centroids;
+    if (from_another) tfkm::accumulate(batch, parallel_for);
+    batch.changed = out.results.changed.data();
+    if (from_another) batch.moved_from = batch.centroids;
     std::vector<T> moved = start;
     for (T& value : moved) value += T(0.25);
     batch.centroids = moved.data();
     if (at_once) {
       out.last.resize(2 * count * size);
-      tfkm::Passes passes{thresholds.data(), most.data(), out.last.data(), out.done.data()};
+      tfkm::Passes passes{thresholds.data(), most.data(), out.last.data(), out.done.data(), from_another};
       tfkm::accumulate(batch, passes, parallel_for);
       out.last.resize(count * size);
       return out;
@@ -176,16 +177,19 @@ struct Problems {
       one.labels += i * n;
       one.high = {words[0].data() + i * size, words[1].data() + i * k, words[2].data() + i};
       one.low = {words[3].data() + i * size, words[4].data() + i * k, words[5].data() + i};
-      one.changed += i, one.margins = margins.data() + i * n, one.spent += i * k;
+      one.margins = margins.data() + i * n, one.spent += i * k;
       std::vector<int64_t> alone{table[3 * i], 0, table[3 * i + 2]};
       one.problems = alone.data();
       std::vector<T> before(&start[i * size], &start[i * size] + size), now(&moved[i * size], &moved[i * size] + size);
       for (;; ++out.done[i]) {
-        one.moved_from = before.data(), one.centroids = now.data();
-        *one.changed = 0;
+        bool first = out.done[i] == 1 && !from_another;
+        int64_t* changed = out.results.changed.data() + i;
+        one.moved_from = first ? nullptr : before.data(), one.centroids = now.data();
+        one.changed = first ? nullptr : changed;
+        *changed = first ? (counted ? rows[i] : n) : 0;
         tfkm::accumulate(one, parallel_for);
         std::copy(now.begin(), now.end(), &out.last[i * size]);
-        bool goes_on = out.done[i] < most[i] && *one.changed;
+        bool goes_on = out.done[i] < most[i] && *changed;
         std::vector<T> means(size);
         long double shift = 0;
         for (int64_t at = 0; at < size; ++at) {
@@ -207,7 +211,9 @@ struct Problems {
       thresholds.push_back(draw.one_in(2) ? 0 : draw.unit() + 1);
       most.push_back(1 + draw.below(12));
     }
-    return passes(parallel_for, thresholds, most, true) == passes(parallel_for, thresholds, most, false);
+    bool from_another = draw.one_in(2);
+    return passes(parallel_for, thresholds, most, from_another, true) ==
+           passes(parallel_for, thresholds, most, from_another, false);
   }
 };
 

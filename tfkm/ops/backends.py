@@ -61,6 +61,11 @@ def select(name: str | None) -> ModuleType:
         raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, _NAMES))}")
     if why := _why_not_here(name):
         raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
+    return _module(name)
+
+
+@functools.cache
+def _module(name: str) -> ModuleType:
     return importlib.import_module(f"tfkm.ops.{name}")
 
 
@@ -89,7 +94,7 @@ def _fastest_first() -> list[str]:
 
 def _why_not_in_xla(name: str) -> str:
     """Why a usable backend is not so in a program that XLA compiles; empty if it is."""
-    module = importlib.import_module(f"tfkm.ops.{name}")
+    module = _module(name)
     why = module.why_not_in_xla() if hasattr(module, "why_not_in_xla") else ""
     return why and f"not inside tf.function(jit_compile=True): {why}"
 

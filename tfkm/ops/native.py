@@ -139,6 +139,8 @@ def accumulate_arrays(
     inertia = 0.0 if measured else np.nan
     words = [Statistics(*word, np.full(count, inertia)) for word in sums]
     changed = np.full(count, n if before is None else 0)
+    if measured:
+        ahead = None
     distances = margins = spent = moved_from = None
     if measured:
         distances = np.empty((count, n), centroids.dtype)
@@ -152,16 +154,17 @@ def accumulate_arrays(
         _address(weights), grid.sums.ctypes.data, grid.others.ctypes.data,
         problems.table.ctypes.data, _address(problems.rows), labels.ctypes.data, _address(distances),
         *(Words(*(part.ctypes.data for part in word)) for word in words),
-        None if before is None else changed.ctypes.data,
+        None if before is None and ahead is None else changed.ctypes.data,
         _address(margins), _address(spent), _address(moved_from),
     )  # fmt: skip
     library, passes = native_library.library(), None
-    if ahead is None or before is None or measured:
+    if ahead is None:
         failed = library.tfkm_accumulate(ctypes.byref(batch), native_library.threads())
     else:
         most = np.minimum(ahead.most, max(1, _AHEAD // (count * n * k * d)))
         moved, passes = np.empty((2, count, k, d), centroids.dtype), np.empty(count, np.int64)
-        further = Passes(*map(_address, (ahead.thresholds, most, moved, passes)))
+        arrays = ahead.thresholds, most, moved, passes
+        further = Passes(*map(_address, arrays), before is not None)
         failed = library.tfkm_passes(
             ctypes.byref(batch), ctypes.byref(further), native_library.threads()
         )

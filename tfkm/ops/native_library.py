@@ -42,7 +42,10 @@ class Batch(ctypes.Structure):
 class Passes(ctypes.Structure):
     """`tfkm::Passes`."""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in ("thresholds", "most", "centroids", "done")]
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("thresholds", "most", "centroids", "done")),
+        ("from_another", ctypes.c_bool),
+    ]
 
 
 # `tfkm::Seeding`.
@@ -81,7 +84,7 @@ def ops():
     return loaded
 
 
-_ABI = 3  # `tfkm::kAbi`
+_ABI = 4  # `tfkm::kAbi`
 
 
 def _check_abi(library: ctypes.CDLL) -> None:
