@@ -69,8 +69,8 @@ class Checkpoints:
                 file.write(content)
                 file.write(hashlib.sha256(content).digest())
         except OSError as error:
-            error.add_note(f"checkpoint {path} could not be written; the one before it is whole")
-            raise
+            why = f"checkpoint {path} could not be written ({error.strerror}); the one before it is whole"
+            raise OSError(error.errno, why) from error
         self._number += 1
         for old in sorted(self._all())[:-_KEPT]:
             old.unlink(missing_ok=True)
