@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -25,9 +27,10 @@ from tfkm.points import Points
 from tfkm.types import Assignment
 
 _BLOCK_BYTES = 2**26  # of distances at a time in transform
+_Method = TypeVar("_Method", bound=Callable)
 
 
-def all_or_nothing(fit):
+def all_or_nothing(fit: _Method) -> _Method:
     """A method that, if it raises, leaves the estimator as it was."""
 
     @functools.wraps(fit)
@@ -40,13 +43,17 @@ def all_or_nothing(fit):
             vars(self).update(before)
             raise
 
-    return wrapped
+    return wrapped  # type: ignore[return-value]
 
 
 class CentroidEstimator(
     Kept, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
 ):
     """An estimator whose `fit` sets `cluster_centers_` (k, d) and `labels_`; `backend` is a parameter."""
+
+    labels_: Any  # (n,) int32 array; None of a stream
+    inertia_: float
+    n_features_in_: int
 
     @classmethod
     @functools.cache
@@ -66,11 +73,11 @@ class CentroidEstimator(
         "backend": [str, None],
     }
 
-    def fit_predict(self, X, y=None, sample_weight=None):
+    def fit_predict(self, X, y=None, sample_weight=None) -> Any:
         """`labels_` after fit, as an array of the kind of X."""
         return arrays.like(X, self.fit(X, sample_weight=sample_weight).labels_)
 
-    def predict(self, X):
+    def predict(self, X) -> Any:
         """(n,) int32, the index of the nearest center of each row of X (n, d)."""
         points = self._checked(X, reset=False)
         if is_tensor(points):
@@ -87,7 +94,7 @@ class CentroidEstimator(
     def _assigned(self, points: tf.Tensor) -> Assignment:
         return ops.assign(points, self.cluster_centers_, backend=self.backend)
 
-    def transform(self, X):
+    def transform(self, X) -> Any:
         """(n, k) distances (not squared) of each row of X to each center."""
         points = self._checked(X, reset=False)
         if is_tensor(points):
@@ -108,11 +115,11 @@ class CentroidEstimator(
     def _in_metric(self, sq_distances: tf.Tensor) -> tf.Tensor:
         return tf.sqrt(sq_distances)
 
-    def fit_transform(self, X, y=None, sample_weight=None):
+    def fit_transform(self, X, y=None, sample_weight=None) -> Any:
         """`transform` of X after fit."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None) -> float:
         """Minus the inertia of X (n, d) around the centers; for the training points −`inertia_`."""
         points = self._checked(X, reset=False)
         weights = self._checked_weight(sample_weight, points)

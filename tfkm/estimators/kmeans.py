@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator, Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from tfkm import lloyd, spherical, streams
+from tfkm import lloyd, seeding, spherical, streams
+from tfkm.callbacks import Callback
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.types import Assignment, Pass, Result, Status
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class KMeans(CentroidEstimator):
@@ -80,24 +86,24 @@ class KMeans(CentroidEstimator):
 
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        init="k-means++",
-        n_init="auto",
-        max_iter=300,
-        tol=1e-4,
-        verbose=0,
-        random_state=None,
-        copy_x=True,
-        algorithm="lloyd",
-        metric="euclidean",
-        backend=None,
-        size_min=None,
-        size_max=None,
-        checkpoint_dir=None,
-        engine=None,
-        callbacks=None,
-    ):
+        init: seeding.Init = "k-means++",
+        n_init: int | str = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
+        copy_x: bool = True,
+        algorithm: str = "lloyd",
+        metric: str = "euclidean",
+        backend: str | None = None,
+        size_min: int | None = None,
+        size_max: int | None = None,
+        checkpoint_dir: str | os.PathLike | None = None,
+        engine: streams.Opener | None = None,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
@@ -116,7 +122,7 @@ class KMeans(CentroidEstimator):
         self.callbacks = callbacks
 
     @all_or_nothing
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None) -> Self:
         """Clusters X (n, d); sample_weight (n,) or None. Returns self.
 
         X may be larger than memory: a tf.data.Dataset of batches of points, or of pairs of these and
@@ -128,7 +134,8 @@ class KMeans(CentroidEstimator):
         """
         self._validate_params()
         if streams.is_stream(X):
-            points, weights = streams.source_of(X, name="X"), sample_weight
+            points: Any = streams.source_of(X, name="X")
+            weights = sample_weight
             self._take_width(points.d)
         else:
             points, weights = self._checked_for_fit(X, sample_weight)
@@ -167,7 +174,7 @@ class KMeans(CentroidEstimator):
             _print_end(result, self.tol)
         return self
 
-    def predict(self, X, *, out=None):
+    def predict(self, X, *, out: str | os.PathLike | None = None) -> Any:
         """(n,) int32, the index of the nearest center of each row of X (n, d), or of what else `fit` takes.
 
         out: the path of a .npy, .parquet or .tfrecord file for the labels, which are then not held; an
@@ -184,7 +191,9 @@ class KMeans(CentroidEstimator):
                     f"X has {source.d} features, but {type(self).__name__} is expecting "
                     f"{self.n_features_in_} features as input."
                 )
-            blocks = (np.asarray(self._labels_of(rows)) for rows in streams.rows_of(source))
+            blocks: Iterator = (
+                np.asarray(self._labels_of(rows)) for rows in streams.rows_of(source)
+            )
         else:
             blocks = iter([np.asarray(super().predict(X))])
         if path is None:
