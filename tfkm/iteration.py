@@ -17,7 +17,12 @@ from tfkm.types import Ahead, Assignment, Made, Pass, Statistics, Status
 
 
 class Points(Protocol):
-    """What runs go over; `runs` (a,) are the numbers of those that are still going."""
+    """What runs go over; `runs` (a,) are the numbers of those that are still going.
+
+    n: points that a pass of one run reads.
+    """
+
+    n: int
 
     def one_pass(
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
@@ -129,7 +134,7 @@ def _next(
         for i, run in enumerate(runs):
             inertia, shift = float(statistics.inertia[i]), float(shifts[i])
             empty = int(np.count_nonzero(statistics.weights[i] == 0))
-            done = Pass(first + int(run), iteration, inertia, shift, seconds, empty)
+            done = Pass(first + int(run), iteration, inertia, shift, seconds, empty, points.n)
             told[i] = bool(on_pass(done))
     stop = same | within | told | (iteration == max_iter)
     if stop.any():

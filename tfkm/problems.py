@@ -209,7 +209,7 @@ class _Starts:
     def __init__(
         self, batch: _Batch, largest: np.ndarray, centroids: np.ndarray, backend: str
     ) -> None:
-        self._batch, self._backend = batch, backend
+        self._batch, self._backend, self.n = batch, backend, batch.points.shape[1]
         self._own = np.arange(len(centroids)) * len(batch.points) // len(centroids)
         in_place = ops.reads(batch.points, backend=backend)
         self._points = batch.points if in_place else as_tensor(batch.points)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tfkm import files
+from tfkm.traces import traced
 
 _FORMAT = "tfkm checkpoint, version 1"
 _KEPT = 2
@@ -58,6 +59,7 @@ class Checkpoints:
             return arrays
         return None
 
+    @traced("tfkm: checkpoint")
     def save(self, arrays: Arrays) -> None:
         """Raises: OSError if it cannot be written; those before it stay."""
         buffer = io.BytesIO()
