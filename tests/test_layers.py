@@ -76,7 +76,7 @@ MAY_IMPORT = {
                        "streams.journal", "streams.passes", "streams.progress", "streams.scan",
                        "streams.seeding", "streams.sources", "streams.stream"},
     "streams.labels": {"files"},
-    "streams": {"streams.kmeans", "streams.labels", "streams.sources", "streams.stream"},
+    "streams": {"streams.blocks", "streams.kmeans", "streams.labels", "streams.sources", "streams.stream"},
     "engines.ordered": {"seeding.draws"},
     "engines.mirrored": {"engines.ordered", "seeding.draws", "streams", "streams.stream"},
     "engines.ray": {"engines.ordered", "ops.validate", "seeding.draws", "streams", "streams.stream"},
@@ -109,8 +109,7 @@ MAY_IMPORT = {
                    "estimators.kmeans", "estimators.minibatch"},
     # For a type checker; lazily.
     "": {"types", "ops", "ops.backends", "ops.xla", "seeding", "lloyd", "problems", "metrics", "plot",
-         "layers", "tensorboard",
-         "callbacks", "engines", "estimators"},
+         "layers", "tensorboard", "datasets", "streams", "callbacks", "engines", "estimators"},
     "shapes": set(),
     "testing": {"types", "shapes"},
     "datasets": set(),

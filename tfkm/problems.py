@@ -57,6 +57,8 @@ def kmeans_batch(
       ValueError, TypeError: an argument is not as above; before any work.
       RuntimeError: the named backend cannot be used here.
 
+    Source: as of `tfkm.kmeans`.
+
     >>> import numpy as np, tfkm
     >>> x = np.array([[[0.0], [1.0], [10.0], [11.0]], [[5.0], [5.0], [8.0], [0.0]]])
     >>> result = tfkm.kmeans_batch(x, 2, n_points=[4, 3], random_state=0)

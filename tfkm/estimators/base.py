@@ -74,11 +74,30 @@ class CentroidEstimator(
     }
 
     def fit_predict(self, X, y=None, sample_weight=None) -> Any:
-        """`labels_` after fit, as an array of the kind of X."""
+        """`labels_` after fit: (n,) int32, of the kind of X (n, d).
+
+        Raises: as `fit`.
+
+        >>> import tfkm
+        >>> labels = tfkm.KMeans(2, random_state=0).fit_predict([[0.0], [1.0], [9.0]])
+        >>> bool(labels[0] == labels[1] != labels[2])
+        True
+        """
         return arrays.like(X, self.fit(X, sample_weight=sample_weight).labels_)
 
     def predict(self, X) -> Any:
-        """(n,) int32, the index of the nearest center of each row of X (n, d)."""
+        """(n,) int32, the index of the nearest center of each row of X (n, d); of the kind of X.
+
+        Raises:
+          NotFittedError: no fit yet. ValueError, TypeError: X is not as for `fit`, or of another width.
+          RuntimeError: the named backend cannot be used here.
+
+        >>> import tfkm
+        >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+        >>> nearest = model.predict([[8.0]])
+        >>> model.cluster_centers_[nearest]
+        array([[9.]])
+        """
         points = self._checked(X, reset=False)
         if is_tensor(points):
             return arrays.like(X, self._labels_of(points))
@@ -95,7 +114,18 @@ class CentroidEstimator(
         return ops.assign(points, self.cluster_centers_, backend=self.backend)
 
     def transform(self, X) -> Any:
-        """(n, k) distances (not squared) of each row of X to each center."""
+        """(n, k) distances of each row of X (n, d) to each center, of the kind of X.
+
+        Euclidean, not squared, in the unit of X; cosine distances in [0, 2] with metric="cosine". float64
+        if X or the centers are, else float32.
+
+        Raises: as `predict`.
+
+        >>> import tfkm
+        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+        >>> sorted(model.transform([[8.0]])[0].tolist())
+        [1.0, 7.5]
+        """
         points = self._checked(X, reset=False)
         if is_tensor(points):
             return arrays.like(X, self._distances(points))
@@ -116,11 +146,26 @@ class CentroidEstimator(
         return tf.sqrt(sq_distances)
 
     def fit_transform(self, X, y=None, sample_weight=None) -> Any:
-        """`transform` of X after fit."""
+        """`transform` of X after fit: (n, k).
+
+        Raises: as `fit`.
+
+        >>> import tfkm
+        >>> tfkm.KMeans(2, random_state=0).fit_transform([[0.0], [1.0], [9.0]]).shape
+        (3, 2)
+        """
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
     def score(self, X, y=None, sample_weight=None) -> float:
-        """Minus the inertia of X (n, d) around the centers; for the training points −`inertia_`."""
+        """Minus the inertia of X (n, d) around the centers, a float; for the training points −`inertia_`.
+
+        Raises: as `predict`. ValueError: sample_weight is not (n,), finite and not negative.
+
+        >>> import tfkm
+        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+        >>> model.score([[0.5], [8.0]]), model.inertia_
+        (-1.0, 0.5)
+        """
         points = self._checked(X, reset=False)
         weights = self._checked_weight(sample_weight, points)
         return -self._inertia_of(points, weights)

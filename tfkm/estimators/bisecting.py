@@ -103,7 +103,12 @@ class BisectingKMeans(CentroidEstimator):
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Clusters X (n, d); sample_weight (n,) or None. Returns self.
 
-        Raises: ValueError or TypeError naming the argument, before any work.
+        Raises: ValueError or TypeError naming the argument, before any work. RuntimeError: the named
+        backend cannot be used here.
+
+        >>> import tfkm
+        >>> tfkm.BisectingKMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]]).inertia_
+        0.5
         """
         self._validate_params()
         points, weights = self._checked_for_fit(X, sample_weight)

@@ -52,14 +52,15 @@ class KMeans(CentroidEstimator):
     Attributes:
       cluster_centers_: (k, d) float64 if X is float64, else float32 for X of float32, float16,
         bfloat16, int8 or uint8; other numbers are taken as float64.
-      labels_: (n,) int32. inertia_: float. n_iter_: int. n_features_in_: int.
+      labels_: (n,) int32. inertia_: float, the weighted sum of squared distances to the own center, in the
+        unit of X squared. n_iter_: int, passes. n_features_in_: int.
       feature_names_in_: (d,) if X has string column names.
 
     `predict(X)` of the training points equals `labels_` (unless sizes are limited), and centers, labels,
     inertia and score always belong together. X may be what NumPy takes, a memory map (read in blocks),
     a pandas frame or a tf.Tensor; predict and transform of a tf.Tensor return one.
 
-    Source: Lloyd (1982), "Least squares quantization in PCM".
+    Sources: as of `tfkm.kmeans`.
 
     >>> import numpy as np
     >>> from tfkm import KMeans
@@ -130,7 +131,13 @@ class KMeans(CentroidEstimator):
         is read once for each pass, with the result of the same points in memory, to the bit. `labels_`
         is then None: `predict(X, out=…)` writes them.
 
-        Raises: ValueError or TypeError naming the argument, before any work.
+        Raises: ValueError or TypeError naming the argument, before any work. RuntimeError: the named
+        backend cannot be used here.
+
+        >>> import tfkm
+        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [9.0]], sample_weight=[1.0, 2.0])
+        >>> model.inertia_, model.n_iter_
+        (0.0, 1)
         """
         self._validate_params()
         if streams.is_stream(X):
@@ -179,6 +186,16 @@ class KMeans(CentroidEstimator):
 
         out: the path of a .npy, .parquet or .tfrecord file for the labels, which are then not held; an
         existing one is replaced. Returns None then.
+
+        Raises:
+          NotFittedError: no fit yet. ValueError, TypeError: X is not as for `fit`, or of another width; out
+          has another suffix. RuntimeError: the named backend cannot be used here.
+
+        >>> import os, tempfile, tfkm
+        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+        >>> model.cluster_centers_[model.predict([[2.0], [8.0]])].tolist()
+        [[0.5], [9.0]]
+        >>> model.predict([[2.0], [8.0]], out=os.path.join(tempfile.mkdtemp(), "labels.npy"))
         """
         if not streams.is_stream(X) and out is None:
             return super().predict(X)

@@ -120,7 +120,13 @@ class MiniBatchKMeans(CentroidEstimator):
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Clusters X (n, d) or a tf.data.Dataset; sample_weight (n,) or None. Returns self.
 
-        Raises: ValueError or TypeError naming the argument; for arrays before any work.
+        Raises: ValueError or TypeError naming the argument; for arrays before any work. RuntimeError: the
+        named backend cannot be used here.
+
+        >>> import tfkm
+        >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit([[0.0], [0.0], [9.0]])
+        >>> sorted(model.cluster_centers_.ravel().tolist())
+        [0.0, 9.0]
         """
         self._validate_params()
         rng = check_random_state(self.random_state)
@@ -160,6 +166,15 @@ class MiniBatchKMeans(CentroidEstimator):
         """Takes one more batch X (n, d); sample_weight (n,) or None. Returns self.
 
         The first batch is seeded from, so it needs n_clusters points.
+
+        Raises: as `fit`, before any work; ValueError also if X is of another width than the batches before.
+
+        >>> import tfkm
+        >>> model = tfkm.MiniBatchKMeans(2, random_state=0)
+        >>> for batch in [[0.0], [9.0]], [[1.0], [8.0]]:
+        ...     model = model.partial_fit(batch)
+        >>> sorted(model.cluster_centers_.ravel().tolist())
+        [0.5, 8.5]
         """
         self._validate_params()
         state = getattr(self, "_state", None)
