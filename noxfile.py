@@ -55,8 +55,13 @@ def interpreter(version: str) -> str | None:
 )
 def compat(session: nox.Session, tensorflow: str) -> None:
     """The ops, fits and what TensorFlow could change under them, on other versions of it and Python."""
-    session.install(".[cpu]", f"tensorflow-cpu=={tensorflow}.*", "pytest", "pandas")
-    telling = ("assign", "compatibility", "compiled", "kmeans", "native", "layers_keras", "saved")
+    session.install(
+        ".[cpu,onnx]", f"tensorflow-cpu=={tensorflow}.*", "pytest", "pandas", "onnxruntime"
+    )
+    telling = (
+        "assign", "compatibility", "compiled", "export", "gradients", "kmeans", "layers_keras",
+        "native", "saved", "xla",
+    )  # fmt: skip
     session.run("pytest", *(session.posargs or (f"tests/test_{name}.py" for name in telling)))
 
 

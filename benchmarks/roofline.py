@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -47,7 +48,11 @@ CARDS = {
 # Shares of the rates above that are expected of kernels that have not run yet.
 PRODUCTS, FRAGMENTS, MEMORY = 0.7, 0.6, 0.85
 LAUNCH = 3e-6  # seconds from one kernel's end to the next one's begin
-TILES = {"wide": (64, 128), "even": (64, 64), "slim": (256, 16), "halves": (128, 128)}
+# Which tiles there are, rows and columns, and the rules by which one is taken. Those of doubles come later.
+_TUNING = (ROOT / "kernels/cuda/tuning.h").read_text()
+_SIZES = re.findall(r"(?:TILE|FRAGMENTS)\((\w+), \d+, (\d+), (\d+)", _TUNING)
+TILES = {name: (int(rows), int(columns)) for name, rows, columns in reversed(_SIZES)}
+_RULES = re.findall(r'\{(\d+), (\d+), (\d+), (\w+), "(\w+)"\}', _TUNING)
 
 
 class Work(NamedTuple):
@@ -69,13 +74,13 @@ class Work(NamedTuple):
 
 
 def tile_for(shape: Shape) -> str:
-    """As the rules of kernels/cuda/tuning.h; tests/test_cuda.py compares."""
-    n, k, d = shape
-    if k <= 24:
-        return "slim"
-    if k >= 256 and d >= 16:
-        return "halves"
-    return "wide" if n >= 4096 and k >= 96 else "even"
+    """By the rules."""
+    for *least, most_k, tile in _RULES:
+        least_n, least_d, least_k = map(int, least)
+        within = most_k == "kAny" or shape.k <= int(most_k)
+        if shape.n >= least_n and shape.d >= least_d and shape.k >= least_k and within:
+            return tile
+    raise ValueError(f"{shape}: no rule")
 
 
 def work(shape: Shape, tile: str | None = None) -> Work:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
 from pathlib import Path
 from statistics import median
@@ -18,7 +19,8 @@ import tfkm
 from tfkm.ops import native_library
 from tfkm.testing import noise
 
-FORMS = ("registers", "dots", "blocks", "panels", "bfloat16")
+_TUNING = Path(__file__).parents[1] / "kernels/core/tuning.h"
+FORMS = re.findall(r'"(\w+)"', re.search(r"names\[\] = .*", _TUNING.read_text())[0])
 FEATURES = (2, 4, 8, 16, 32, 48, 64, 96, 128, 256, 512, 1024)
 CENTROIDS = (4, 10, 16, 32, 64, 128, 256, 1024, 4096)
 FLOPS = 3e9  # of each assignment, so that each takes tens of milliseconds

@@ -22,10 +22,14 @@ def public_names() -> dict[str, str]:
     }
     names |= {full: full for full in list(names.values())}
     for module in filter(inspect.ismodule, (getattr(tfkm, name) for name in tfkm.__all__)):
-        for name, value in vars(module).items():
-            if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_"):
-                names[f"{module.__name__}.{name}"] = f"{module.__name__}.{name}"
-    return names
+        own = [name for name, value in vars(module).items() if _is_of(value, module)]
+        for name in getattr(module, "__all__", own):
+            names.setdefault(f"{module.__name__}.{name}", f"{module.__name__}.{name}")
+    return names | {"tfkm.ops.backends.State": "tfkm.ops.backends.State"}
+
+
+def _is_of(value, module) -> bool:
+    return getattr(value, "__module__", None) == module.__name__ and value.__name__[0] != "_"
 
 
 def inline(text: str, links: dict[str, str]) -> str:

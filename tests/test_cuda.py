@@ -5,7 +5,6 @@ needs none.
 """
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import tfkm
 from tfkm import exact
 from tfkm.cuda import bench, build, check, driver, nvrtc
 from tfkm.ops import cuda, xla_call
-from tfkm.testing import CASES, SHAPES, assert_same_assignment
+from tfkm.testing import CASES, SHAPES, Shape, assert_same_assignment
 from tfkm.types import Assignment
 
 ROOT = Path(__file__).parents[1]
@@ -179,23 +178,8 @@ def test_the_document_has_the_tables_that_the_code_makes():
     assert roofline.fill(text) == text, "run python -m benchmarks.roofline"
 
 
-def test_the_roofline_takes_the_tiles_of_the_rules():
+def test_the_self_check_has_every_tile():
     roofline = pytest.importorskip("benchmarks.roofline")
-    text = (ROOT / "kernels/cuda/tuning.h").read_text()
-    rules = re.findall(r'\{(\d+), (\d+), (\d+), (\w+), "(\w+)"\}', text)
-    assert rules
-
-    def by_rules(n, k, d):
-        for least_n, least_d, least_k, most_k, tile in rules:
-            most = float("inf") if most_k == "kAny" else int(most_k)
-            if n >= int(least_n) and d >= int(least_d) and int(least_k) <= k <= most:
-                return tile
-        raise AssertionError("no rule")
-
-    for shape in SHAPES.values():
-        assert roofline.tile_for(shape) == by_rules(*shape)
+    assert set(check.SHAPES) == set(roofline.TILES)
     for tile, shape in check.SHAPES.items():
-        assert by_rules(*shape) == tile
-    sizes = re.findall(r"(?:TILE|FRAGMENTS)\((\w+), \d+, (\d+), (\d+)", text)
-    for tile, (rows, columns) in roofline.TILES.items():
-        assert (tile, str(rows), str(columns)) in sizes
+        assert roofline.tile_for(Shape(*shape)) == tile

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import tfkm
-from tfkm import datasets
-from tfkm.callbacks import Callback, Seeded, ShardDone
+from tfkm.callbacks import Callback
+from tfkm.ops import backends
 from tfkm.streams import Source
 
 MODULES = ["tfkm", *(m.name for m in pkgutil.walk_packages(tfkm.__path__, "tfkm."))]
@@ -31,24 +31,40 @@ def test_examples(name):
 
 
 def public() -> dict[str, object]:
-    """Every public name that is no module: what `tfkm` exports, and what its public modules define."""
+    """Every public name that is no module: what `tfkm` and its public modules export."""
     found = {name: getattr(tfkm, name) for name in tfkm.__all__}
     modules = [module for module in found.values() if inspect.ismodule(module)]
     names = {f"tfkm.{name}": value for name, value in found.items() if value not in modules}
-    for module in (*modules, datasets):
-        for name, value in vars(module).items():
-            if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_"):
-                names[f"{module.__name__}.{name}"] = value
-    more = {"callbacks.Seeded": Seeded, "callbacks.ShardDone": ShardDone, "streams.Source": Source}
-    return names | {f"tfkm.{name}": value for name, value in more.items()}
+    for module in modules:
+        own = [name for name, value in vars(module).items() if _is_of(value, module)]
+        for name in getattr(module, "__all__", own):
+            if getattr(module, name) not in found.values():
+                names[f"{module.__name__}.{name}"] = getattr(module, name)
+    return names | {"tfkm.ops.backends.State": backends.State}
 
 
+def _is_of(value, module) -> bool:
+    return getattr(value, "__module__", None) == module.__name__ and value.__name__[0] != "_"
+
+
+API = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
 PUBLIC = public()
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+def methods() -> dict[str, object]:
+    """Those that the reference lists by name, without properties."""
+    listed = re.findall(r"autoclass:: (\S+)\n   :members: (.+)", API)
+    found = {f"{owner}.{name}": name for owner, names in listed for name in names.split(", ")}
+    found = {full: getattr(PUBLIC[full.rpartition(".")[0]], name) for full, name in found.items()}
+    return {name: value for name, value in found.items() if inspect.isfunction(value)}
+
+
+CALLED = {name: value for name, value in PUBLIC.items() if inspect.isfunction(value)} | methods()
+
+
+@pytest.mark.parametrize("name", PUBLIC | CALLED)
 def test_a_public_name_has_an_example_that_runs(name):
-    examples = doctest.DocTestParser().get_examples(PUBLIC[name].__doc__ or "")
+    examples = doctest.DocTestParser().get_examples((PUBLIC | CALLED)[name].__doc__ or "")
     assert [one for one in examples if not one.options.get(doctest.SKIP)], name
 
 
@@ -66,14 +82,29 @@ def test_a_public_name_says_what_it_takes(name):
     assert not missing
 
 
+@pytest.mark.parametrize("name", CALLED)
+def test_what_is_called_says_what_it_raises(name):
+    if set(inspect.signature(CALLED[name]).parameters) - {"self"}:
+        assert re.search("Raises:|raises as|What it raises", CALLED[name].__doc__), name
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_what_is_called_says_the_shapes(name):
+    """Of points and of what it gives of them: here, or where it says that it is as there."""
+    parameters = inspect.signature(CALLED[name]).parameters
+    if {"points", "X", "inputs"} & set(parameters):
+        assert re.search(r"\([…Bn],|as `|as for `", CALLED[name].__doc__), name
+
+
 @pytest.mark.parametrize("name", PUBLIC)
-def test_a_function_says_what_it_raises(name):
+def test_a_function_says_what_it_returns(name):
     value = PUBLIC[name]
-    if inspect.isfunction(value) and inspect.signature(value).parameters:
-        assert re.search("Raises:|raises as", value.__doc__), name
+    if not inspect.isfunction(value) or len(inspect.signature(value).parameters) < 2:
+        return  # its first line says so
+    if inspect.signature(value).return_annotation != "None":
+        assert re.search("Returns:|returns and raises as", value.__doc__), name
 
 
 def test_the_reference_has_every_public_name():
-    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
-    shown = set(re.findall(r"auto(?:class|function):: (\S+)", page))
+    shown = set(re.findall(r"auto(?:class|function):: (\S+)", API))
     assert shown == set(PUBLIC)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tfkm import callbacks as callbacks
+    from tfkm import datasets as datasets
     from tfkm import layers as layers
     from tfkm import metrics as metrics
     from tfkm import plot as plot
+    from tfkm import streams as streams
     from tfkm import tensorboard as tensorboard
     from tfkm.callbacks import Callback as Callback
     from tfkm.callbacks import Progress as Progress
@@ -69,7 +72,7 @@ _HOMES = {
     "Statistics": "tfkm.types",
     "Status": "tfkm.types",
 }
-_MODULES = ("layers", "metrics", "plot", "tensorboard")
+_MODULES = ("callbacks", "datasets", "layers", "metrics", "plot", "streams", "tensorboard")
 __all__ = [*_HOMES, *_MODULES]
 
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from tfkm.types import Pass, Result
 
+__all__ = ["Callback", "Progress", "Seeded", "ShardDone"]
+
 
 class Seeded(NamedTuple):
     """What `Callback.on_seed` is told: a start has its first centroids.

@@ -17,7 +17,12 @@ from tfkm.types import Ahead, Assignment, Made, Pass, Statistics, Status
 
 
 class Points(Protocol):
-    """What runs go over; `runs` (a,) are the numbers of those that are still going."""
+    """What runs go over; `runs` (a,) are the numbers of those that are still going.
+
+    n: points that a pass of one run reads.
+    """
+
+    n: int
 
     def one_pass(
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
@@ -130,7 +135,7 @@ def _next(
         for i, run in enumerate(runs):
             inertia, shift = float(statistics.inertia[i]), float(shifts[i])
             empty = int(np.count_nonzero(statistics.weights[i] == 0))
-            news = Pass(first + int(run), int(done[i]), inertia, shift, seconds, empty)
+            news = Pass(first + int(run), int(done[i]), inertia, shift, seconds, empty, points.n)
             told[i] = bool(on_pass(news))
     stop = same | within | told | (done == max_iter)
     if stop.any():

@@ -38,6 +38,10 @@ class NearestCentroid(keras.layers.Layer):
 
     Inputs (…, d) of any dtype that `tfkm.assign` takes, not cast before; outputs (…) or (…, k).
 
+    Raises:
+      ValueError, TypeError: an argument is not as above; an input is of another width or not finite, as
+        `tfkm.assign` says. RuntimeError: the named backend cannot be used where the layer is called.
+
     >>> import numpy as np, tfkm
     >>> layer = tfkm.layers.NearestCentroid(np.float32([[0.0, 0.0], [9.0, 9.0]]))
     >>> layer(np.float32([[1.0, 0.0], [9.0, 8.0]])).numpy()
@@ -138,6 +142,10 @@ class VectorQuantizer(keras.layers.Layer):
     move dead codes Python is called, so a training step is not one that XLA compiles (Keras' default,
     `jit_compile="auto"`, knows that), and several replicas of a `tf.distribute` strategy are not supported.
 
+    Raises:
+      ValueError, TypeError: an argument is not as above, or an input as `tfkm.assign` says.
+      RuntimeError: the named backend cannot be used where the layer is called.
+
     Sources: van den Oord, Vinyals & Kavukcuoglu (2017), "Neural Discrete Representation Learning", appendix
     A.1; Bengio, Léonard & Courville (2013) for the straight-through estimator.
 
@@ -185,7 +193,17 @@ class VectorQuantizer(keras.layers.Layer):
         self.code_weights = weight("code_weights", shape[:1], initializer="zeros", dtype="float64")
 
     def start_from(self, codes, weights=1.0) -> None:
-        """Sets the codes (k, d), of a built layer, as means of vectors of these weights, () or (k,)."""
+        """Sets the codes (k, d), of a built layer, as means of vectors of these weights, () or (k,).
+
+        Raises: ValueError: codes or weights have another shape. AttributeError: the layer is not built.
+
+        >>> import numpy as np, tfkm
+        >>> layer = tfkm.layers.VectorQuantizer(2)
+        >>> layer.build((None, 1))
+        >>> layer.start_from([[0.0], [9.0]])
+        >>> layer(np.float32([[1.0], [8.0]])).numpy().ravel()
+        array([0., 9.], dtype=float32)
+        """
         codes = np.asarray(codes, np.float64)
         weights = np.broadcast_to(np.asarray(weights, np.float64), len(codes))
         self.codes.assign(codes)
@@ -193,7 +211,17 @@ class VectorQuantizer(keras.layers.Layer):
         self.code_sums.assign(codes * weights[:, None])
 
     def encode(self, inputs) -> tf.Tensor:
-        """(…) int32, the code of each vector (…, d)."""
+        """(…) int32, the code of each vector (…, d).
+
+        Raises: as `tfkm.assign`. AttributeError: the layer is not built.
+
+        >>> import numpy as np, tfkm
+        >>> layer = tfkm.layers.VectorQuantizer(2)
+        >>> layer.build((None, 1))
+        >>> layer.start_from([[0.0], [9.0]])
+        >>> layer.encode(np.float32([[[1.0], [8.0]]])).numpy()
+        array([[0, 1]], dtype=int32)
+        """
         points = tf.reshape(inputs, [-1, self.codes.shape[1]])
         labels = ops.assign(points, self.codes, backend=self.backend_name).labels
         return tf.reshape(labels, tf.shape(inputs)[:-1])

@@ -83,6 +83,10 @@ def kmeans(
       ValueError, TypeError: an argument is not as above; before any work.
       RuntimeError: the named backend cannot be used here.
 
+    Sources: Lloyd (1982), "Least squares quantization in PCM", doi:10.1109/TIT.1982.1056489; for
+      metric="cosine" Dhillon & Modha (2001), "Concept decompositions for large sparse text data using
+      clustering".
+
     >>> import numpy as np, tfkm
     >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
     >>> result = tfkm.kmeans(x, 2, random_state=0)

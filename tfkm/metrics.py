@@ -69,6 +69,9 @@ def inertia_curve(
 
     Raises: ValueError, TypeError: an argument is not as above; before any work.
 
+    Sources: Thorndike (1953), "Who belongs in the family?", for the curve; centroids are added to those
+      found as in Likas, Vlassis & Verbeek (2003), "The global k-means clustering algorithm", but drawn.
+
     >>> import numpy as np
     >>> from tfkm import metrics
     >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
@@ -143,7 +146,7 @@ def simplified_silhouette_score(
 ) -> float:
     """The mean of `tfkm.metrics.simplified_silhouette_samples`; the greater the better.
 
-    Args: points, centroids, labels, backend: as there.
+    Args: points (n, d), centroids (k, d), labels (n,), backend: as there.
 
     Returns: float in [−1, 1].
 
@@ -201,6 +204,8 @@ def calinski_harabasz_score(points, labels) -> float:
 
     Args: points: (n, d) as for `tfkm.kmeans`. labels: (n,) integers, 2 to n − 1 different ones.
 
+    Returns: float ≥ 0; 1.0 if all points are at their cluster's mean.
+
     Raises: ValueError, TypeError: an argument is not as above.
 
     Source: Caliński & Harabasz (1974), "A dendrite method for cluster analysis".
@@ -224,6 +229,8 @@ def davies_bouldin_score(points, labels) -> float:
     added, over the distance between those means.
 
     Args: points: (n, d) as for `tfkm.kmeans`. labels: (n,) integers, 2 to n − 1 different ones.
+
+    Returns: float ≥ 0.
 
     Raises: ValueError, TypeError: an argument is not as above.
 

@@ -57,6 +57,8 @@ def kmeans_batch(
       ValueError, TypeError: an argument is not as above; before any work.
       RuntimeError: the named backend cannot be used here.
 
+    Source: as of `tfkm.kmeans`.
+
     >>> import numpy as np, tfkm
     >>> x = np.array([[[0.0], [1.0], [10.0], [11.0]], [[5.0], [5.0], [8.0], [0.0]]])
     >>> result = tfkm.kmeans_batch(x, 2, n_points=[4, 3], random_state=0)
@@ -212,7 +214,7 @@ class _Starts:
     def __init__(
         self, batch: _Batch, largest: np.ndarray, centroids: np.ndarray, backend: str
     ) -> None:
-        self._batch, self._backend = batch, backend
+        self._batch, self._backend, self.n = batch, backend, batch.points.shape[1]
         self._own = np.arange(len(centroids)) * len(batch.points) // len(centroids)
         in_place = ops.reads(batch.points, backend=backend)
         self._points = batch.points if in_place else as_tensor(batch.points)

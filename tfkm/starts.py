@@ -96,7 +96,7 @@ class Starts:
     """What `iterate` wants of a problem, for starts that begin with these centroids (r, k, d)."""
 
     def __init__(self, problem: Problem, centroids: np.ndarray) -> None:
-        self._problem = problem
+        self._problem, self.n = problem, problem.points.n
         # One grid for all passes of a start: means never leave the hull of points and centroids.
         largest = np.maximum(problem.largest, np.abs(centroids).max(axis=1).astype(np.float64))
         heaviest = 1.0 if problem.weights is None else problem.weights.max()

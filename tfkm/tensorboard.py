@@ -9,40 +9,36 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfkm.callbacks import Callback, Seeded, ShardDone
+from tfkm.callbacks import Callback, Seeded
 from tfkm.types import Pass, Result
 
 
 class TensorBoard(Callback):
     """Writes a fit's curves, a run for each start, as it goes.
 
-    Scalars over passes: inertia, shift, empty clusters, seconds and, where the number of points is known,
-    points per second; over starts: the seconds until it had its first centroids.
+    Scalars over passes: inertia, shift, empty clusters, seconds, points per second; at 0 the seconds until
+    the start had its first centroids.
 
     Args:
       folder: of the runs `start_0`, `start_1` and so on.
-      points: how many there are, for points per second; a stream tells on its own.
 
     Raises:
       ImportError: TensorBoard is not installed.
 
     >>> import numpy as np, tempfile, tfkm
     >>> folder, x = tempfile.mkdtemp(), np.random.default_rng(0).random((100, 2))
-    >>> model = tfkm.KMeans(3, callbacks=[tfkm.tensorboard.TensorBoard(folder, points=100)]).fit(x)
+    >>> model = tfkm.KMeans(3, callbacks=[tfkm.tensorboard.TensorBoard(folder)]).fit(x)
     >>> os.listdir(folder)
     ['start_0']
     """
 
-    def __init__(self, folder: str | os.PathLike, *, points: int | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike) -> None:
         _needs_tensorboard()
-        self._folder, self._points = Path(folder), points
+        self._folder = Path(folder)
         self._writers: dict[int, Any] = {}
 
     def on_seed(self, done: Seeded) -> None:
         self._write(done.start, 0, {"seconds until seeded": done.seconds})
-
-    def on_shard(self, done: ShardDone) -> None:
-        self._points = done.points or self._points
 
     def on_pass(self, done: Pass) -> None:
         values = {
@@ -50,9 +46,8 @@ class TensorBoard(Callback):
             "shift": done.shift,
             "empty clusters": done.empty,
             "seconds": done.seconds,
+            "points per second": done.points / done.seconds,
         }
-        if self._points is not None and done.seconds > 0:
-            values["points per second"] = self._points / done.seconds
         self._write(done.start, done.iteration, values)
 
     def on_end(self, result: Result) -> None:

@@ -118,16 +118,17 @@ class Pass(NamedTuple):
     """What a callback is told after each pass of Lloyd's iteration.
 
     start: which of the n_init restarts, from 0. iteration: passes done in it, from 1.
-    inertia: of the centroids that the pass began with. shift: sum over clusters of the squared
-    distance that the centroid then moved. seconds: wall time of the pass, an equal share of it if
-    several starts made it together. empty: clusters that no point of positive weight was nearest to, before
-    they were filled again.
+    inertia: of the centroids that the pass began with, the weighted sum of squared distances, or of cosine
+    distances. shift: sum over clusters of the squared distance that the centroid then moved, as `tol` has
+    it. seconds: wall time of the pass, an equal share of it if several starts made it together. empty:
+    clusters that no point of positive weight was nearest to, before they were filled again. points: how
+    many it went over.
 
     >>> import tfkm
     >>> passes = []
     >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0, on_pass=passes.append)
-    >>> len(passes) == result.n_iter, passes[-1].shift
-    (True, 0.0)
+    >>> len(passes) == result.n_iter, passes[-1].shift, passes[-1].points
+    (True, 0.0, 3)
     """
 
     start: int
@@ -136,6 +137,7 @@ class Pass(NamedTuple):
     shift: float
     seconds: float
     empty: int
+    points: int
 
 
 class Seeds(NamedTuple):

@@ -128,14 +128,14 @@ int seed(const Seeding* seedings, int64_t count, const ParallelFor& parallel_for
 // the processor has; it is read once.
 const char* instruction_set();
 
-// One of each for each instruction set, in a file compiled for it.
+// An instruction set, in files compiled for it. usable: whether the processor has it.
 using Accumulate = int (*)(const Job&, const ParallelFor&);
-int accumulate_base(const Job& job, const ParallelFor& parallel_for);
-int accumulate_avx2(const Job& job, const ParallelFor& parallel_for);
-int accumulate_avx512(const Job& job, const ParallelFor& parallel_for);
-int accumulate_avx512bf16(const Job& job, const ParallelFor& parallel_for);
-int seed_base(const Seeding& seeding, const ParallelFor& parallel_for);
-int seed_avx2(const Seeding& seeding, const ParallelFor& parallel_for);
-int seed_avx512(const Seeding& seeding, const ParallelFor& parallel_for);
+struct Level {
+  const char* name;
+  Accumulate accumulate;
+  int (*seed)(const Seeding&, const ParallelFor&);
+  bool usable;
+};
+const Level* levels();  // the best first, behind the last one without a name
 
 }  // namespace tfkm

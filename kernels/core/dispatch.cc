@@ -6,39 +6,45 @@
 #include "subnormals.h"
 
 namespace tfkm {
+
+int accumulate_base(const Job& job, const ParallelFor& parallel_for);
+int accumulate_avx2(const Job& job, const ParallelFor& parallel_for);
+int accumulate_avx512(const Job& job, const ParallelFor& parallel_for);
+int accumulate_avx512bf16(const Job& job, const ParallelFor& parallel_for);
+int seed_base(const Seeding& seeding, const ParallelFor& parallel_for);
+int seed_avx2(const Seeding& seeding, const ParallelFor& parallel_for);
+int seed_avx512(const Seeding& seeding, const ParallelFor& parallel_for);
+
+const Level* levels() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  static const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  static const bool avx512bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  static const Level all[] = {{"avx512bf16", accumulate_avx512bf16, seed_avx512, avx512bf16},
+                              {"avx512", accumulate_avx512, seed_avx512, avx512},
+                              {"avx2", accumulate_avx2, seed_avx2, avx2},
+                              {"base", accumulate_base, seed_base, true},
+                              {}};
+#else
+  static const Level all[] = {{"base", accumulate_base, seed_base, true}, {}};
+#endif
+  return all;
+}
+
 namespace {
 
-struct Level {
-  const char* name;
-  Accumulate accumulate;
-  int (*seed)(const Seeding&, const ParallelFor&);
-  bool usable;
-};
-
 const Level& level() {
-  static const Level chosen = [] {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                __builtin_cpu_supports("f16c");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    bool avx512bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-    const Level levels[] = {{"avx512bf16", accumulate_avx512bf16, seed_avx512, avx512bf16},
-                            {"avx512", accumulate_avx512, seed_avx512, avx512},
-                            {"avx2", accumulate_avx2, seed_avx2, avx2},
-                            {"base", accumulate_base, seed_base, true}};
-#else
-    const Level levels[] = {{"base", accumulate_base, seed_base, true}};
-#endif
+  static const Level* chosen = [] {
     const char* forced = std::getenv("TFKM_ISA");
-    for (const Level& l : levels)
-      if (l.usable && forced && std::strcmp(forced, l.name) == 0) return l;
-    for (const Level& l : levels)
-      if (l.usable) return l;
-    return levels[0];
+    for (const Level* l = levels(); l->name; ++l)
+      if (l->usable && forced && std::strcmp(forced, l->name) == 0) return l;
+    const Level* best = levels();
+    while (!best->usable) ++best;
+    return best;
   }();
-  return chosen;
+  return *chosen;
 }
 
 }  // namespace

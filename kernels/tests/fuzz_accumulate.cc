@@ -22,34 +22,16 @@ Case draw_case(Draw& draw) {
   return c;
 }
 
-bool has(const char* name) {
-#if defined(__x86_64__)
-  if (!std::strcmp(name, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (!std::strcmp(name, "avx512"))
-    return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-  if (!std::strcmp(name, "avx512bf16")) return __builtin_cpu_supports("avx512bf16");
-#endif
-  return !std::strcmp(name, "base");
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Draw draw{0, data, size};
   Case c = draw_case(draw);
   Trial trial(c, draw);
-  const std::pair<const char*, tfkm::Accumulate> levels[] = {
-      {"base", tfkm::accumulate_base},
-#if defined(__x86_64__)
-      {"avx2", tfkm::accumulate_avx2},
-      {"avx512", tfkm::accumulate_avx512},
-      {"avx512bf16", tfkm::accumulate_avx512bf16},
-#endif
-  };
-  for (auto [name, accumulate] : levels) {
-    const char* wrong = has(name) ? trial.run(accumulate) : nullptr;
+  for (const tfkm::Level* level = tfkm::levels(); level->name; ++level) {
+    const char* wrong = level->usable ? trial.run(level->accumulate) : nullptr;
     if (!wrong) continue;
-    std::printf("wrong %s on %s:\n", wrong, name);
+    std::printf("wrong %s on %s:\n", wrong, level->name);
     c.print();
     std::fflush(stdout);
     std::abort();

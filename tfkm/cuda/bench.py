@@ -22,7 +22,7 @@ from tfkm.cuda import check, nvrtc
 from tfkm.cuda.driver import Card, Prepared
 from tfkm.shapes import SHAPES, Shape
 
-TILES = ("wide", "even", "slim", "halves")
+TILES = tuple(check.SHAPES)
 SWEEP = Shape(1, 1024, 128)  # of n, up to what memory holds
 MOST_BYTES = 0.6  # of the free memory
 

@@ -36,6 +36,10 @@ class MultiWorker:
     Args:
       strategy: made as the first thing in the program, as TensorFlow wants it.
 
+    Raises:
+      TypeError: strategy is of another kind. The fit raises ValueError where processes cannot share the
+      points, and RuntimeError when one is lost.
+
     The points have to be files (.npy, Parquet) that all processes can read, or a `Source` that knows
     its length.
 
@@ -51,7 +55,6 @@ class MultiWorker:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
-        """Raises: TypeError if it is of another kind."""
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             raise TypeError(f"strategy: {strategy!r}; it has to be a MultiWorkerMirroredStrategy")
         self.strategy = strategy

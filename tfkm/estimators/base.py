@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -25,9 +27,10 @@ from tfkm.points import Points
 from tfkm.types import Assignment
 
 _BLOCK_BYTES = 2**26  # of distances at a time in transform
+_Method = TypeVar("_Method", bound=Callable)
 
 
-def all_or_nothing(fit):
+def all_or_nothing(fit: _Method) -> _Method:
     """A method that, if it raises, leaves the estimator as it was."""
 
     @functools.wraps(fit)
@@ -40,13 +43,17 @@ def all_or_nothing(fit):
             vars(self).update(before)
             raise
 
-    return wrapped
+    return wrapped  # type: ignore[return-value]
 
 
 class CentroidEstimator(
     Kept, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
 ):
     """An estimator whose `fit` sets `cluster_centers_` (k, d) and `labels_`; `backend` is a parameter."""
+
+    labels_: Any  # (n,) int32 array; None of a stream
+    inertia_: float
+    n_features_in_: int
 
     @classmethod
     @functools.cache
@@ -66,12 +73,31 @@ class CentroidEstimator(
         "backend": [str, None],
     }
 
-    def fit_predict(self, X, y=None, sample_weight=None):
-        """`labels_` after fit, as an array of the kind of X."""
+    def fit_predict(self, X, y=None, sample_weight=None) -> Any:
+        """`labels_` after fit: (n,) int32, of the kind of X (n, d).
+
+        Raises: as `fit`.
+
+        >>> import tfkm
+        >>> labels = tfkm.KMeans(2, random_state=0).fit_predict([[0.0], [1.0], [9.0]])
+        >>> bool(labels[0] == labels[1] != labels[2])
+        True
+        """
         return arrays.like(X, self.fit(X, sample_weight=sample_weight).labels_)
 
-    def predict(self, X):
-        """(n,) int32, the index of the nearest center of each row of X (n, d)."""
+    def predict(self, X) -> Any:
+        """(n,) int32, the index of the nearest center of each row of X (n, d); of the kind of X.
+
+        Raises:
+          NotFittedError: no fit yet. ValueError, TypeError: X is not as for `fit`, or of another width.
+          RuntimeError: the named backend cannot be used here.
+
+        >>> import tfkm
+        >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+        >>> nearest = model.predict([[8.0]])
+        >>> model.cluster_centers_[nearest]
+        array([[9.]])
+        """
         points = self._checked(X, reset=False)
         if is_tensor(points):
             return arrays.like(X, self._labels_of(points))
@@ -87,8 +113,19 @@ class CentroidEstimator(
     def _assigned(self, points: tf.Tensor) -> Assignment:
         return ops.assign(points, self.cluster_centers_, backend=self.backend)
 
-    def transform(self, X):
-        """(n, k) distances (not squared) of each row of X to each center."""
+    def transform(self, X) -> Any:
+        """(n, k) distances of each row of X (n, d) to each center, of the kind of X.
+
+        Euclidean, not squared, in the unit of X; cosine distances in [0, 2] with metric="cosine". float64
+        if X or the centers are, else float32.
+
+        Raises: as `predict`.
+
+        >>> import tfkm
+        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+        >>> sorted(model.transform([[8.0]])[0].tolist())
+        [1.0, 7.5]
+        """
         points = self._checked(X, reset=False)
         if is_tensor(points):
             return arrays.like(X, self._distances(points))
@@ -108,12 +145,27 @@ class CentroidEstimator(
     def _in_metric(self, sq_distances: tf.Tensor) -> tf.Tensor:
         return tf.sqrt(sq_distances)
 
-    def fit_transform(self, X, y=None, sample_weight=None):
-        """`transform` of X after fit."""
+    def fit_transform(self, X, y=None, sample_weight=None) -> Any:
+        """`transform` of X after fit: (n, k).
+
+        Raises: as `fit`.
+
+        >>> import tfkm
+        >>> tfkm.KMeans(2, random_state=0).fit_transform([[0.0], [1.0], [9.0]]).shape
+        (3, 2)
+        """
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
-    def score(self, X, y=None, sample_weight=None):
-        """Minus the inertia of X (n, d) around the centers; for the training points −`inertia_`."""
+    def score(self, X, y=None, sample_weight=None) -> float:
+        """Minus the inertia of X (n, d) around the centers, a float; for the training points −`inertia_`.
+
+        Raises: as `predict`. ValueError: sample_weight is not (n,), finite and not negative.
+
+        >>> import tfkm
+        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+        >>> model.score([[0.5], [8.0]]), model.inertia_
+        (-1.0, 0.5)
+        """
         points = self._checked(X, reset=False)
         weights = self._checked_weight(sample_weight, points)
         return -self._inertia_of(points, weights)

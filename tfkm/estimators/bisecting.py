@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +16,9 @@ from tfkm.estimators import forms
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.estimators.kmeans import print_pass
 from tfkm.types import Assignment
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class BisectingKMeans(CentroidEstimator):
@@ -69,19 +74,19 @@ class BisectingKMeans(CentroidEstimator):
 
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        init="random",
-        n_init=1,
-        random_state=None,
-        max_iter=300,
-        verbose=0,
-        tol=1e-4,
-        copy_x=True,
-        algorithm="lloyd",
-        bisecting_strategy="biggest_inertia",
-        backend=None,
-    ):
+        init: str | Callable = "random",
+        n_init: int | str = 1,
+        random_state: int | np.random.RandomState | None = None,
+        max_iter: int = 300,
+        verbose: int = 0,
+        tol: float = 1e-4,
+        copy_x: bool = True,
+        algorithm: str = "lloyd",
+        bisecting_strategy: str = "biggest_inertia",
+        backend: str | None = None,
+    ) -> None:
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
@@ -95,10 +100,15 @@ class BisectingKMeans(CentroidEstimator):
         self.backend = backend
 
     @all_or_nothing
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None) -> Self:
         """Clusters X (n, d); sample_weight (n,) or None. Returns self.
 
-        Raises: ValueError or TypeError naming the argument, before any work.
+        Raises: ValueError or TypeError naming the argument, before any work. RuntimeError: the named
+        backend cannot be used here.
+
+        >>> import tfkm
+        >>> tfkm.BisectingKMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]]).inertia_
+        0.5
         """
         self._validate_params()
         points, weights = self._checked_for_fit(X, sample_weight)

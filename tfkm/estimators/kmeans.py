@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator, Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from tfkm import lloyd, spherical, streams
+from tfkm import lloyd, seeding, spherical, streams
+from tfkm.callbacks import Callback
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.types import Assignment, Pass, Result, Status
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class KMeans(CentroidEstimator):
@@ -46,14 +52,15 @@ class KMeans(CentroidEstimator):
     Attributes:
       cluster_centers_: (k, d) float64 if X is float64, else float32 for X of float32, float16,
         bfloat16, int8 or uint8; other numbers are taken as float64.
-      labels_: (n,) int32. inertia_: float. n_iter_: int. n_features_in_: int.
+      labels_: (n,) int32. inertia_: float, the weighted sum of squared distances to the own center, in the
+        unit of X squared. n_iter_: int, passes. n_features_in_: int.
       feature_names_in_: (d,) if X has string column names.
 
     `predict(X)` of the training points equals `labels_` (unless sizes are limited), and centers, labels,
     inertia and score always belong together. X may be what NumPy takes, a memory map (read in blocks),
     a pandas frame or a tf.Tensor; predict and transform of a tf.Tensor return one.
 
-    Source: Lloyd (1982), "Least squares quantization in PCM".
+    Sources: as of `tfkm.kmeans`.
 
     >>> import numpy as np
     >>> from tfkm import KMeans
@@ -80,24 +87,24 @@ class KMeans(CentroidEstimator):
 
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        init="k-means++",
-        n_init="auto",
-        max_iter=300,
-        tol=1e-4,
-        verbose=0,
-        random_state=None,
-        copy_x=True,
-        algorithm="lloyd",
-        metric="euclidean",
-        backend=None,
-        size_min=None,
-        size_max=None,
-        checkpoint_dir=None,
-        engine=None,
-        callbacks=None,
-    ):
+        init: seeding.Init = "k-means++",
+        n_init: int | str = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
+        copy_x: bool = True,
+        algorithm: str = "lloyd",
+        metric: str = "euclidean",
+        backend: str | None = None,
+        size_min: int | None = None,
+        size_max: int | None = None,
+        checkpoint_dir: str | os.PathLike | None = None,
+        engine: streams.Opener | None = None,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
@@ -116,7 +123,7 @@ class KMeans(CentroidEstimator):
         self.callbacks = callbacks
 
     @all_or_nothing
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None) -> Self:
         """Clusters X (n, d); sample_weight (n,) or None. Returns self.
 
         X may be larger than memory: a tf.data.Dataset of batches of points, or of pairs of these and
@@ -124,11 +131,18 @@ class KMeans(CentroidEstimator):
         is read once for each pass, with the result of the same points in memory, to the bit. `labels_`
         is then None: `predict(X, out=…)` writes them.
 
-        Raises: ValueError or TypeError naming the argument, before any work.
+        Raises: ValueError or TypeError naming the argument, before any work. RuntimeError: the named
+        backend cannot be used here.
+
+        >>> import tfkm
+        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [9.0]], sample_weight=[1.0, 2.0])
+        >>> model.inertia_, model.n_iter_
+        (0.0, 1)
         """
         self._validate_params()
         if streams.is_stream(X):
-            points, weights = streams.source_of(X, name="X"), sample_weight
+            points: Any = streams.source_of(X, name="X")
+            weights = sample_weight
             self._take_width(points.d)
         else:
             points, weights = self._checked_for_fit(X, sample_weight)
@@ -167,11 +181,21 @@ class KMeans(CentroidEstimator):
             _print_end(result, self.tol)
         return self
 
-    def predict(self, X, *, out=None):
+    def predict(self, X, *, out: str | os.PathLike | None = None) -> Any:
         """(n,) int32, the index of the nearest center of each row of X (n, d), or of what else `fit` takes.
 
         out: the path of a .npy, .parquet or .tfrecord file for the labels, which are then not held; an
         existing one is replaced. Returns None then.
+
+        Raises:
+          NotFittedError: no fit yet. ValueError, TypeError: X is not as for `fit`, or of another width; out
+          has another suffix. RuntimeError: the named backend cannot be used here.
+
+        >>> import os, tempfile, tfkm
+        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+        >>> model.cluster_centers_[model.predict([[2.0], [8.0]])].tolist()
+        [[0.5], [9.0]]
+        >>> model.predict([[2.0], [8.0]], out=os.path.join(tempfile.mkdtemp(), "labels.npy"))
         """
         if not streams.is_stream(X) and out is None:
             return super().predict(X)
@@ -184,7 +208,9 @@ class KMeans(CentroidEstimator):
                     f"X has {source.d} features, but {type(self).__name__} is expecting "
                     f"{self.n_features_in_} features as input."
                 )
-            blocks = (np.asarray(self._labels_of(rows)) for rows in streams.rows_of(source))
+            blocks: Iterator = (
+                np.asarray(self._labels_of(rows)) for rows in streams.rows_of(source)
+            )
         else:
             blocks = iter([np.asarray(super().predict(X))])
         if path is None:

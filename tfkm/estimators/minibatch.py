@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from tfkm import lloyd, minibatch
+from tfkm import lloyd, minibatch, seeding
 from tfkm.batches import Batches, Weighted
 from tfkm.estimators import forms
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class MiniBatchKMeans(CentroidEstimator):
@@ -83,21 +87,21 @@ class MiniBatchKMeans(CentroidEstimator):
 
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        init="k-means++",
-        max_iter=100,
-        batch_size=1024,
-        verbose=0,
-        compute_labels=True,
-        random_state=None,
-        tol=0.0,
-        max_no_improvement=10,
-        init_size=None,
-        n_init="auto",
-        reassignment_ratio=0.01,
-        backend=None,
-    ):
+        init: seeding.Init = "k-means++",
+        max_iter: int = 100,
+        batch_size: int = 1024,
+        verbose: int = 0,
+        compute_labels: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 0.0,
+        max_no_improvement: int | None = 10,
+        init_size: int | None = None,
+        n_init: int | str = "auto",
+        reassignment_ratio: float = 0.01,
+        backend: str | None = None,
+    ) -> None:
         self.n_clusters = n_clusters
         self.init = init
         self.max_iter = max_iter
@@ -113,10 +117,16 @@ class MiniBatchKMeans(CentroidEstimator):
         self.backend = backend
 
     @all_or_nothing
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None) -> Self:
         """Clusters X (n, d) or a tf.data.Dataset; sample_weight (n,) or None. Returns self.
 
-        Raises: ValueError or TypeError naming the argument; for arrays before any work.
+        Raises: ValueError or TypeError naming the argument; for arrays before any work. RuntimeError: the
+        named backend cannot be used here.
+
+        >>> import tfkm
+        >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit([[0.0], [0.0], [9.0]])
+        >>> sorted(model.cluster_centers_.ravel().tolist())
+        [0.0, 9.0]
         """
         self._validate_params()
         rng = check_random_state(self.random_state)
@@ -152,10 +162,19 @@ class MiniBatchKMeans(CentroidEstimator):
         return self
 
     @all_or_nothing
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X, y=None, sample_weight=None) -> Self:
         """Takes one more batch X (n, d); sample_weight (n,) or None. Returns self.
 
         The first batch is seeded from, so it needs n_clusters points.
+
+        Raises: as `fit`, before any work; ValueError also if X is of another width than the batches before.
+
+        >>> import tfkm
+        >>> model = tfkm.MiniBatchKMeans(2, random_state=0)
+        >>> for batch in [[0.0], [9.0]], [[1.0], [8.0]]:
+        ...     model = model.partial_fit(batch)
+        >>> sorted(model.cluster_centers_.ravel().tolist())
+        [0.5, 8.5]
         """
         self._validate_params()
         state = getattr(self, "_state", None)
@@ -164,7 +183,8 @@ class MiniBatchKMeans(CentroidEstimator):
             self._random_state = check_random_state(self.random_state)
         rng, options = self._random_state, self._options()
         if state is None:
-            seeds = self._seeds(*batch.points.shape, self._starts(3))
+            n, d = batch.points.shape
+            seeds = self._seeds(n, d, self._starts(3))
             state = minibatch.begin(batch, seeds, rng, options)
         state = minibatch.partial_fit(state, batch, rng, options)
         self._take(state)

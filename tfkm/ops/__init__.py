@@ -5,6 +5,9 @@ Nothing above this layer knows how a distance is computed; nothing below it know
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,9 +16,13 @@ from tfkm.ops import backends, batched, gradients, validate
 from tfkm.traces import traced
 from tfkm.types import Ahead, Assignment, ExactStatistics, Statistics
 
-# Called from a user's tf.function, AutoGraph would rewrite what has no Python loop to rewrite, and
-# warn of what it cannot read.
-_as_it_is = tf.autograph.experimental.do_not_convert
+_Function = TypeVar("_Function", bound=Callable)
+
+
+def _as_it_is(function: _Function) -> _Function:
+    # Called from a user's tf.function, AutoGraph would rewrite what has no Python loop to rewrite, and
+    # warn of what it cannot read.
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 @_as_it_is

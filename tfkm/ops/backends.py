@@ -18,7 +18,14 @@ _ON_GPU = ("cuda", "xla")
 
 
 class State(NamedTuple):
-    """usable: whether it can run here. why: the reason if not; else what it is good for."""
+    """What `tfkm.backends` says of each.
+
+    usable: whether it can run here. why: the reason if not; else what it is good for.
+
+    >>> import tfkm
+    >>> tfkm.backends()["reference"]
+    State(usable=True, why='the specification: float64, holds n×k; for tests and small data')
+    """
 
     usable: bool
     why: str
@@ -34,7 +41,7 @@ _GOOD_FOR = {
 
 
 def backends() -> dict[str, State]:
-    """Every backend's state, the fastest first.
+    """Every backend's `tfkm.ops.backends.State`, by name, the fastest first.
 
     >>> import tfkm
     >>> [name for name, state in tfkm.backends().items() if state.usable]

@@ -229,7 +229,8 @@ def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) 
         index = np.argwhere(~np.isfinite(sq_distances.numpy()))[0]
         *problem, row = index[len(index) + 1 - points.shape.rank :]
         problem = [i if size > 1 else 0 for i, size in zip(problem, points.shape, strict=False)]
-        values = np.asarray(tf.cast(points[(*problem, slice(row, row + 1))], tf.float64))
+        place = (*problem, slice(row, row + 1))
+        values = np.asarray(tf.cast(points[place], tf.float64))
         raise ValueError(_first_bad_row("points", values, sq_distances.dtype, (*problem, row)))
     return sq_distances
 

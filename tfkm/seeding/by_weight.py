@@ -13,6 +13,9 @@ def random_points(points, n_clusters: int, *, weights=None, random_state=None, g
 
     Args, returns and raises as `tfkm.kmeans_plusplus`.
 
+    Source: Forgy (1965), "Cluster analysis of multivariate data: efficiency versus interpretability of
+      classifications".
+
     >>> import numpy as np, tfkm
     >>> tfkm.random_points(np.eye(3), 2, weights=[1, 0, 1], random_state=0).indices.numpy()
     array([2, 0])

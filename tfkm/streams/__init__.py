@@ -1,6 +1,7 @@
 """k-means of points that are read anew in each pass: datasets, files, what does not fit into memory."""
 
 from tfkm.streams import labels as labels
+from tfkm.streams.blocks import Part as Part
 from tfkm.streams.kmeans import Settings as Settings
 from tfkm.streams.kmeans import fit as fit
 from tfkm.streams.sources import Source as Source
@@ -10,3 +11,5 @@ from tfkm.streams.sources import source_of as source_of
 from tfkm.streams.stream import Opener as Opener
 from tfkm.streams.stream import Stream as Stream
 from tfkm.streams.stream import rows_of as rows_of
+
+__all__ = ["Part", "Source"]  # for a source of your own; the rest is for tfkm itself

@@ -20,7 +20,15 @@ T = TypeVar("T")
 
 
 class Part(NamedTuple):
-    """Some rows of a stream: points (rows, d), weights (rows,) float64 or None for ones."""
+    """Some rows of a stream, as `Source.read` gives them.
+
+    points: (rows, d) of the source's dtype. weights: (rows,) float64, or None for ones.
+
+    >>> import numpy as np
+    >>> from tfkm.streams import Part
+    >>> Part(np.zeros((3, 2), np.float32), None).points.shape
+    (3, 2)
+    """
 
     points: np.ndarray
     weights: np.ndarray | None

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tfkm import files
+from tfkm.traces import traced
 
 _FORMAT = "tfkm checkpoint, version 1"
 _KEPT = 2
@@ -58,6 +59,7 @@ class Checkpoints:
             return arrays
         return None
 
+    @traced("tfkm: checkpoint")
     def save(self, arrays: Arrays) -> None:
         """Raises: OSError if it cannot be written; those before it stay."""
         buffer = io.BytesIO()
@@ -69,8 +71,8 @@ class Checkpoints:
                 file.write(content)
                 file.write(hashlib.sha256(content).digest())
         except OSError as error:
-            error.add_note(f"checkpoint {path} could not be written; the one before it is whole")
-            raise
+            why = f"checkpoint {path} could not be written ({error.strerror}); the one before it is whole"
+            raise OSError(error.errno, why) from error
         self._number += 1
         for old in sorted(self._all())[:-_KEPT]:
             old.unlink(missing_ok=True)

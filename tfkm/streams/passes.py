@@ -151,7 +151,7 @@ class Passes:
         centroids: np.ndarray,
         backend: str,
     ) -> None:
-        self._stream, self._engine, self._backend = stream, engine, backend
+        self._stream, self._engine, self._backend, self.n = stream, engine, backend, scan.n
         self._grids = grids(scan, centroids, stream.source.weighted)
         self._rows = block_rows(
             stream.d, stream.dtype.itemsize, len(centroids) * centroids.shape[1]

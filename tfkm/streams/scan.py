@@ -15,6 +15,7 @@ from tfkm.points import as_tensor, magnitudes
 from tfkm.seeding.draws import Shard
 from tfkm.streams.blocks import Block
 from tfkm.streams.stream import Engine, Stream
+from tfkm.traces import traced
 
 
 class Scan(NamedTuple):
@@ -69,6 +70,7 @@ class ScanShard:
         return total._replace(digest=digest.hexdigest() if self.digested else "")
 
 
+@traced("tfkm: scan")
 def scan(stream: Stream, engine: Engine, *, digested: bool) -> Scan:
     """Of all shards, after which the stream knows its length.
 

@@ -24,7 +24,7 @@ class Source(Protocol):
     weighted: whether its parts have weights. rows: how many there are, None if only reading tells.
 
     >>> import numpy as np, tfkm
-    >>> from tfkm.streams.blocks import Part
+    >>> from tfkm.streams import Part
     >>> class Ramp:
     ...     name, d, dtype, weighted, rows = "ramp", 1, np.dtype(np.float32), False, 1000
     ...
@@ -45,7 +45,16 @@ class Source(Protocol):
     def rows(self) -> int | None: ...
 
     def read(self, start: int) -> Iterator[Part]:
-        """Parts of any size, in order, from row `start` on."""
+        """Parts of any size, in order, from row `start` on: `tfkm.streams.Part` of points (rows, d).
+
+        What it raises ends the fit.
+
+        >>> import numpy as np
+        >>> from tfkm.streams import source_of
+        >>> source = source_of(np.arange(6, dtype=np.float32).reshape(3, 2))  # an array as a source
+        >>> [part.points.tolist() for part in source.read(1)]
+        [[[2.0, 3.0], [4.0, 5.0]]]
+        """
 
 
 def is_stream(points: Any) -> bool:

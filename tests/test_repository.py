@@ -1,0 +1,58 @@
+"""What in the repository has to agree: links, versions, hooks, lists of what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import tfkm
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def prose(page: Path) -> str:
+    """Without code, in which `](` is no link."""
+    return re.sub(r"^```.*?^```$|`[^`\n]+`", "", page.read_text(), flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """What the code host and the site make of headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    heads = re.findall(r"^#+ (.+)$", text, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for path, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", prose(page)):
+        if path.startswith("http"):
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), f"{path}: no such file"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{path}#{anchor}: no such heading"
+
+
+def test_the_citation_is_of_this_version():
+    assert (
+        re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M)[1]
+        == tfkm.__version__
+    )
+
+
+def test_hooks_call_what_the_session_does():
+    """But that they change what the session complains of."""
+    lint = re.search(r"^def lint\(.*?(?=^@nox)", (ROOT / "noxfile.py").read_text(), re.M | re.S)[0]
+    called = [re.findall(r'"(.+?)"', line) for line in re.findall(r"session\.run\((.+)\)", lint)]
+    called = {" ".join(word for word in words if word not in (".", "--check")) for words in called}
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert (
+        set(re.findall(r"entry: (.+?),", hooks)) == called == {"ruff check", "ruff format", "mypy"}
+    )
+
+
+def test_the_page_of_examples_has_all():
+    names = set(re.findall(r"^\| `(\w+)", (ROOT / "docs/examples.md").read_text(), flags=re.M))
+    scripts = [p.stem for p in ROOT.glob("tfkm/examples/*.py") if "__main__" in p.read_text()]
+    assert names == set(scripts)
