@@ -152,7 +152,7 @@ def cuda(session: nox.Session) -> None:
     configure = ("-S", ".", "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release")
     session.run("cmake", *configure, "-DTFKM_TESTS=ON")
     session.run("cmake", "--build", folder, "--target", "fake_driver")
-    env = {"LD_LIBRARY_PATH": f"{folder}/kernels/tests"}
+    env = {"LD_LIBRARY_PATH": f"{folder}/kernels/tests", "TFKM_EMULATION": "1"}
     session.run("pytest", "tests/test_cuda.py", env=env)
 
 

@@ -1,10 +1,12 @@
 """The CUDA kernels behind their launcher, driven by ctypes, on a driver without a card.
 
-`nox -s cuda` builds that driver (kernels/tests/fake_driver.cc) and puts it where it is looked for. The rest
-needs none.
+`nox -s cuda` builds that driver (kernels/tests/fake_driver.cc), puts it where it is looked for and sets
+TFKM_EMULATION=1, so that nothing is skipped there. The rest needs none.
 """
 
+import functools
 import json
+import os
 import re
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import tensorflow as tf
 import tfkm
 from tfkm import exact
 from tfkm.cuda import bench, build, check, driver, nvrtc
-from tfkm.ops import cuda, xla_call
+from tfkm.ops import backends, cuda, native, xla, xla_call
 from tfkm.testing import CASES, SHAPES, assert_same_assignment
 from tfkm.types import Assignment
 
@@ -24,12 +26,13 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def card():
+    missing = pytest.fail if os.environ.get("TFKM_EMULATION") == "1" else pytest.skip
     try:
         card = driver.Card()
     except RuntimeError as error:
-        pytest.skip(str(error))
+        missing(str(error))
     if card.name != "the emulation":
-        pytest.skip("there is a card: tfkm.cuda.bench is for it")
+        missing("there is a card: tfkm.cuda.bench is for it")
     return card
 
 
@@ -95,22 +98,29 @@ def test_refusals(card):
         card.load("float32", False, b"int4")
 
 
+FAULTS = {
+    "label": lambda a: a._replace(labels=np.roll(a.labels, 1)),
+    "outside": lambda a: a._replace(labels=a.labels + 1000),
+    "distances": lambda a: a._replace(sq_distances=a.sq_distances * 1.001),
+    "wrong sums": lambda a: a._replace(low=(0 * a.low[0], *a.low[1:])),
+    "wrong weights": lambda a: a._replace(high=(a.high[0], np.roll(a.high[1], 1), a.high[2])),
+    "wrong inertia": lambda a: a._replace(high=(*a.high[:2], a.high[2] * (1 + 1e-9))),
+}  # fmt: skip
+
+
 def test_self_check(card):
     """It takes all tiles, passes on these kernels and finds what is wrong with others."""
     load(card, "float32", False)
 
-    def solve(points, centroids, change=lambda labels, sq: (labels, sq)):
-        prepared = driver.Prepared(card, points, centroids)
+    def solve(*problem, fault=lambda answer: answer):
+        prepared = driver.Prepared(card, *problem)
         prepared.launch()
-        return change(*prepared.answer()[:2])
+        answer = prepared.answer()
+        return answer if answer.low is None else fault(answer)
 
     assert check.run(solve) == ""
-    last = lambda labels, sq: (np.roll(labels, 1), sq)  # noqa: E731
-    assert "label" in check.run(lambda *a: solve(*a, last))
-    far = lambda labels, sq: (labels, sq * 1.001)  # noqa: E731
-    assert "distances" in check.run(lambda *a: solve(*a, far))
-    outside = lambda labels, sq: (labels + 1000, sq)  # noqa: E731
-    assert "outside" in check.run(lambda *a: solve(*a, outside))
+    for name, fault in FAULTS.items():
+        assert name in check.run(functools.partial(solve, fault=fault))
 
 
 def test_bench(card, capsys, tmp_path, monkeypatch):
@@ -142,6 +152,70 @@ def test_without_a_gpu_it_says_so():
         cuda.assign(tf.zeros([1, 1]), tf.zeros([1, 1]))
 
 
+@pytest.fixture
+def pretended(monkeypatch):
+    """Two cards, which the processor plays with its own kernels; what is loaded."""
+    loaded = []
+
+    class Launcher:
+        @staticmethod
+        def tfkm_cuda_load(image, kernels):
+            assert image == b"sm_90"
+
+        @staticmethod
+        def tfkm_cuda_use(*kernels):
+            loaded.append(kernels[:3])
+
+    def logical(kind=None):
+        return [tf.config.LogicalDevice("/device:CPU:0", "GPU")] * 2
+
+    call = xla_call.call
+
+    def on_the_processor(*arguments, platform):
+        with tf.device("CPU:0"):
+            return call(*arguments)
+
+    assert native.why_not_in_xla() == ""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"])
+    monkeypatch.setattr(tf.config, "list_logical_devices", logical)
+    capability = lambda gpu: {"compute_capability": (9, 0)}  # noqa: E731
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", capability)
+    monkeypatch.setattr(nvrtc, "cached", lambda arch, points, wide: arch.encode())
+    monkeypatch.setattr(driver, "launcher", Launcher)
+    monkeypatch.setattr(xla_call, "why_not", lambda library, register="": "")
+    monkeypatch.setattr(xla_call, "call", on_the_processor)
+    for cache in cuda._prepare, backends._why_not:
+        cache.cache_clear()
+    yield loaded
+    for cache in cuda._prepare, backends._why_not:
+        cache.cache_clear()
+
+
+def test_kernels_of_every_dtype_are_proved_on_every_card(pretended):
+    assert tfkm.backends()["cuda"].usable
+    assert backends.select(None) is cuda
+    numbers = [(list(nvrtc.TYPES).index(points), wide) for points, wide in nvrtc.PAIRS]
+    assert pretended == [(device, *pair) for device in range(2) for pair in numbers]
+
+
+def test_kernels_that_fail_for_one_dtype_are_not_taken(pretended, monkeypatch):
+    """None takes the next backend, and the proof is not asked for again."""
+    asked = []
+
+    def run(solve, points, wide):
+        asked.append((points, wide))
+        return "wrong sums" if points == "uint8" else ""
+
+    monkeypatch.setattr(check, "run", run)
+    for _ in range(2):
+        state = tfkm.backends()["cuda"]
+        assert not state.usable and "uint8: wrong sums" in state.why
+        assert backends.select(None) is xla
+        with pytest.raises(RuntimeError, match="wrong sums"):
+            backends.select("cuda")
+    assert len(asked) == nvrtc.PAIRS.index(("uint8", False)) + 1
+
+
 LOG = """ptxas info    : Compiling entry function 'screen_wide' for 'sm_90'
 ptxas info    : Function properties for screen_wide
 ptxas         .     88 bytes stack frame, 280 bytes spill stores, 300 bytes spill loads
@@ -165,7 +239,7 @@ def test_a_spill_in_a_hot_kernel_is_found():
 def test_the_record_has_no_spill_in_a_hot_kernel():
     record = json.loads((ROOT / "benchmarks/recorded/cuda_kernels.json").read_text())["kernels"]
     assert {name.split()[0] for name in record} == set(build.ARCHITECTURES)
-    assert len(record) == len(build.ARCHITECTURES) * len(build.combinations())
+    assert len(record) == len(build.ARCHITECTURES) * len(nvrtc.PAIRS)
     taken = {
         name: {kernel: nvrtc.Resources(*numbers) for kernel, numbers in kernels.items()}
         for name, kernels in record.items()

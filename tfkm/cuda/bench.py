@@ -51,7 +51,7 @@ def measure(
     rng = np.random.default_rng(0)
     points = _noise(rng, shape.n, shape.d, dtype)
     centroids = rng.standard_normal((shape.k, shape.d), np.float32)
-    grid = _grid(points, centroids) if op == "accumulate" else None
+    grid = check.grid(points, centroids) if op == "accumulate" else None
     begin = time.perf_counter()
     prepared = Prepared(card, points, centroids, grid=grid, tile=tile)
     prepared.launch()
@@ -91,19 +91,6 @@ def _noise(rng: np.random.Generator, n: int, d: int, dtype: str) -> np.ndarray:
     return points
 
 
-def _grid(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As tfkm.exact.grid, which needs TensorFlow, for weights of 1."""
-
-    def above(x):
-        return np.ldexp(1.0, np.frexp(np.maximum(x, 2.0**-800))[1])
-
-    count = above(float(len(points)))
-    most = np.abs(points).max(0).astype(np.float64)
-    reach = np.square(most + np.abs(centroids).max(0)).sum()
-    weights = count * above(1.0)
-    return weights * above(most), np.array([weights, weights * above(reach), count])
-
-
 def _judge(points: np.ndarray, centroids: np.ndarray, answer: Any) -> str:
     """What is wrong with the labels of some points, and with what the sums add up to."""
     some = np.unique(np.linspace(0, len(points) - 1, 200).astype(int))
@@ -128,10 +115,10 @@ def prove(card: Card, load: Callable[[Card, str], None]) -> str:
     for dtype in ("float32", "float16"):
         load(card, dtype)
 
-        def solve(points: np.ndarray, centroids: np.ndarray, dtype: str = dtype):
-            prepared = Prepared(card, points.astype(dtype), centroids)
+        def solve(points: np.ndarray, *others, dtype: str = dtype):
+            prepared = Prepared(card, points.astype(dtype), *others)
             prepared.launch()
-            return prepared.answer()[:2]
+            return prepared.answer()
 
         if wrong := check.run(solve, dtype):
             return f"{dtype}: {wrong}"

@@ -23,11 +23,6 @@ HOT = "screen_"
 Record = dict[str, dict[str, nvrtc.Resources]]
 
 
-def combinations() -> list[tuple[str, bool]]:
-    """(dtype of points, wide) that kernels are compiled for."""
-    return [(t, wide) for wide in (False, True) for t in nvrtc.TYPES if wide or t != "float64"]
-
-
 def build(architectures: Iterable[str], out: Path | None) -> Record:
     """{"sm_90 float32": {kernel: its resources}}; cubins into `out`, if given."""
 
@@ -39,7 +34,7 @@ def build(architectures: Iterable[str], out: Path | None) -> Record:
             (out / f"{name.replace(' ', '_')}.cubin").write_bytes(compiled.cubin)
         return name, dict(sorted(nvrtc.resources(compiled.log).items()))
 
-    jobs = [(arch, *c) for arch in architectures for c in combinations()]
+    jobs = [(arch, *pair) for arch in architectures for pair in nvrtc.PAIRS]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(pool.map(one, jobs))
 

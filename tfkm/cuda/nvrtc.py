@@ -21,6 +21,8 @@ TYPES = {
     "float32": "float", "float64": "double", "float16": "Float16", "bfloat16": "Bfloat16",
     "int8": "int8_t", "uint8": "uint8_t",
 }  # fmt: skip
+# (dtype of points, whether computed in float64): each pair has kernels of its own.
+PAIRS = [(t, wide) for wide in (False, True) for t in TYPES if wide or t != "float64"]
 
 
 class Compiled(NamedTuple):
