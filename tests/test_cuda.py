@@ -253,6 +253,17 @@ def test_the_document_has_the_tables_that_the_code_makes():
     assert roofline.fill(text) == text, "run python -m benchmarks.roofline"
 
 
+def test_the_roofline_knows_how_many_take_the_second_pass():
+    roofline = pytest.importorskip("benchmarks.roofline")
+    record = json.loads(roofline.DOUBTS.read_text())
+    for name, tile in ("narrow", "slim"), ("pixels", "wide"), ("compact", "halves"):
+        assert tuple(record[name][tile]) == roofline.doubts(SHAPES[name], tile)
+    x = np.random.default_rng(0).standard_normal(1000)
+    np.testing.assert_array_equal(
+        roofline._bfloat16(x), tf.cast(tf.cast(x, tf.float32), tf.bfloat16)
+    )
+
+
 def test_the_roofline_takes_the_tiles_of_the_rules():
     roofline = pytest.importorskip("benchmarks.roofline")
     text = (ROOT / "kernels/cuda/tuning.h").read_text()
