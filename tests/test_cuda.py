@@ -4,6 +4,7 @@
 TFKM_EMULATION=1, so that nothing is skipped there. The rest needs none.
 """
 
+import ctypes
 import functools
 import json
 import os
@@ -141,6 +142,18 @@ def test_bench(card, capsys, tmp_path, monkeypatch):
 def test_xla_takes_the_handlers():
     """TensorFlow's XLA knows the platform without a card, too."""
     assert xla_call.why_not(driver.launcher(), "tfkm_register_cuda") == ""
+
+
+def test_a_source_tree_makes_its_own_launcher(monkeypatch):
+    """For python -m tfkm.cuda.bench where nothing is installed."""
+    monkeypatch.setattr(driver, "__file__", str(ROOT / "tfkm" / "cuda" / "driver.py"))
+    library = driver._compiled()
+    assert library.tfkm_register_cuda and library.tfkm_cuda_use
+    call = driver.Call(n=9, k=2, d=3, stride=3)
+    assert library.tfkm_cuda_scratch_bytes(ctypes.byref(call), 1) > 0
+    monkeypatch.setattr(driver.shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match="was not built"):
+        driver._compiled()
 
 
 def test_without_a_gpu_it_says_so():

@@ -1,8 +1,9 @@
 """Measures the CUDA kernels on the card that there is: `python -m tfkm.cuda.bench`, without TensorFlow.
 
 Needs the driver, NVRTC (from CUDA, CuPy's or TensorFlow's CUDA packages, or nvidia-cuda-nvrtc-cu12), NumPy
-and the launcher that comes with tfkm. First the self-check: kernels that give wrong answers are not timed.
-Times are the card's own, medians of rounds; what docs/gpu.md predicts is to be held against them.
+and the launcher: that of an installed tfkm, else a C++ compiler makes it of the source tree. First the
+self-check: kernels that give wrong answers are not timed. Times are the card's own, medians of rounds; what
+docs/gpu.md predicts is to be held against them.
 """
 
 from __future__ import annotations

@@ -9,6 +9,10 @@ import ctypes
 import functools
 import importlib.metadata
 import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -237,18 +241,40 @@ class Prepared:
 
 @functools.cache
 def launcher() -> ctypes.CDLL:
-    """The library of kernels/cuda/by_ctypes.h.
+    """The library of kernels/cuda/by_ctypes.h: the installed one, else made of the source tree.
 
     Raises:
-      RuntimeError: it was not built.
+      RuntimeError: it was not built, and cannot be.
     """
     path = _launcher_path()
-    if path is None:
-        raise RuntimeError("the launcher of the CUDA kernels, tfkm/_cuda.so, was not built")
-    library = ctypes.CDLL(path)
+    library = ctypes.CDLL(path) if path else _compiled()
     library.tfkm_cuda_load.restype = library.tfkm_cuda_accumulate.restype = ctypes.c_char_p
     library.tfkm_cuda_scratch_bytes.restype = ctypes.c_int64
     return library
+
+
+def _compiled() -> ctypes.CDLL:
+    """As CMakeLists.txt makes it, by whatever C++ compiler there is: some seconds."""
+    kernels = Path(__file__).parents[2] / "kernels"
+    files = [str(kernels / name) for name in ("cuda/by_ctypes.cc", "xla/cuda_handlers.cc")]
+    missing = "the launcher of the CUDA kernels, tfkm/_cuda.so, was not built"
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or not kernels.exists():
+        raise RuntimeError(missing)
+    flags = [
+        "-std=c++17",
+        "-O2",
+        "-shared",
+        "-fPIC",
+        *(f"-I{kernels / n}" for n in ("core", "cuda")),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "_cuda.so")
+        command = [compiler, *flags, *files, "-ldl", "-o", path]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{missing}, and {compiler} fails: {done.stderr}")
+        return ctypes.CDLL(path)
 
 
 def _launcher_path() -> str | None:
