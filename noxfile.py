@@ -144,10 +144,14 @@ def cuda(session: nox.Session) -> None:
     has; `-- --update` writes them there and into docs/gpu.md.
     """
     install(session, "test")
-    session.install("cmake", "ninja", *GROUPS(PROJECT, "cuda"))
+    session.install("cmake", "ninja", *GROUPS(PROJECT, "cuda"), *GROUPS(PROJECT, "nvcc"))
     record = "benchmarks/recorded/cuda_kernels.json"
     check = ("--out", "build/cuda", "--record", record, *session.posargs)
     session.run("python", "-m", "tfkm.cuda.build", *check)
+    (nvcc,) = Path(session.virtualenv.location).glob(
+        "lib/python*/site-packages/nvidia/cu13/bin/nvcc"
+    )
+    session.run("python", "-m", "tfkm.cuda.build", "--nvcc", str(nvcc), "--arch", "sm_90")
     if "--update" in session.posargs:
         session.run("python", "-m", "benchmarks.roofline")
     folder = "build/kernels/plain"

@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +41,29 @@ def build(architectures: Iterable[str], out: Path | None) -> Record:
         return dict(pool.map(one, jobs))
 
 
+def by_nvcc(nvcc: str, architectures: Iterable[str]) -> list[str]:
+    """What nvcc, for which the kernels are written as well, says of those that it refuses."""
+    options = [
+        nvcc,
+        "-cubin",
+        "-std=c++17",
+        "--expt-relaxed-constexpr",
+        "-allow-unsupported-compiler",
+    ]
+
+    def one(job: tuple[str, str, bool]) -> str:
+        arch, points, wide = job
+        with tempfile.TemporaryDirectory() as folder:
+            files = [str(nvrtc.sources() / "kernels.cu"), "-o", str(Path(folder) / "kernels.cubin")]
+            command = [*options, f"-arch={arch}", *nvrtc.definitions(points, wide), *files]
+            done = subprocess.run(command, capture_output=True, text=True)
+        return f"nvcc refuses {points} for {arch}: {done.stderr}" if done.returncode else ""
+
+    jobs = [(arch, *pair) for arch in architectures for pair in nvrtc.PAIRS]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(filter(None, pool.map(one, jobs)))
+
+
 def spills(record: Record) -> list[str]:
     """Hot kernels whose registers did not suffice."""
     return [
@@ -57,7 +82,12 @@ def main() -> int:
         "--record", type=Path, help="file of what each kernel takes, to compare with"
     )
     parser.add_argument("--update", action="store_true", help="write the record instead")
+    parser.add_argument("--nvcc", help="this nvcc instead of NVRTC, and no record")
     options = parser.parse_args()
+    if options.nvcc:
+        wrong = by_nvcc(options.nvcc, options.arch or ARCHITECTURES)
+        print("\n".join(wrong) or "nvcc takes the kernels of every dtype")
+        return 1 if wrong else 0
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
     record = build(options.arch or ARCHITECTURES, options.out)

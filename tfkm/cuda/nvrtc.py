@@ -104,6 +104,12 @@ def sources() -> Path:
     return installed if installed.exists() else here.parents[1] / "kernels" / "cuda"
 
 
+def definitions(points: str, wide: bool) -> list[str]:
+    """Of kernels.cu, as options."""
+    real = "double" if wide else "float"
+    return [f"-DTFKM_POINTS={TYPES[points]}", f"-DTFKM_REAL={real}", f"-DTFKM_WIDE={int(wide)}"]
+
+
 def version() -> tuple[int, int]:
     """NVRTC's."""
     major, minor = ctypes.c_int(), ctypes.c_int()
@@ -124,9 +130,7 @@ class _Compiler:
         source = (sources() / "kernels.cu").read_bytes()
         options = [
             f"-arch={target}", "-std=c++17", "-default-device", f"-I{sources()}",
-            "--ptxas-options=-v",
-            f"-DTFKM_POINTS={TYPES[points]}", f"-DTFKM_REAL={'double' if wide else 'float'}",
-            f"-DTFKM_WIDE={int(wide)}",
+            "--ptxas-options=-v", *definitions(points, wide),
         ]  # fmt: skip
         self._call("nvrtcCreateProgram", source, b"kernels.cu", 0, None, None)
         try:
