@@ -18,6 +18,7 @@ import tensorflow as tf
 import tfkm
 from tfkm import exact
 from tfkm.cuda import bench, build, check, driver, nvrtc
+from tfkm.cuda.limits import Limits
 from tfkm.ops import backends, cuda, native, xla, xla_call
 from tfkm.testing import CASES, SHAPES, assert_same_assignment
 from tfkm.types import Assignment
@@ -127,10 +128,20 @@ def test_self_check(card):
 def test_bench(card, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "SHAPES", {"digits": SHAPES["digits"].cut()._replace(n=70, d=50)})
     monkeypatch.setattr(bench, "TILES", ("even",))
+    monkeypatch.setattr(bench, "SWEEP", SHAPES["digits"]._replace(d=8))
+    monkeypatch.setattr(check, "SHAPES", {"even": (70, 20, 9)})  # test_self_check has them all
     out = tmp_path / "bench.json"
     emulated = lambda card, dtype: load(card, dtype, False)  # noqa: E731
-    assert bench.main(["--quick", "--json", str(out)], emulated) == 0
-    rows = json.loads(out.read_text())["rows"]
+    limits = Limits(2e12, 4e12, 1e12)
+    assert bench.main(["--quick", "--json", str(out)], emulated, lambda card: limits) == 0
+    found = json.loads(out.read_text())
+    rows = found["rows"]
+    assert found["limits"] == limits._asdict()
+    for row in rows:
+        assert min(row["ms"], row["with_copies"]) > 0
+        assert row["of_flops"] == pytest.approx(row["tflops"] / 2)
+        assert row["of_fragments"] == pytest.approx(row["tflops"] / 4)
+        assert row["of_bandwidth"] == pytest.approx(row["gbytes"] / 1000)
     assert {row["op"] for row in rows} == {"assign", "accumulate"}
     assert "the emulation" in capsys.readouterr().out
 
@@ -142,6 +153,23 @@ def test_bench(card, capsys, tmp_path, monkeypatch):
 def test_xla_takes_the_handlers():
     """TensorFlow's XLA knows the platform without a card, too."""
     assert xla_call.why_not(driver.launcher(), "tfkm_register_cuda") == ""
+
+
+LIMITS = """
+    from tfkm.cuda import nvrtc
+    program = nvrtc._Compiler(nvrtc._library()).compile("compute_90", "limits.cu", []).cubin.decode()
+    for instruction, in_a_turn in ("mma.sync", 8), ("fma.rn.f32", 16):
+        count = program.count(instruction)
+        assert count and count % in_a_turn == 0, (instruction, count)
+    assert "ld.global.v4.f32" in program or "ld.global.nc.v4.f32" in program
+    assert nvrtc.compile_limits("sm_90").cubin
+"""
+
+
+def test_the_limits_of_a_card_are_not_optimised_away(python):
+    """Compiled, not run. NVRTC looks for a driver, and does not survive the emulation's."""
+    pytest.importorskip("nvidia.cuda_nvrtc", reason="NVRTC is in the dependency group cuda")
+    python(LIMITS, LD_LIBRARY_PATH="")
 
 
 def test_a_source_tree_makes_its_own_launcher(monkeypatch):

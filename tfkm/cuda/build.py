@@ -92,6 +92,8 @@ def main() -> int:
         options.out.mkdir(parents=True, exist_ok=True)
     record = build(options.arch or ARCHITECTURES, options.out)
     wrong = spills(record)
+    for arch in options.arch or ARCHITECTURES:
+        nvrtc.compile_limits(arch)
     if options.record and options.update:
         options.record.write_text(text(record))
     elif options.record and options.record.read_text() != text(record):

@@ -137,11 +137,14 @@ class Card:
         return Memory(self, size)
 
     def copy(self, array: np.ndarray) -> Memory:
-        array = np.ascontiguousarray(array)
         memory = self.allocate(array.nbytes)
+        self.fill(memory, array)
+        return memory
+
+    def fill(self, memory: Memory, array: np.ndarray) -> None:
+        array = np.ascontiguousarray(array)
         size = ctypes.c_size_t(array.nbytes)
         self._do("cuMemcpyHtoD_v2", memory.at, ctypes.c_void_p(array.ctypes.data), size)
-        return memory
 
     def fetch(self, memory: Memory, shape: tuple[int, ...], dtype) -> np.ndarray:
         array = np.empty(shape, dtype)
@@ -163,6 +166,18 @@ class Card:
         for event in events:
             self._do("cuEventDestroy_v2", event)
         return taken.value
+
+    def function(self, image: bytes, name: str) -> Callable[..., None]:
+        """A kernel of an image, as function(blocks, threads, *arguments), which are of ctypes."""
+        module, kernel = ctypes.c_void_p(), ctypes.c_void_p()
+        self._do("cuModuleLoadData", ctypes.byref(module), image)
+        self._do("cuModuleGetFunction", ctypes.byref(kernel), module, name.encode())
+
+        def launch(blocks: int, threads: int, *arguments) -> None:
+            at = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
+            self._do("cuLaunchKernel", kernel, blocks, 1, 1, threads, 1, 1, 0, None, at, None)
+
+        return launch
 
     def wait(self) -> None:
         self._do("cuStreamSynchronize", None)
@@ -221,6 +236,13 @@ class Prepared:
 
     def launch(self) -> None:
         self.card.accumulate(self.call)
+
+    def again(self, points: np.ndarray) -> np.ndarray:
+        """`launch` with the points copied to the card before; the labels."""
+        self.card.fill(self._held["points"], points)
+        self.launch()
+        self.card.wait()
+        return self.card.fetch(self._held["labels"], self.shape[:1], np.int32)
 
     def answer(self) -> Answer:
         self.card.wait()

@@ -54,7 +54,12 @@ def compile_kernels(arch: str, points: str, wide: bool) -> Compiled:
     Raises:
       RuntimeError: there is no NVRTC, or it refuses the source, with what it says.
     """
-    return _Compiler(_library()).compile(_target(arch), points, wide)
+    return _Compiler(_library()).compile(_target(arch), "kernels.cu", definitions(points, wide))
+
+
+def compile_limits(arch: str) -> Compiled:
+    """Those of kernels/cuda/limits.cu, as `compile_kernels`."""
+    return _Compiler(_library()).compile(_target(arch), "limits.cu", [])
 
 
 def cached(arch: str, points: str, wide: bool) -> bytes:
@@ -126,13 +131,13 @@ class _Compiler:
         self.library = library
         self.program = ctypes.c_void_p()
 
-    def compile(self, target: str, points: str, wide: bool) -> Compiled:
-        source = (sources() / "kernels.cu").read_bytes()
+    def compile(self, target: str, file: str, definitions: list[str]) -> Compiled:
+        source = (sources() / file).read_bytes()
         options = [
             f"-arch={target}", "-std=c++17", "-default-device", f"-I{sources()}",
-            "--ptxas-options=-v", *definitions(points, wide),
+            "--ptxas-options=-v", *definitions,
         ]  # fmt: skip
-        self._call("nvrtcCreateProgram", source, b"kernels.cu", 0, None, None)
+        self._call("nvrtcCreateProgram", source, file.encode(), 0, None, None)
         try:
             given = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
             status = self.library.nvrtcCompileProgram(self.program, len(options), given)
