@@ -16,9 +16,11 @@ GROUPS = nox.project.dependency_groups
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
-def install(session: nox.Session, group: str, *extras: str, **options) -> None:
+def install(
+    session: nox.Session, group: str, *extras: str, tensorflow: str = "cpu", **options
+) -> None:
     """The package as a user gets it, with these extras, and a dependency group."""
-    session.install(f".[{','.join(('cpu', *extras))}]", *GROUPS(PROJECT, group), **options)
+    session.install(f".[{','.join((tensorflow, *extras))}]", *GROUPS(PROJECT, group), **options)
 
 
 @nox.session
@@ -147,17 +149,21 @@ def cuda(session: nox.Session) -> None:
     has; `-- --update` writes them there and into docs/gpu.md.
     """
     install(session, "test")
-    session.install("cmake", "ninja", *GROUPS(PROJECT, "cuda"))
+    session.install("cmake", "ninja", *GROUPS(PROJECT, "cuda"), *GROUPS(PROJECT, "nvcc"))
     record = "benchmarks/recorded/cuda_kernels.json"
     check = ("--out", "build/cuda", "--record", record, *session.posargs)
     session.run("python", "-m", "tfkm.cuda.build", *check)
+    (nvcc,) = Path(session.virtualenv.location).glob(
+        "lib/python*/site-packages/nvidia/cu13/bin/nvcc"
+    )
+    session.run("python", "-m", "tfkm.cuda.build", "--nvcc", str(nvcc), "--arch", "sm_90")
     if "--update" in session.posargs:
         session.run("python", "-m", "benchmarks.roofline")
     folder = "build/kernels/plain"
     configure = ("-S", ".", "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release")
     session.run("cmake", *configure, "-DTFKM_TESTS=ON")
     session.run("cmake", "--build", folder, "--target", "fake_driver")
-    env = {"LD_LIBRARY_PATH": f"{folder}/kernels/tests"}
+    env = {"LD_LIBRARY_PATH": f"{folder}/kernels/tests", "TFKM_EMULATION": "1"}
     session.run("pytest", "tests/test_cuda.py", env=env)
 
 
@@ -185,6 +191,21 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/check_links.py", "build/docs")
 
 
+def measure(session: nox.Session, tensorflow: str, rivals: str, *options: str) -> None:
+    """The benchmarks and their report, with one of the extras for TensorFlow and a group of rivals."""
+    install(session, "bench", "datasets", tensorflow=tensorflow)
+    # No test of ours needs these; what cannot be had here is named in the report as missing.
+    # Of sets only the files are read: one of them would bring PyTorch along.
+    for group, *how in (rivals,), ("sets", "--no-deps"):
+        together = GROUPS(PROJECT, group)  # in versions that fit each other; else what can be had
+        for requirements in (together, *([one] for one in together)):
+            session.install(*how, *requirements, success_codes=[0, 1])
+    json = ("--benchmark-json", "benchmarks/out/bench.json")
+    # A wrong answer fails a case and stands in the report's first line.
+    session.run("pytest", "benchmarks", *json, *options, success_codes=[0, 1])
+    session.run("python", "-m", "benchmarks.report", json[1], "-o", "benchmarks/out")
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Benchmarks beside rivals, then the report: benchmarks/out/report.html and .md.
@@ -192,21 +213,20 @@ def bench(session: nox.Session) -> None:
     `-- --quick` shows that it runs; `-- --dataset NAME:CLUSTERS` fits one of tensorflow-datasets, too.
     `-- --device gpu` is for a machine with a card: it fails where TensorFlow finds none.
     """
-    install(session, "bench", "datasets")
-    # No test of ours needs these; what cannot be had here is named in the report as missing.
-    # Of sets only the files are read: one of them would bring PyTorch along.
-    for group, *options in ("rivals",), ("sets", "--no-deps"):
-        for requirement in GROUPS(PROJECT, group):
-            session.install(*options, requirement, success_codes=[0, 1])
-    json = "benchmarks/out/bench.json"
-    # A wrong answer fails a case and stands in the report's first line.
-    session.run(
-        "pytest", "benchmarks", f"--benchmark-json={json}", *session.posargs, success_codes=[0, 1]
-    )
-    session.run("python", "-m", "benchmarks.report", json, "-o", "benchmarks/out")
-    if "gpu" in session.posargs:
-        # The kernels alone: batches up to the memory's limit, copies counted and not.
-        session.run("python", "-m", "tfkm.cuda.bench", "--json", "benchmarks/out/cuda.json")
+    if "--device=gpu" in "=".join(session.posargs):  # spelled with = or without
+        session.notify("bench-gpu", session.posargs)  # other packages: an environment of its own
+    else:
+        measure(session, "cpu", "rivals", *session.posargs)
+
+
+@nox.session(name="bench-gpu")
+def bench_gpu(session: nox.Session) -> None:
+    """What `nox -s bench -- --device gpu` is: with TensorFlow's CUDA, NVRTC and rivals on the card."""
+    session.install(*GROUPS(PROJECT, "cuda"))
+    measure(session, "gpu", "rivals-gpu", "--device=gpu", *session.posargs)
+    # The kernels alone: batches up to the memory's limit, copies counted and not.
+    quick = [option for option in session.posargs if option == "--quick"]
+    session.run("python", "-m", "tfkm.cuda.bench", "--json", "benchmarks/out/cuda.json", *quick)
 
 
 @nox.session(name="bench-compare")

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm.ops import backends, native, xla
+from tfkm.ops import backends, cuda, native, xla
 
 
 @pytest.fixture
@@ -46,9 +46,10 @@ def test_none_takes_the_next(broken_xla, monkeypatch):
 
 
 def test_none_takes_the_fastest(monkeypatch):
-    assert backends.select(None) is native
-    monkeypatch.setattr(backends.tf.config, "list_logical_devices", lambda kind: [kind])
-    assert backends.select(None) is xla  # which runs on the GPU
+    on_gpu = cuda if tfkm.backends()["cuda"].usable else xla
+    for gpus, fastest in ([], native), (["one"], on_gpu):
+        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind, gpus=gpus: gpus)
+        assert backends.select(None) is fastest
 
 
 def test_a_wrong_answer_makes_it_unusable(monkeypatch):

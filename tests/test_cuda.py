@@ -1,10 +1,13 @@
 """The CUDA kernels behind their launcher, driven by ctypes, on a driver without a card.
 
-`nox -s cuda` builds that driver (kernels/tests/fake_driver.cc) and puts it where it is looked for. The rest
-needs none.
+`nox -s cuda` builds that driver (kernels/tests/fake_driver.cc), puts it where it is looked for and sets
+TFKM_EMULATION=1, so that nothing is skipped there. The rest needs none.
 """
 
+import ctypes
+import functools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,8 @@ import tensorflow as tf
 import tfkm
 from tfkm import exact
 from tfkm.cuda import bench, build, check, driver, nvrtc
-from tfkm.ops import cuda, xla_call
+from tfkm.cuda.limits import Limits
+from tfkm.ops import backends, cuda, native, xla, xla_call
 from tfkm.testing import CASES, SHAPES, Shape, assert_same_assignment
 from tfkm.types import Assignment
 
@@ -23,12 +27,13 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def card():
+    missing = pytest.fail if os.environ.get("TFKM_EMULATION") == "1" else pytest.skip
     try:
         card = driver.Card()
     except RuntimeError as error:
-        pytest.skip(str(error))
+        missing(str(error))
     if card.name != "the emulation":
-        pytest.skip("there is a card: tfkm.cuda.bench is for it")
+        missing("there is a card: tfkm.cuda.bench is for it")
     return card
 
 
@@ -94,31 +99,48 @@ def test_refusals(card):
         card.load("float32", False, b"int4")
 
 
+FAULTS = {
+    "label": lambda a: a._replace(labels=np.roll(a.labels, 1)),
+    "outside": lambda a: a._replace(labels=a.labels + 1000),
+    "distances": lambda a: a._replace(sq_distances=a.sq_distances * 1.001),
+    "wrong sums": lambda a: a._replace(low=(0 * a.low[0], *a.low[1:])),
+    "wrong weights": lambda a: a._replace(high=(a.high[0], np.roll(a.high[1], 1), a.high[2])),
+    "wrong inertia": lambda a: a._replace(high=(*a.high[:2], a.high[2] * (1 + 1e-9))),
+}  # fmt: skip
+
+
 def test_self_check(card):
     """It takes all tiles, passes on these kernels and finds what is wrong with others."""
     load(card, "float32", False)
 
-    def solve(points, centroids, change=lambda labels, sq: (labels, sq)):
-        prepared = driver.Prepared(card, points, centroids)
+    def solve(*problem, fault=lambda answer: answer):
+        prepared = driver.Prepared(card, *problem)
         prepared.launch()
-        return change(*prepared.answer()[:2])
+        answer = prepared.answer()
+        return answer if answer.low is None else fault(answer)
 
     assert check.run(solve) == ""
-    last = lambda labels, sq: (np.roll(labels, 1), sq)  # noqa: E731
-    assert "label" in check.run(lambda *a: solve(*a, last))
-    far = lambda labels, sq: (labels, sq * 1.001)  # noqa: E731
-    assert "distances" in check.run(lambda *a: solve(*a, far))
-    outside = lambda labels, sq: (labels + 1000, sq)  # noqa: E731
-    assert "outside" in check.run(lambda *a: solve(*a, outside))
+    for name, fault in FAULTS.items():
+        assert name in check.run(functools.partial(solve, fault=fault))
 
 
 def test_bench(card, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "SHAPES", {"digits": SHAPES["digits"].cut()._replace(n=70, d=50)})
     monkeypatch.setattr(bench, "TILES", ("even",))
+    monkeypatch.setattr(bench, "SWEEP", SHAPES["digits"]._replace(d=8))
+    monkeypatch.setattr(check, "SHAPES", {"even": (70, 20, 9)})  # test_self_check has them all
     out = tmp_path / "bench.json"
     emulated = lambda card, dtype: load(card, dtype, False)  # noqa: E731
-    assert bench.main(["--quick", "--json", str(out)], emulated) == 0
-    rows = json.loads(out.read_text())["rows"]
+    limits = Limits(2e12, 4e12, 1e12)
+    assert bench.main(["--quick", "--json", str(out)], emulated, lambda card: limits) == 0
+    found = json.loads(out.read_text())
+    rows = found["rows"]
+    assert found["limits"] == limits._asdict()
+    for row in rows:
+        assert min(row["ms"], row["with_copies"]) > 0
+        assert row["of_flops"] == pytest.approx(row["tflops"] / 2)
+        assert row["of_fragments"] == pytest.approx(row["tflops"] / 4)
+        assert row["of_bandwidth"] == pytest.approx(row["gbytes"] / 1000)
     assert {row["op"] for row in rows} == {"assign", "accumulate"}
     assert "the emulation" in capsys.readouterr().out
 
@@ -132,6 +154,35 @@ def test_xla_takes_the_handlers():
     assert xla_call.why_not(driver.launcher(), "tfkm_register_cuda") == ""
 
 
+LIMITS = """
+    from tfkm.cuda import nvrtc
+    program = nvrtc._Compiler(nvrtc._library()).compile("compute_90", "limits.cu", []).cubin.decode()
+    for instruction, in_a_turn in ("mma.sync", 8), ("fma.rn.f32", 16):
+        count = program.count(instruction)
+        assert count and count % in_a_turn == 0, (instruction, count)
+    assert "ld.global.v4.f32" in program or "ld.global.nc.v4.f32" in program
+    assert nvrtc.compile_limits("sm_90").cubin
+"""
+
+
+def test_the_limits_of_a_card_are_not_optimised_away(python):
+    """Compiled, not run. NVRTC looks for a driver, and does not survive the emulation's."""
+    pytest.importorskip("nvidia.cuda_nvrtc", reason="NVRTC is in the dependency group cuda")
+    python(LIMITS, LD_LIBRARY_PATH="")
+
+
+def test_a_source_tree_makes_its_own_launcher(monkeypatch):
+    """For python -m tfkm.cuda.bench where nothing is installed."""
+    monkeypatch.setattr(driver, "__file__", str(ROOT / "tfkm" / "cuda" / "driver.py"))
+    library = driver._compiled()
+    assert library.tfkm_register_cuda and library.tfkm_cuda_use
+    call = driver.Call(n=9, k=2, d=3, stride=3)
+    assert library.tfkm_cuda_scratch_bytes(ctypes.byref(call), 1) > 0
+    monkeypatch.setattr(driver.shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match="was not built"):
+        driver._compiled()
+
+
 def test_without_a_gpu_it_says_so():
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("there is one")
@@ -139,6 +190,70 @@ def test_without_a_gpu_it_says_so():
     assert not state.usable and "no GPU" in state.why
     with pytest.raises(RuntimeError, match="no GPU"):
         cuda.assign(tf.zeros([1, 1]), tf.zeros([1, 1]))
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Two cards, which the processor plays with its own kernels; what is loaded."""
+    loaded = []
+
+    class Launcher:
+        @staticmethod
+        def tfkm_cuda_load(image, kernels):
+            assert image == b"sm_90"
+
+        @staticmethod
+        def tfkm_cuda_use(*kernels):
+            loaded.append(kernels[:3])
+
+    def logical(kind=None):
+        return [tf.config.LogicalDevice("/device:CPU:0", "GPU")] * 2
+
+    call = xla_call.call
+
+    def on_the_processor(*arguments, platform):
+        with tf.device("CPU:0"):
+            return call(*arguments)
+
+    assert native.why_not_in_xla() == ""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"])
+    monkeypatch.setattr(tf.config, "list_logical_devices", logical)
+    capability = lambda gpu: {"compute_capability": (9, 0)}  # noqa: E731
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", capability)
+    monkeypatch.setattr(nvrtc, "cached", lambda arch, points, wide: arch.encode())
+    monkeypatch.setattr(driver, "launcher", Launcher)
+    monkeypatch.setattr(xla_call, "why_not", lambda library, register="": "")
+    monkeypatch.setattr(xla_call, "call", on_the_processor)
+    for cache in cuda._prepare, backends._why_not:
+        cache.cache_clear()
+    yield loaded
+    for cache in cuda._prepare, backends._why_not:
+        cache.cache_clear()
+
+
+def test_kernels_of_every_dtype_are_proved_on_every_card(pretended):
+    assert tfkm.backends()["cuda"].usable
+    assert backends.select(None) is cuda
+    numbers = [(list(nvrtc.TYPES).index(points), wide) for points, wide in nvrtc.PAIRS]
+    assert pretended == [(device, *pair) for device in range(2) for pair in numbers]
+
+
+def test_kernels_that_fail_for_one_dtype_are_not_taken(pretended, monkeypatch):
+    """None takes the next backend, and the proof is not asked for again."""
+    asked = []
+
+    def run(solve, points, wide):
+        asked.append((points, wide))
+        return "wrong sums" if points == "uint8" else ""
+
+    monkeypatch.setattr(check, "run", run)
+    for _ in range(2):
+        state = tfkm.backends()["cuda"]
+        assert not state.usable and "uint8: wrong sums" in state.why
+        assert backends.select(None) is xla
+        with pytest.raises(RuntimeError, match="wrong sums"):
+            backends.select("cuda")
+    assert len(asked) == nvrtc.PAIRS.index(("uint8", False)) + 1
 
 
 LOG = """ptxas info    : Compiling entry function 'screen_wide' for 'sm_90'
@@ -164,7 +279,7 @@ def test_a_spill_in_a_hot_kernel_is_found():
 def test_the_record_has_no_spill_in_a_hot_kernel():
     record = json.loads((ROOT / "benchmarks/recorded/cuda_kernels.json").read_text())["kernels"]
     assert {name.split()[0] for name in record} == set(build.ARCHITECTURES)
-    assert len(record) == len(build.ARCHITECTURES) * len(build.combinations())
+    assert len(record) == len(build.ARCHITECTURES) * len(nvrtc.PAIRS)
     taken = {
         name: {kernel: nvrtc.Resources(*numbers) for kernel, numbers in kernels.items()}
         for name, kernels in record.items()
@@ -176,6 +291,17 @@ def test_the_document_has_the_tables_that_the_code_makes():
     roofline = pytest.importorskip("benchmarks.roofline")
     text = roofline.DOCUMENT.read_text()
     assert roofline.fill(text) == text, "run python -m benchmarks.roofline"
+
+
+def test_the_roofline_knows_how_many_take_the_second_pass():
+    roofline = pytest.importorskip("benchmarks.roofline")
+    record = json.loads(roofline.DOUBTS.read_text())
+    for name, tile in ("narrow", "slim"), ("pixels", "wide"), ("compact", "halves"):
+        assert tuple(record[name][tile]) == roofline.doubts(SHAPES[name], tile)
+    x = np.random.default_rng(0).standard_normal(1000)
+    np.testing.assert_array_equal(
+        roofline._bfloat16(x), tf.cast(tf.cast(x, tf.float32), tf.bfloat16)
+    )
 
 
 def test_the_self_check_has_every_tile():

@@ -118,6 +118,26 @@ def test_labels_and_statistics_have_none(backend):
         assert tape.gradient(value, [x, c, w]) == [None] * 3
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_products_are_not_rounded_to_tf32(name):
+    """Whatever TensorFlow's global switch says: they are in float64."""
+
+    @tf.function
+    def gradients(x, c):
+        with tf.GradientTape() as tape:
+            tape.watch([x, c])
+            value = tf.reduce_sum(FUNCTIONS[name]("reference")(x, c))
+        return tape.gradient(value, [x, c])
+
+    points, centroids, _ = noise(7, 3, 2)
+    program = gradients.get_concrete_function(tf.constant(points), tf.constant(centroids))
+    graph = program.graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    products = [node.attr["T"].type for node in nodes if "MatMul" in node.op]
+    assert set(products) <= {tf.float64.as_datatype_enum}
+    assert products or name != "sq_distances"
+
+
 def test_of_transform():
     points, _, _ = noise(60, 1, 3)
     model = tfkm.KMeans(3, random_state=0).fit(points)

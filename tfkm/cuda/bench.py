@@ -1,8 +1,9 @@
 """Measures the CUDA kernels on the card that there is: `python -m tfkm.cuda.bench`, without TensorFlow.
 
 Needs the driver, NVRTC (from CUDA, CuPy's or TensorFlow's CUDA packages, or nvidia-cuda-nvrtc-cu12), NumPy
-and the launcher that comes with tfkm. First the self-check: kernels that give wrong answers are not timed.
-Times are the card's own, medians of rounds; what docs/gpu.md predicts is to be held against them.
+and the launcher: that of an installed tfkm, else a C++ compiler makes it of the source tree. First the
+self-check: kernels that give wrong answers are not timed. Times are the card's own, medians of rounds; what
+docs/gpu.md predicts is to be held against them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 
 from tfkm.cuda import check, nvrtc
 from tfkm.cuda.driver import Card, Prepared
+from tfkm.cuda.limits import Limits
+from tfkm.cuda.limits import measure as measure_limits
 from tfkm.shapes import SHAPES, Shape
 
 TILES = tuple(check.SHAPES)
@@ -28,7 +31,8 @@ MOST_BYTES = 0.6  # of the free memory
 
 
 class Row(NamedTuple):
-    """One measurement. ms: median; with_copies: points to the card and labels back as well."""
+    """One measurement. ms: median; with_copies: points to the card and labels back as well. of_…: shares of
+    what was measured of this card, of 2·n·k·d by multiply-adds or by mma.sync, and of the bytes."""
 
     name: str
     n: int
@@ -41,30 +45,50 @@ class Row(NamedTuple):
     with_copies: float
     tflops: float
     gbytes: float
+    of_flops: float
+    of_fragments: float
+    of_bandwidth: float
     wrong: str
 
 
 def measure(
-    card: Card, name: str, shape: Shape, dtype: str, tile: str | None, op: str, rounds: int
+    card: Card,
+    limits: Limits,
+    name: str,
+    shape: Shape,
+    dtype: str,
+    tile: str | None,
+    op: str,
+    rounds: int,
 ) -> Row:
     """Times op "assign" or "accumulate" on noise, and judges a sample of the answer."""
     rng = np.random.default_rng(0)
     points = _noise(rng, shape.n, shape.d, dtype)
     centroids = rng.standard_normal((shape.k, shape.d), np.float32)
-    grid = _grid(points, centroids) if op == "accumulate" else None
-    begin = time.perf_counter()
+    grid = check.grid(points, centroids) if op == "accumulate" else None
     prepared = Prepared(card, points, centroids, grid=grid, tile=tile)
     prepared.launch()
     answer = prepared.answer()
-    copies = time.perf_counter() - begin
-    times = [card.milliseconds(prepared.launch) for _ in range(rounds)]
-    ms = statistics.median(times)
+    ms = statistics.median(card.milliseconds(prepared.launch) for _ in range(rounds))
+    prepared.again(points)  # the first copy finds pages that are new
+    copied = statistics.median(_milliseconds(lambda: prepared.again(points)) for _ in range(rounds))
     flops, moved = 2.0 * shape.n * shape.k * shape.d, points.nbytes + 8.0 * shape.n
+    tflops, gbytes = flops / ms / 1e9, moved / ms / 1e6
+    shares = (
+        1e12 * tflops / limits.flops,
+        1e12 * tflops / limits.fragments,
+        1e9 * gbytes / limits.bandwidth,
+    )
+    wrong = _judge(points, centroids, answer)
     return Row(
-        name, *shape, dtype, tile or "by the rules", op, ms, 1000 * copies, flops / ms / 1e9, moved
-        / ms / 1e6,
-        _judge(points, centroids, answer),
-    )  # fmt: skip
+        name, *shape, dtype, tile or "by the rules", op, ms, copied, tflops, gbytes, *shares, wrong
+    )
+
+
+def _milliseconds(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - begin)
 
 
 def jobs(card: Card, quick: bool) -> Iterator[tuple[str, Shape, str, str | None, str]]:
@@ -91,19 +115,6 @@ def _noise(rng: np.random.Generator, n: int, d: int, dtype: str) -> np.ndarray:
     return points
 
 
-def _grid(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As tfkm.exact.grid, which needs TensorFlow, for weights of 1."""
-
-    def above(x):
-        return np.ldexp(1.0, np.frexp(np.maximum(x, 2.0**-800))[1])
-
-    count = above(float(len(points)))
-    most = np.abs(points).max(0).astype(np.float64)
-    reach = np.square(most + np.abs(centroids).max(0)).sum()
-    weights = count * above(1.0)
-    return weights * above(most), np.array([weights, weights * above(reach), count])
-
-
 def _judge(points: np.ndarray, centroids: np.ndarray, answer: Any) -> str:
     """What is wrong with the labels of some points, and with what the sums add up to."""
     some = np.unique(np.linspace(0, len(points) - 1, 200).astype(int))
@@ -128,10 +139,10 @@ def prove(card: Card, load: Callable[[Card, str], None]) -> str:
     for dtype in ("float32", "float16"):
         load(card, dtype)
 
-        def solve(points: np.ndarray, centroids: np.ndarray, dtype: str = dtype):
-            prepared = Prepared(card, points.astype(dtype), centroids)
+        def solve(points: np.ndarray, *others, dtype: str = dtype):
+            prepared = Prepared(card, points.astype(dtype), *others)
             prepared.launch()
-            return prepared.answer()[:2]
+            return prepared.answer()
 
         if wrong := check.run(solve, dtype):
             return f"{dtype}: {wrong}"
@@ -142,17 +153,21 @@ def load_compiled(card: Card, dtype: str) -> None:
     card.load(dtype, False, nvrtc.cached(card.arch, dtype, False))
 
 
-def report(card: Card, rows: list[Row]) -> str:
+def report(card: Card, limits: Limits, rows: list[Row]) -> str:
     """A table in Markdown."""
     head = [*Row._fields]
     lines = [head, ["---"] * len(head)]
     lines += [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row] for row in rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{card.name}, {card.arch}, {card.processors} processors\n\n{table}"
+    tera = (f"{limit / 1e12:.4g}" for limit in limits)
+    about = "float32 {} TFLOP/s, bfloat16 by mma.sync {}, memory {} TB/s".format(*tera)
+    return f"{card.name}, {card.arch}, {card.processors} processors; measured: {about}\n\n{table}"
 
 
 def main(
-    arguments: list[str] | None = None, load: Callable[[Card, str], None] = load_compiled
+    arguments: list[str] | None = None,
+    load: Callable[[Card, str], None] = load_compiled,
+    limits_of: Callable[[Card], Limits] = measure_limits,
 ) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -162,7 +177,8 @@ def main(
     options = parser.parse_args(arguments)
     try:
         card = Card()
-        wrong = prove(card, load)
+        if not (wrong := prove(card, load)):
+            limits = limits_of(card)
     except RuntimeError as error:
         wrong = str(error)
     if wrong:
@@ -170,11 +186,12 @@ def main(
         return 1
     rows = []
     for job in jobs(card, options.quick):
-        rows.append(measure(card, *job, rounds=1 if options.quick else 7))
+        rows.append(measure(card, limits, *job, rounds=1 if options.quick else 7))
         print(f"{rows[-1].name} {job[1]} {rows[-1].ms:.4g} ms {rows[-1].wrong}", file=sys.stderr)
-    print(report(card, rows))
+    print(report(card, limits, rows))
     if options.json:
-        found = {"card": card.name, "arch": card.arch, "rows": [row._asdict() for row in rows]}
+        about = {"card": card.name, "arch": card.arch, "limits": limits._asdict()}
+        found = about | {"rows": [row._asdict() for row in rows]}
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     return 1 if any(row.wrong for row in rows) else 0
 

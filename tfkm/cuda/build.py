@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,11 +25,6 @@ HOT = "screen_"
 Record = dict[str, dict[str, nvrtc.Resources]]
 
 
-def combinations() -> list[tuple[str, bool]]:
-    """(dtype of points, wide) that kernels are compiled for."""
-    return [(t, wide) for wide in (False, True) for t in nvrtc.TYPES if wide or t != "float64"]
-
-
 def build(architectures: Iterable[str], out: Path | None) -> Record:
     """{"sm_90 float32": {kernel: its resources}}; cubins into `out`, if given."""
 
@@ -39,9 +36,32 @@ def build(architectures: Iterable[str], out: Path | None) -> Record:
             (out / f"{name.replace(' ', '_')}.cubin").write_bytes(compiled.cubin)
         return name, dict(sorted(nvrtc.resources(compiled.log).items()))
 
-    jobs = [(arch, *c) for arch in architectures for c in combinations()]
+    jobs = [(arch, *pair) for arch in architectures for pair in nvrtc.PAIRS]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(pool.map(one, jobs))
+
+
+def by_nvcc(nvcc: str, architectures: Iterable[str]) -> list[str]:
+    """What nvcc, for which the kernels are written as well, says of those that it refuses."""
+    options = [
+        nvcc,
+        "-cubin",
+        "-std=c++17",
+        "--expt-relaxed-constexpr",
+        "-allow-unsupported-compiler",
+    ]
+
+    def one(job: tuple[str, str, bool]) -> str:
+        arch, points, wide = job
+        with tempfile.TemporaryDirectory() as folder:
+            files = [str(nvrtc.sources() / "kernels.cu"), "-o", str(Path(folder) / "kernels.cubin")]
+            command = [*options, f"-arch={arch}", *nvrtc.definitions(points, wide), *files]
+            done = subprocess.run(command, capture_output=True, text=True)
+        return f"nvcc refuses {points} for {arch}: {done.stderr}" if done.returncode else ""
+
+    jobs = [(arch, *pair) for arch in architectures for pair in nvrtc.PAIRS]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(filter(None, pool.map(one, jobs)))
 
 
 def spills(record: Record) -> list[str]:
@@ -62,11 +82,18 @@ def main() -> int:
         "--record", type=Path, help="file of what each kernel takes, to compare with"
     )
     parser.add_argument("--update", action="store_true", help="write the record instead")
+    parser.add_argument("--nvcc", help="this nvcc instead of NVRTC, and no record")
     options = parser.parse_args()
+    if options.nvcc:
+        wrong = by_nvcc(options.nvcc, options.arch or ARCHITECTURES)
+        print("\n".join(wrong) or "nvcc takes the kernels of every dtype")
+        return 1 if wrong else 0
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
     record = build(options.arch or ARCHITECTURES, options.out)
     wrong = spills(record)
+    for arch in options.arch or ARCHITECTURES:
+        nvrtc.compile_limits(arch)
     if options.record and options.update:
         options.record.write_text(text(record))
     elif options.record and options.record.read_text() != text(record):

@@ -1,6 +1,6 @@
 """Whether the kernels do on a card what they promise: nasty points against float64 on the processor.
 
-`run` takes some milliseconds; kernels that fail it are not used.
+Kernels that fail `run` are not used.
 """
 
 from __future__ import annotations
@@ -21,23 +21,48 @@ SHAPES = {
 
 
 class Case(NamedTuple):
-    """points (n, d), whose values the dtype of points has, and centroids (k, d)."""
+    """points (n, d), whose values the dtype of points has; centroids (k, d); weights (n,) or None."""
 
     name: str
     points: np.ndarray
     centroids: np.ndarray
+    weights: np.ndarray | None
 
 
-# points and centroids -> labels, sq_distances.
-Solve = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# points, centroids, weights or None, a grid or None -> labels, sq_distances and, with a grid, high and low
+# words of the sums: (k, d), (k,), (). `driver.Answer` is one.
+Solve = Callable[..., tuple]
 
 
 def run(solve: Solve, points: str = "float32", wide: bool = False) -> str:
     """What is wrong with `solve` for a dtype of points, in float64 if `wide`; empty if nothing is."""
     for case in cases(points, wide):
-        if wrong := _judge(case, *solve(case.points, case.centroids)):
-            return f"a self-check ({case.name}) gave {wrong}"
+        x, c = (a.astype(np.float64) for a in case[1:3])
+        exact = np.stack([np.square(x - centroid).sum(1) for centroid in c], axis=1)
+        for with_sums in False, True:
+            sums = grid(*case[1:]) if with_sums else None
+            labels, sq_distances, high, low = solve(*case[1:], sums)
+            wrong = _judge(case, exact, labels, sq_distances)
+            if with_sums and not wrong:
+                wrong = _judge_sums(case, labels, high, low)
+            if wrong:
+                return f"a self-check ({case.name}) gave {wrong}"
     return ""
+
+
+def grid(
+    points: np.ndarray, centroids: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """As tfkm.exact.grid, which needs TensorFlow."""
+
+    def above(x):
+        return np.ldexp(1.0, np.frexp(np.maximum(x, 2.0**-800))[1])
+
+    count = above(float(len(points)))
+    most = np.abs(points).max(0).astype(np.float64)
+    reach = np.square(most + np.abs(centroids).max(0)).sum()
+    weight = count * above(1.0 if weights is None else weights.max())
+    return weight * above(most), np.array([weight, weight * above(reach), count])
 
 
 def cases(points: str, wide: bool) -> Iterator[Case]:
@@ -50,7 +75,8 @@ def cases(points: str, wide: bool) -> Iterator[Case]:
                 continue
             x, centroids = (_some(name, rng, shape) for shape in ((n, d), (k, d)))
             x = _in_dtype(x, points)
-            yield Case(f"{name}, {tile}", x.astype(real), centroids.astype(real))
+            weights = None if name == "ties" else rng.integers(0, 4, n).astype(np.float64)
+            yield Case(f"{name}, {tile}", x.astype(real), centroids.astype(real), weights)
 
 
 def _in_dtype(x: np.ndarray, points: str) -> np.ndarray:
@@ -67,21 +93,38 @@ def _some(name: str, rng: np.random.Generator, shape: tuple[int, int]) -> np.nda
     return far + rng.standard_normal(shape)
 
 
-def _judge(case: Case, labels: np.ndarray, sq_distances: np.ndarray) -> str:
-    points, centroids = case.points.astype(np.float64), case.centroids.astype(np.float64)
-    exact = np.stack([np.square(points - c).sum(1) for c in centroids], axis=1)
-    rows = np.arange(len(points))
-    if labels.min() < 0 or labels.max() >= len(centroids):
+def _judge(case: Case, exact: np.ndarray, labels: np.ndarray, sq_distances: np.ndarray) -> str:
+    rows = np.arange(len(exact))
+    if labels.min() < 0 or labels.max() >= exact.shape[1]:
         return "labels outside 0 … k − 1"
     # NumPy adds in another order, so what is equal up to rounding may be either; sums of small
     # integers are exact.
     best = exact.min(1)
     near = exact <= best[:, None] * (1 + 1e-12)
-    clear = near.sum(1) == 1 if not case.name.startswith("ties") else np.full(len(points), True)
+    clear = near.sum(1) == 1 if not case.name.startswith("ties") else np.full(len(exact), True)
     wrong = np.where(clear, labels != exact.argmin(1), ~near[rows, labels])
     if wrong.any():
         i = int(wrong.argmax())
         return f"label {labels[i]} instead of {exact[i].argmin()} for row {i}"
     if not np.allclose(sq_distances, best, rtol=1e-6, atol=1e-30):
         return "wrong distances"
+    return ""
+
+
+def _judge_sums(case: Case, labels: np.ndarray, high: tuple, low: tuple) -> str:
+    """Of the clusters that these labels make; sums are right to the last bits, whatever cancels."""
+    x = case.points.astype(np.longdouble)
+    own = case.centroids[labels].astype(np.longdouble)
+    weights = np.ones(len(x)) if case.weights is None else case.weights
+    terms = weights[:, None] * x
+    right, most = (np.zeros(case.centroids.shape, np.longdouble) for _ in range(2))
+    np.add.at(right, labels, terms)
+    np.add.at(most, labels, np.abs(terms))
+    sums, weight, inertia = map(np.add, high, low)
+    if not (np.abs(sums - right) <= 2.0**-50 * most).all():
+        return "wrong sums"
+    if not np.array_equal(weight, np.bincount(labels, weights, len(right))):
+        return "wrong weights"
+    if not np.isclose(float(inertia), float((weights * np.square(x - own).sum(1)).sum()), 1e-12, 0):
+        return "a wrong inertia"
     return ""

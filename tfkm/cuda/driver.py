@@ -9,6 +9,10 @@ import ctypes
 import functools
 import importlib.metadata
 import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -133,11 +137,14 @@ class Card:
         return Memory(self, size)
 
     def copy(self, array: np.ndarray) -> Memory:
-        array = np.ascontiguousarray(array)
         memory = self.allocate(array.nbytes)
+        self.fill(memory, array)
+        return memory
+
+    def fill(self, memory: Memory, array: np.ndarray) -> None:
+        array = np.ascontiguousarray(array)
         size = ctypes.c_size_t(array.nbytes)
         self._do("cuMemcpyHtoD_v2", memory.at, ctypes.c_void_p(array.ctypes.data), size)
-        return memory
 
     def fetch(self, memory: Memory, shape: tuple[int, ...], dtype) -> np.ndarray:
         array = np.empty(shape, dtype)
@@ -159,6 +166,18 @@ class Card:
         for event in events:
             self._do("cuEventDestroy_v2", event)
         return taken.value
+
+    def function(self, image: bytes, name: str) -> Callable[..., None]:
+        """A kernel of an image, as function(blocks, threads, *arguments), which are of ctypes."""
+        module, kernel = ctypes.c_void_p(), ctypes.c_void_p()
+        self._do("cuModuleLoadData", ctypes.byref(module), image)
+        self._do("cuModuleGetFunction", ctypes.byref(kernel), module, name.encode())
+
+        def launch(blocks: int, threads: int, *arguments) -> None:
+            at = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
+            self._do("cuLaunchKernel", kernel, blocks, 1, 1, threads, 1, 1, 0, None, at, None)
+
+        return launch
 
     def wait(self) -> None:
         self._do("cuStreamSynchronize", None)
@@ -218,6 +237,13 @@ class Prepared:
     def launch(self) -> None:
         self.card.accumulate(self.call)
 
+    def again(self, points: np.ndarray) -> np.ndarray:
+        """`launch` with the points copied to the card before; the labels."""
+        self.card.fill(self._held["points"], points)
+        self.launch()
+        self.card.wait()
+        return self.card.fetch(self._held["labels"], self.shape[:1], np.int32)
+
     def answer(self) -> Answer:
         self.card.wait()
         n, k, d = self.shape
@@ -237,18 +263,40 @@ class Prepared:
 
 @functools.cache
 def launcher() -> ctypes.CDLL:
-    """The library of kernels/cuda/by_ctypes.h.
+    """The library of kernels/cuda/by_ctypes.h: the installed one, else made of the source tree.
 
     Raises:
-      RuntimeError: it was not built.
+      RuntimeError: it was not built, and cannot be.
     """
     path = _launcher_path()
-    if path is None:
-        raise RuntimeError("the launcher of the CUDA kernels, tfkm/_cuda.so, was not built")
-    library = ctypes.CDLL(path)
+    library = ctypes.CDLL(path) if path else _compiled()
     library.tfkm_cuda_load.restype = library.tfkm_cuda_accumulate.restype = ctypes.c_char_p
     library.tfkm_cuda_scratch_bytes.restype = ctypes.c_int64
     return library
+
+
+def _compiled() -> ctypes.CDLL:
+    """As CMakeLists.txt makes it, by whatever C++ compiler there is: some seconds."""
+    kernels = Path(__file__).parents[2] / "kernels"
+    files = [str(kernels / name) for name in ("cuda/by_ctypes.cc", "xla/cuda_handlers.cc")]
+    missing = "the launcher of the CUDA kernels, tfkm/_cuda.so, was not built"
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or not kernels.exists():
+        raise RuntimeError(missing)
+    flags = [
+        "-std=c++17",
+        "-O2",
+        "-shared",
+        "-fPIC",
+        *(f"-I{kernels / n}" for n in ("core", "cuda")),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "_cuda.so")
+        command = [compiler, *flags, *files, "-ldl", "-o", path]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{missing}, and {compiler} fails: {done.stderr}")
+        return ctypes.CDLL(path)
 
 
 def _launcher_path() -> str | None:

@@ -21,6 +21,8 @@ TYPES = {
     "float32": "float", "float64": "double", "float16": "Float16", "bfloat16": "Bfloat16",
     "int8": "int8_t", "uint8": "uint8_t",
 }  # fmt: skip
+# (dtype of points, whether computed in float64): each pair has kernels of its own.
+PAIRS = [(t, wide) for wide in (False, True) for t in TYPES if wide or t != "float64"]
 
 
 class Compiled(NamedTuple):
@@ -52,7 +54,12 @@ def compile_kernels(arch: str, points: str, wide: bool) -> Compiled:
     Raises:
       RuntimeError: there is no NVRTC, or it refuses the source, with what it says.
     """
-    return _Compiler(_library()).compile(_target(arch), points, wide)
+    return _Compiler(_library()).compile(_target(arch), "kernels.cu", definitions(points, wide))
+
+
+def compile_limits(arch: str) -> Compiled:
+    """Those of kernels/cuda/limits.cu, as `compile_kernels`."""
+    return _Compiler(_library()).compile(_target(arch), "limits.cu", [])
 
 
 def cached(arch: str, points: str, wide: bool) -> bytes:
@@ -102,6 +109,12 @@ def sources() -> Path:
     return installed if installed.exists() else here.parents[1] / "kernels" / "cuda"
 
 
+def definitions(points: str, wide: bool) -> list[str]:
+    """Of kernels.cu, as options."""
+    real = "double" if wide else "float"
+    return [f"-DTFKM_POINTS={TYPES[points]}", f"-DTFKM_REAL={real}", f"-DTFKM_WIDE={int(wide)}"]
+
+
 def version() -> tuple[int, int]:
     """NVRTC's."""
     major, minor = ctypes.c_int(), ctypes.c_int()
@@ -118,15 +131,13 @@ class _Compiler:
         self.library = library
         self.program = ctypes.c_void_p()
 
-    def compile(self, target: str, points: str, wide: bool) -> Compiled:
-        source = (sources() / "kernels.cu").read_bytes()
+    def compile(self, target: str, file: str, definitions: list[str]) -> Compiled:
+        source = (sources() / file).read_bytes()
         options = [
             f"-arch={target}", "-std=c++17", "-default-device", f"-I{sources()}",
-            "--ptxas-options=-v",
-            f"-DTFKM_POINTS={TYPES[points]}", f"-DTFKM_REAL={'double' if wide else 'float'}",
-            f"-DTFKM_WIDE={int(wide)}",
+            "--ptxas-options=-v", *definitions,
         ]  # fmt: skip
-        self._call("nvrtcCreateProgram", source, b"kernels.cu", 0, None, None)
+        self._call("nvrtcCreateProgram", source, file.encode(), 0, None, None)
         try:
             given = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
             status = self.library.nvrtcCompileProgram(self.program, len(options), given)

@@ -1,14 +1,15 @@
 """The CUDA kernels as a backend: XLA calls them on its own stream (kernels/xla/cuda_handlers.cc).
 
-They are compiled by NVRTC for the card that there is, at first use, and kept (tfkm/cuda/nvrtc.py): some
-seconds for each dtype of points, once. Then they prove themselves (tfkm/cuda/check.py); kernels that fail
-are not used.
+They are compiled by NVRTC for the card that there is, at first use, and kept (tfkm/cuda/nvrtc.py). Then
+they prove themselves (tfkm/cuda/check.py), those of every dtype of points on every card: who chooses a
+backend knows neither yet. If any fails none is used.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,7 @@ from tfkm.types import Assignment, ExactStatistics, Statistics
 
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     """As `reference.assign`."""
-    _prepare(points.dtype.name, centroids.dtype == tf.float64)
+    _prepare()
     return _assign(points, centroids)
 
 
@@ -29,7 +30,13 @@ def accumulate(
     points: tf.Tensor, centroids: tf.Tensor, weights: tf.Tensor | None, grid: exact.Grid
 ) -> tuple[Assignment, ExactStatistics]:
     """As `reference.accumulate`."""
-    _prepare(points.dtype.name, centroids.dtype == tf.float64)
+    _prepare()
+    return _accumulate(points, centroids, weights, grid)
+
+
+def _accumulate(
+    points: tf.Tensor, centroids: tf.Tensor, weights: tf.Tensor | None, grid: exact.Grid
+) -> tuple[Assignment, ExactStatistics]:
     if weights is None:
         weights = tf.constant(np.empty([0], np.float64))
     k, d = centroids.shape
@@ -65,9 +72,9 @@ def _call(target: str, arguments: list[tf.Tensor], results: list[xla_call.Value]
 
 
 @functools.cache
-def _prepare(points: str, wide: bool) -> None:
-    """Compiles, loads and checks the kernels for a dtype of points. Raises RuntimeError, with what
-    is in the way."""
+def _prepare() -> None:
+    """Compiles, loads and checks the kernels. Raises RuntimeError, with what is in the way; ops/backends.py
+    keeps that, too."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         raise RuntimeError("TensorFlow shows no GPU")
@@ -76,16 +83,28 @@ def _prepare(points: str, wide: bool) -> None:
         raise RuntimeError(why)
     for device, gpu in enumerate(gpus):
         major, minor = tf.config.experimental.get_device_details(gpu)["compute_capability"]
-        kernels = ctypes.c_void_p()
-        image = nvrtc.cached(f"sm_{major}{minor}", points, wide)
-        if refusal := library.tfkm_cuda_load(image, ctypes.byref(kernels)):
-            raise RuntimeError(refusal.decode())
-        library.tfkm_cuda_use(device, list(nvrtc.TYPES).index(points), wide, kernels)
-
-    def solve(x: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        answer = _assign(tf.cast(x, points), tf.constant(c))
-        return answer.labels.numpy(), answer.sq_distances.numpy()
-
+        compiled = functools.partial(nvrtc.cached, f"sm_{major}{minor}")
+        with ThreadPoolExecutor() as pool:
+            images = list(pool.map(compiled, *zip(*nvrtc.PAIRS, strict=True)))
+        for (points, wide), image in zip(nvrtc.PAIRS, images, strict=True):
+            kernels = ctypes.c_void_p()
+            if refusal := library.tfkm_cuda_load(image, ctypes.byref(kernels)):
+                raise RuntimeError(refusal.decode())
+            library.tfkm_cuda_use(device, list(nvrtc.TYPES).index(points), wide, kernels)
     with tf.init_scope():
-        if wrong := check.run(solve, points, wide):
-            raise RuntimeError(wrong)
+        for gpu in tf.config.list_logical_devices("GPU"):
+            with tf.device(gpu.name):
+                for points, wide in nvrtc.PAIRS:
+                    if wrong := check.run(functools.partial(_solve, points), points, wide):
+                        dtype = f"{points} in float64" if wide else points
+                        raise RuntimeError(f"{gpu.name}, {dtype}: {wrong}")
+
+
+def _solve(dtype: str, points, centroids, weights, grid) -> tuple:
+    """As tfkm/cuda/check.py wants it."""
+    x, c = tf.cast(points, dtype), tf.constant(centroids)
+    if grid is None:
+        return *(part.numpy() for part in _assign(x, c)), None, None
+    w = None if weights is None else tf.constant(weights)
+    assignment, sums = _accumulate(x, c, w, exact.Grid(*map(tf.constant, grid)))
+    return tf.nest.map_structure(lambda part: part.numpy(), (*assignment, *sums))

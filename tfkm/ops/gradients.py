@@ -42,13 +42,14 @@ def of_all(points: tf.Tensor, centroids: tf.Tensor, value: tf.Tensor) -> tf.Tens
     """`value` (n, k), the squared distances of all points to all centroids, with derivatives."""
 
     def gradient(upstream: tf.Tensor, points: tf.Tensor, centroids: tf.Tensor) -> list[tf.Tensor]:
-        # Around the mean, since far from the origin the two terms nearly cancel.
-        origin = tf.stop_gradient(tf.reduce_mean(centroids, axis=0))
-        x, c = tf.cast(points, value.dtype) - origin, centroids - origin
-        to_points = tf.reduce_sum(upstream, axis=1)[:, None] * x - tf.matmul(upstream, c)
-        to_centroids = tf.reduce_sum(upstream, axis=0)[:, None] * c
-        to_centroids -= tf.matmul(upstream, x, transpose_a=True)
-        return [tf.cast(2 * to_points, points.dtype), 2 * to_centroids]
+        # In float64, since a GPU may round the factors of a float32 product to TF32; and around the mean,
+        # since far from the origin the two terms nearly cancel.
+        up, x, c = (tf.cast(tensor, tf.float64) for tensor in (upstream, points, centroids))
+        origin = tf.stop_gradient(tf.reduce_mean(c, axis=0))
+        x, c = x - origin, c - origin
+        to_points = tf.reduce_sum(up, axis=1)[:, None] * x - tf.matmul(up, c)
+        to_centroids = tf.reduce_sum(up, axis=0)[:, None] * c - tf.matmul(up, x, transpose_a=True)
+        return [tf.cast(2 * to_points, points.dtype), tf.cast(2 * to_centroids, centroids.dtype)]
 
     return _with_gradient(points, centroids, value, gradient)
 

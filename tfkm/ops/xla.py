@@ -46,6 +46,7 @@ class Tuning(NamedTuple):
     block_bytes: int  # of its points, at most
     block_rows: tuple[int, int]  # least and most
     rescue_rows: int
+    at_once: int = os.cpu_count() or 1  # blocks
 
 
 _precision = "ieee"
@@ -84,10 +85,12 @@ def set_xla_precision(precision: str) -> None:
     _precision = precision
 
 
-# GPU: by reasoning (launches cost more, memory is larger), not measured: no card was at hand.
+# GPU: by reasoning (launches cost more, memory is larger), not measured: no card was at hand. Rows may be
+# few there, since block_flops are some milliseconds however many they are. Two blocks at once hide the
+# launches; each has its scratch.
 TUNING = {
     "CPU": Tuning(2**19, (64, 4096), 4096, 2**31, 2**24, (1024, 2**17), 64),
-    "GPU": Tuning(2**28, (1024, 65536), 65536, 2**36, 2**28, (4096, 2**20), 1024),
+    "GPU": Tuning(2**28, (32, 65536), 2**15, 2**36, 2**28, (32, 2**20), 1024, at_once=2),
 }
 
 
@@ -95,7 +98,7 @@ def plan(k: int, d: int, itemsize: int, tuning: Tuning) -> Plan:
     """Block and chunk rows (powers of two) and the tile for these sizes.
 
     Scratch of a running block: chunk_bytes of distances (more only if the least chunk asks for it),
-    block_bytes of padded points, 16·k·(d+1) bytes of sums, 8·k·rescue_rows in a rescue.
+    block_bytes of padded points, 16·k·(d+1) bytes of sums, 8·tile·rescue_rows in a rescue.
     """
     tiles = -(-k // tuning.tile)
     tile = -(-k // tiles)
@@ -103,7 +106,7 @@ def plan(k: int, d: int, itemsize: int, tuning: Tuning) -> Plan:
     chunk = _power_of_two_within(tuning.chunk_bytes // (max(tile, d) * itemsize), least, most)
     rows = min(tuning.block_flops // (2 * k * d), tuning.block_bytes // (d * itemsize))
     block = max(chunk, _power_of_two_within(rows, *tuning.block_rows))
-    return Plan(block, chunk, tile, tuning.rescue_rows, _precision)
+    return Plan(block, chunk, tile, tuning.rescue_rows, _precision, tuning.at_once)
 
 
 def _power_of_two_within(x: int, least: int, most: int) -> int:
@@ -155,15 +158,18 @@ def _sizes(points: tf.Tensor, centroids: tf.Tensor) -> Plan:
 
 
 def _tuning(gpu: bool) -> Tuning:
-    """Of a card no more than its free memory has room for: chunks of some blocks run at a time."""
+    """Of a card no more than its free memory has room for."""
     if not gpu:
         return TUNING["CPU"]
     tuning, card = TUNING["GPU"], devices.card()
     if card is None:  # where a program for one is only built
         return tuning
     share = 1 << max(card.free // 16, 1).bit_length() - 1
+    chunk_bytes = min(tuning.chunk_bytes, share)
     return tuning._replace(
-        chunk_bytes=min(tuning.chunk_bytes, share), block_bytes=min(tuning.block_bytes, share)
+        chunk_bytes=chunk_bytes,
+        tile=min(tuning.tile, max(1, chunk_bytes // (8 * tuning.rescue_rows))),
+        block_bytes=min(tuning.block_bytes, share),
     )
 
 
@@ -235,7 +241,7 @@ def _fold(sizes: Plan, points, centroids, grid=None, weights=None):
         lambda i, *_: i < blocks,
         step,
         (0, _rows(tf.int32, blocks), _rows(tf.float64, blocks), ExactStatistics.zeros(k, d)),
-        parallel_iterations=os.cpu_count() or 1,
+        parallel_iterations=sizes.at_once,
     )
     assignment = Assignment(_joined(labels, n), tf.cast(_joined(distances, n), centroids.dtype))
     return assignment, total
@@ -252,7 +258,7 @@ def _fold_distances(sizes: Plan, points, centroids):
         centroids.dtype, blocks, infer_shape=False, element_shape=[None, centroids.shape[0]]
     )
     _, out = tf.while_loop(
-        lambda i, _: i < blocks, step, (0, out), parallel_iterations=os.cpu_count() or 1
+        lambda i, _: i < blocks, step, (0, out), parallel_iterations=sizes.at_once
     )
     return tf.ensure_shape(out.concat(), [None, centroids.shape[0]])
 

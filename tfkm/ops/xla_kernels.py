@@ -23,13 +23,14 @@ from tfkm.types import ExactStatistics, Statistics
 
 class Plan(NamedTuple):
     """What is static. block, chunk: rows, both powers of two; tile: centroids; rescue: rows; precision: of
-    the screen's products, one of PARTS."""
+    the screen's products, one of PARTS. at_once: blocks that may run side by side."""
 
     block: int
     chunk: int
     tile: int
     rescue: int
     precision: str = "ieee"
+    at_once: int = 1
 
 
 # Into how many numbers of TF32 (11 bits) the screen cuts a float32 factor; none leaves it whole.
