@@ -221,10 +221,15 @@ def test_pickle_and_copy_x(tmp_path):
 
 
 def test_verbose_speaks_as_scikit_learn_does(capsys):
-    BisectingKMeans(3, random_state=0, verbose=1).fit(DIGITS)
+    BisectingKMeans(3, random_state=0, verbose=1, n_init=2).fit(DIGITS)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Initialization complete" and lines[1].startswith("Iteration 0, inertia ")
-    assert sum(line.startswith("New centroids from bisection: ") for line in lines) == 2
+    starts = [i for i, line in enumerate(lines) if line.startswith("Iteration 0, inertia ")]
+    splits = [
+        i for i, line in enumerate(lines) if line.startswith("New centroids from bisection: ")
+    ]
+    assert starts[0] == 0 and len(starts) == 4 and starts[1] < splits[0] < starts[2] < splits[1]
+    assert all(lines[i - 1].startswith("Converged at iter") for i in (starts[1], splits[0]))
+    assert "Initialization complete" not in lines
 
 
 @pytest.mark.parametrize(

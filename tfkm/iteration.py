@@ -125,25 +125,36 @@ def _next(
 
     same, within = changed == 0, shifts <= thresholds[runs]
     told = np.zeros(len(runs), bool)
+
+    def status(i: int) -> Status | None:
+        if same[i]:
+            return Status.LABELS_UNCHANGED
+        if within[i]:
+            return Status.WITHIN_TOL
+        if told[i]:
+            return Status.STOPPED
+        return Status.MAX_ITER if iteration == max_iter else None
+
     if on_pass is not None:
         for i, run in enumerate(runs):
             inertia, shift = float(statistics.inertia[i]), float(shifts[i])
             empty = int(np.count_nonzero(statistics.weights[i] == 0))
-            done = Pass(first + int(run), iteration, inertia, shift, seconds, empty)
+            threshold = float(thresholds[run])
+            done = Pass(
+                first + int(run), iteration, inertia, shift, seconds, empty, threshold, status(i)
+            )
             told[i] = bool(on_pass(done))
     stop = same | within | told | (iteration == max_iter)
     if stop.any():
         ends = dict(ends)
         for i in np.flatnonzero(stop).tolist():
-            status = Status.STOPPED if told[i] else Status.MAX_ITER
-            status = (
-                Status.LABELS_UNCHANGED if same[i] else Status.WITHIN_TOL if within[i] else status
-            )
             labels, inertia = None, np.nan
             if (moved[i] == centroids[i]).all():
                 inertia = float(statistics.inertia[i])
                 labels = None if assignment is None else assignment.labels[i].copy()
-            ends[int(runs[i])] = End(moved[i], labels, inertia, iteration, status)
+            why = status(i)
+            assert why is not None
+            ends[int(runs[i])] = End(moved[i], labels, inertia, iteration, why)
         runs, moved = runs[~stop], moved[~stop]
     return State(iteration, runs, moved, ends)
 

@@ -120,7 +120,8 @@ class Pass(NamedTuple):
     inertia: of the centroids that the pass began with. shift: sum over clusters of the squared
     distance that the centroid then moved. seconds: wall time of the pass, an equal share of it if
     several starts made it together. empty: clusters that no point of positive weight was nearest to, before
-    they were filled again.
+    they were filled again. threshold: the shift up to which the start ends. status: why it ends with
+    this pass; None if it goes on.
 
     >>> import tfkm
     >>> passes = []
@@ -135,6 +136,8 @@ class Pass(NamedTuple):
     shift: float
     seconds: float
     empty: int
+    threshold: float = 0.0
+    status: Status | None = None
 
 
 class Seeds(NamedTuple):

@@ -153,12 +153,10 @@ def check_weights(
         raise ValueError(f"{name}: all {which}are zero; at least one must be positive")
 
 
-def check_clusters(n_clusters: int, n: int, weights: np.ndarray | None) -> None:
-    """Raises if there are fewer points, or points of positive weight, than clusters."""
-    positive = n if weights is None else int(np.count_nonzero(weights))
-    if n_clusters > positive:
-        what = "points" if weights is None else "points of positive weight"
-        raise ValueError(f"n_clusters: {n_clusters} is more than the {positive} {what}")
+def check_clusters(n_clusters: int, n: int) -> None:
+    """Raises if there are fewer points than clusters."""
+    if n_clusters > n:
+        raise ValueError(f"n_clusters: {n_clusters} is more than the {n} points")
 
 
 def check_number(name: str, value: Any, kind: Any, least: float, otherwise: str = "") -> None:
@@ -183,9 +181,7 @@ def finite_rows(name: str, rows: tf.Tensor, compute: tf.DType, *offset: int) -> 
     if not tf.executing_eagerly():
         return _if(fine, rows, f"{name}: {NOT_FINITE}")
     if not np.all(fine):
-        raise ValueError(
-            _first_bad_row(name, np.asarray(tf.cast(rows, tf.float64)), compute, offset or (0,))
-        )
+        raise _first_bad_row(name, np.asarray(tf.cast(rows, tf.float64)), compute, offset or (0,))
     return rows
 
 
@@ -238,6 +234,12 @@ def is_numpys(tensor: tf.Tensor) -> bool:
     return tensor.dtype in (tf.float32, tf.float64) and "CPU" in tensor.device
 
 
+class NotFiniteError(ValueError):
+    """kind: what was found, in scikit-learn's words."""
+
+    kind = ""
+
+
 NOT_FINITE = "a value is NaN or infinite, or a squared norm overflows; all must be finite"
 
 
@@ -264,13 +266,13 @@ def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) 
         *problem, row = index[len(index) + 1 - points.shape.rank :]
         problem = [i if size > 1 else 0 for i, size in zip(problem, points.shape, strict=False)]
         values = np.asarray(tf.cast(points[(*problem, slice(row, row + 1))], tf.float64))
-        raise ValueError(_first_bad_row("points", values, sq_distances.dtype, (*problem, row)))
+        raise _first_bad_row("points", values, sq_distances.dtype, (*problem, row))
     return sq_distances
 
 
 def _first_bad_row(
     name: str, rows: np.ndarray, compute: tf.DType, offset: tuple[int, ...] = (0,)
-) -> str:
+) -> NotFiniteError:
     """rows (…, m, d), of which the first is number offset[-1] in problem offset[:-1]."""
 
     def text(index) -> str:
@@ -278,18 +280,23 @@ def _first_bad_row(
         numbers = [*offset[:-1], *problem, offset[-1] + row, *index[rows.ndim - 1 :]]
         return f"{name}[{', '.join(map(str, numbers))}]"
 
+    too_large = f"infinity or a value too large for dtype('{compute.name}')"
     bad = np.argwhere(~np.isfinite(rows))
     if bad.size:
         found = rows[tuple(bad[0])]
         value = "NaN" if np.isnan(found) else f"infinity ({found})"
-        return f"{name}: {text(bad[0])} is {value}; every value must be finite"
+        error = NotFiniteError(f"{name}: {text(bad[0])} is {value}; every value must be finite")
+        error.kind = "NaN" if np.isnan(found) else too_large
+        return error
     with np.errstate(over="ignore"):
         norms = np.square(rows, dtype=np.float64).sum(axis=-1)
     index = np.unravel_index(np.argmax(norms), norms.shape)
-    return (
+    error = NotFiniteError(
         f"{name}: the squared norm of {text(index)} is {norms[index]:.3g} and overflows; "
         f"in {compute.name} it may be at most {largest_sq_norm(compute):.3g}"
     )
+    error.kind = too_large
+    return error
 
 
 def real_numbers(name: str, value) -> tf.Tensor:
