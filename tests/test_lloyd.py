@@ -311,3 +311,49 @@ def test_a_pass_tells_why_it_is_the_last():
         assert last.status in (tfkm.Status.WITHIN_TOL, tfkm.Status.LABELS_UNCHANGED)
     assert result.status in {done.status for done in passes}
     assert passes[0].threshold == pytest.approx(0.01 * points.var(axis=0).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.25, 3.0])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("init", tfkm.seeding.NAMES)
+def test_scaled_weights_scale_inertia_alone(init, metric, factor):
+    points = noise(700, 1, 5).points
+    weights = np.random.default_rng(0).integers(0, 9, 700) / 8
+    for n_init in 1, 3:
+        options = dict(init=init, n_init=n_init, random_state=0, max_iter=9)
+        one, other = (
+            tfkm.kmeans(points, 6, weights=w, metric=metric, **options)
+            for w in (weights, factor * weights)
+        )
+        np.testing.assert_array_equal(one.labels, other.labels)
+        np.testing.assert_allclose(one.centroids, other.centroids, rtol=1e-6, atol=1e-7)
+        assert other.inertia == pytest.approx(factor * one.inertia, rel=1e-12)
+        if metric == "euclidean":
+            batch = tfkm.kmeans_batch(
+                points.reshape(2, 350, 5), 6, weights=factor * weights.reshape(2, 350), **options
+            )
+            same = tfkm.kmeans_batch(
+                points.reshape(2, 350, 5), 6, weights=weights.reshape(2, 350), **options
+            )
+            np.testing.assert_array_equal(batch.labels, same.labels)
+            np.testing.assert_allclose(batch.inertia, factor * same.inertia, rtol=1e-12)
+
+
+@pytest.mark.parametrize("fit", ["kmeans", "KMeans", "BisectingKMeans"])
+def test_copy_is_once_or_in_each_pass(monkeypatch, fit):
+    """Of points that TensorFlow cannot read in place: copied to one tensor, or block by block anew."""
+    points = noise(300, 1, 4).points[:, ::-1]
+    copies, copied = [], points_module.Points._copied
+
+    def counted(self, rows):
+        if isinstance(rows, slice):
+            copies.append(rows)
+        return copied(self, rows)
+
+    monkeypatch.setattr(points_module.Points, "_copied", counted)
+    for copy in True, False:
+        if fit == "kmeans":
+            tfkm.kmeans(points, 3, random_state=0, backend="xla", copy=copy)
+        else:
+            getattr(tfkm, fit)(3, random_state=0, backend="xla", copy_x=copy).fit(points)
+        assert bool(copies) != copy

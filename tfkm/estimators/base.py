@@ -43,30 +43,42 @@ def in_users_words(method):
         try:
             return method(self, *args, **kwargs)
         except ValueError as error:
-            name, _, text = str(error).partition(": ")
-            if name not in _USERS_NAMES or not text:
+            if (told := _in_users_words(error)) is error:
                 raise
-            users = _USERS_NAMES[name]
-            kind, text = getattr(error, "kind", ""), text.replace(f"{name}[", f"{users}[")
-            begin = f"Input {users} contains {kind}. " if kind else f"{users}: "
-            raise type(error)(begin + text) from error
+            raise told from error
 
     return wrapped
 
 
+def _in_users_words(error: BaseException) -> BaseException:
+    """Itself where there is nothing to put otherwise."""
+    name, _, text = str(error).partition(": ")
+    if not isinstance(error, ValueError) or name not in _USERS_NAMES or not text:
+        return error
+    users, kind = _USERS_NAMES[name], getattr(error, "kind", "")
+    if users == name and not kind:
+        return error
+    text = text.replace(f"{name}[", f"{users}[")
+    return ValueError((f"Input {users} contains {kind}. " if kind else f"{users}: ") + text)
+
+
 def all_or_nothing(fit):
-    """A method that, if it raises, leaves the estimator as it was; and is `in_users_words`."""
-    fit = in_users_words(fit)
+    """A method that, if it raises, leaves the estimator as it was; and is `in_users_words`.
+
+    In one, as warnings count the calls up to the user's.
+    """
 
     @functools.wraps(fit)
     def wrapped(self, *args, **kwargs):
         before = vars(self).copy()
         try:
             return fit(self, *args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             vars(self).clear()
             vars(self).update(before)
-            raise
+            if (told := _in_users_words(error)) is error:
+                raise
+            raise told from error
 
     return wrapped
 
