@@ -35,7 +35,7 @@ def parametrize(forms):
 
 def seed(points, k, init="k-means++", state=0, **options):
     points = Points(np.asarray(points))
-    return seeding.seed(points, k, init, np.random.RandomState(state), **options).numpy()
+    return seeding.seed(points, k, init, np.random.RandomState(state), **options)
 
 
 def potential_of(points, *chosen, weights=None, backend=None):
