@@ -30,7 +30,7 @@ def backend(request):
 
 def pytest_collection_modifyitems(config, items):
     """`portable` differs from the others in its ops alone, so fits are not repeated with it."""
-    of_ops = ("test_assign", "test_accumulate", "test_validate", "test_gradients")
+    of_ops = ("test_assign", "test_accumulate", "test_validate", "test_gradients", "test_n_points")
 
     def is_wanted(item) -> bool:
         parameters = getattr(getattr(item, "callspec", None), "params", {})

@@ -90,6 +90,65 @@ def test_output_is_a_frame_where_asked(kind):
     )
 
 
+@pytest.mark.parametrize("kind", [MiniBatchKMeans, BisectingKMeans])
+def test_is_silent_of_duplicates_where_scikit_learn_is(kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        for estimator in kind, getattr(cluster, kind.__name__):
+            estimator(4, random_state=0).fit(DIGITS[[0, 1, 1, 1, 1]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_requests_are_scikit_learns(kind):
+    theirs = getattr(cluster, kind.__name__)
+    names = [name for name in dir(theirs) if name.startswith("set_")]
+    assert [name for name in dir(kind) if name.startswith("set_")] == names
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_routes_weights(kind):
+    weights = np.random.default_rng(0).uniform(size=600)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = kind(random_state=0).set_fit_request(sample_weight=True)
+        model.set_score_request(sample_weight=True)
+        search = GridSearchCV(
+            model, {"n_clusters": [2, 3]}, cv=[(np.arange(300), np.arange(300, 600))]
+        )
+        search.fit(DIGITS, sample_weight=weights)
+    direct = kind(2, random_state=0).fit(DIGITS[:300], sample_weight=weights[:300])
+    score = direct.score(DIGITS[300:], sample_weight=weights[300:])
+    assert search.cv_results_["split0_test_score"][0] == score
+
+
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
+def test_fits_in_workers_of_joblib(python, backend):
+    """Of an array above 1 MB, which processes get as a read-only memory map."""
+    code = """
+        import sys
+        import joblib, numpy as np, tfkm
+
+        points = np.random.default_rng(0).standard_normal((20_000, 8))
+        kinds = [tfkm.KMeans, tfkm.MiniBatchKMeans, tfkm.BisectingKMeans] * 2
+        models = [kind(3, random_state=0, max_iter=3) for kind in kinds]
+        there = joblib.Parallel(2, backend=sys.argv[1])(joblib.delayed(m.fit)(points) for m in models)
+        for model, fitted in zip(models, there):
+            np.testing.assert_array_equal(model.fit(points).cluster_centers_, fitted.cluster_centers_)
+            np.testing.assert_array_equal(fitted.predict(points), model.labels_)
+        print("the same")
+    """
+    # TensorFlow's threads do not survive a fork.
+    assert python(code, backend, JOBLIB_START_METHOD="spawn") == "the same\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_negative_weights_in_score_are_named(kind):
+    model = kind(3, random_state=0).fit(DIGITS)
+    with pytest.raises(
+        ValueError, match=r"^sample_weight: sample_weight\[0\] is -1.0; each must be"
+    ):
+        model.score(DIGITS, sample_weight=-np.ones(600))
+
+
 @pytest.mark.parametrize("kind", [KMeans, BisectingKMeans])
 def test_copy_x_false_leaves_x_alone(kind):
     points = np.asfortranarray(DIGITS)
@@ -117,7 +176,6 @@ def test_a_search_in_other_processes_finds_the_same():
     "warn, category",
     [
         (lambda: KMeans(4, random_state=0).fit(DIGITS[[0, 1, 1, 1, 1]]), ConvergenceWarning),
-        (lambda: BisectingKMeans(4).fit(DIGITS[[0, 1, 1, 1, 1]]), ConvergenceWarning),
         (lambda: KMeans(1, algorithm="elkan").fit(DIGITS), RuntimeWarning),
         (lambda: KMeans(2, init=DIGITS[:2], n_init=3).fit(DIGITS), RuntimeWarning),
         (lambda: MiniBatchKMeans(2, init=DIGITS[:2], n_init=3).fit(DIGITS), RuntimeWarning),

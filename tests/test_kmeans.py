@@ -2,11 +2,13 @@
 
 import functools
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.cluster import KMeans as Rival
 from sklearn.datasets import load_digits
@@ -135,6 +137,76 @@ def test_callable_init_gets_x():
     np.testing.assert_array_equal(model.cluster_centers_, same.cluster_centers_)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, bool, np.float32])
+def test_callable_init_gets_the_floats_that_scikit_learns_gets(dtype):
+    seen = []
+
+    def init(X, n_clusters, random_state):
+        seen.append(X.dtype)
+        return X[:n_clusters] / 2
+
+    points = DIGITS[:99].astype(dtype)
+    for kind in KMeans, Rival:
+        kind(5, init=init, n_init=1, max_iter=1).fit(points)
+    assert seen[0] == seen[1] == (np.float32 if dtype == np.float32 else np.float64)
+    tensors = KMeans(5, init=init, n_init=1, max_iter=1).fit(tf.constant(points))
+    assert seen[2].as_numpy_dtype == seen[0] and tensors.labels_.shape == (99,)
+
+
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array])
+def test_callable_init_cannot_change_x(form):
+    def init(X, n_clusters, random_state):
+        X[0, 0] = 99
+        return DIGITS[:n_clusters]
+
+    points = form(DIGITS[:99] + 7 * (DIGITS[:99] == DIGITS[0, 0]))
+    for copy in True, False:
+        KMeans(5, init=init, n_init=1, copy_x=copy).fit(points)
+        assert points[0, 0] == (7 if copy else 99)
+
+
+@pytest.mark.parametrize(
+    "points, same",
+    [
+        ([["1", "2"], ["3", "4"], ["9", "8"]], [[1.0, 2], [3, 4], [9, 8]]),
+        (np.array([["1", "2"], ["3", "4"], ["9", "8"]], object), [[1.0, 2], [3, 4], [9, 8]]),
+        (DIGITS.astype(np.longdouble), DIGITS),
+        (DIGITS.astype(">f4"), DIGITS),
+    ],
+    ids=["strings", "objects", "longdouble", "big-endian"],
+)
+def test_what_scikit_learn_converts(points, same):
+    model = KMeans(2, random_state=0).fit(points)
+    assert model.cluster_centers_.dtype == np.float64
+    expected = KMeans(2, random_state=0).fit(same)
+    np.testing.assert_array_equal(model.cluster_centers_, expected.cluster_centers_)
+    np.testing.assert_array_equal(model.predict(points), model.labels_)
+
+
+def test_few_points_of_weight_are_clusters_with_a_warning(backend):
+    """As scikit-learn has it; what is left are repetitions of these."""
+    weights = np.zeros(1797)
+    weights[[3, 30]] = 1, 2
+    for init in tfkm.seeding.NAMES:
+        model = KMeans(4, init=init, n_init=1, random_state=0, backend=backend)
+        with pytest.warns(ConvergenceWarning, match=r"distinct clusters \(2\) found smaller"):
+            model.fit(DIGITS, sample_weight=weights)
+        assert {*map(tuple, model.cluster_centers_)} == {*map(tuple, DIGITS[[3, 30]])}
+        assert model.inertia_ == 0
+
+
+def test_fit_predict_of_a_dataset():
+    dataset = tf.data.Dataset.from_tensor_slices(DIGITS).batch(500)
+    labels = KMeans(5, random_state=0).fit_predict(dataset)
+    np.testing.assert_array_equal(labels, KMeans(5, random_state=0).fit_predict(DIGITS))
+    model = KMeans(5, random_state=0).fit(DIGITS)
+    for method in model.transform, model.score:
+        with pytest.raises(TypeError, match="X: a tf.data.Dataset, which only `fit` of KMeans and"):
+            method(dataset)
+    with pytest.raises(ValueError, match="sample_weight: given together with a dataset or files"):
+        KMeans(5).fit(dataset, sample_weight=np.ones(1797))
+
+
 def test_sample_weight(backend):
     points, _, weights = weighted(1000, 1, 3)
     init = points[np.argsort(-weights)[:5]]
@@ -162,7 +234,7 @@ def test_warns_of_fewer_distinct_points():
     "options, end",
     [
         (dict(tol=0), "Converged at iteration {}: strict convergence."),
-        (dict(tol=10.0), "Converged at iteration {}: center shift is within tolerance (tol=10.0)."),
+        (dict(tol=10.0), "Converged at iteration {}: center shift "),
         (dict(max_iter=2, tol=0), "Iteration {}, inertia "),
     ],
 )
@@ -173,6 +245,41 @@ def test_verbose_speaks_as_scikit_learn_does(capsys, options, end):
     passes = [line for line in lines if line.startswith("Iteration")]
     assert passes[0].startswith("Iteration 0, inertia ") and len(passes) == model.n_iter_
     assert lines[-1].startswith(end.format(model.n_iter_ - 1))
+
+
+def said(capsys, model, points):
+    """What a fit prints: the words, and the numbers."""
+    model.fit(points)
+    lines = capsys.readouterr().out
+    number = r"\d+\.\d+(?:e[-+]\d+)?"
+    return re.sub(number, "#", lines).splitlines(), [float(x) for x in re.findall(number, lines)]
+
+
+@pytest.mark.parametrize("tol", [0.0, 0.05])
+def test_verbose_prints_what_scikit_learn_prints(capsys, tol):
+    options = dict(init=DIGITS[:3], n_init=1, verbose=1, tol=tol)
+    words, numbers = said(capsys, KMeans(3, **options), DIGITS)
+    theirs, their_numbers = said(capsys, Rival(3, **options), DIGITS)
+    assert words == theirs and "Converged" in words[-1]
+    np.testing.assert_allclose(numbers, their_numbers, rtol=1e-9)
+
+
+def test_verbose_goes_start_by_start(capsys):
+    starts = [DIGITS[i : i + 3] for i in (0, 100, 200)]
+    expected, model = [], KMeans(3, n_init=3, verbose=1)
+    for centers in starts:
+        expected += said(capsys, KMeans(3, init=centers, verbose=1), DIGITS)[0]
+    given = iter(starts)
+    model.set_params(init=lambda X, n_clusters, random_state: next(given))
+    assert said(capsys, model, DIGITS)[0] == expected
+    given = iter(starts)
+
+    class Stop(tfkm.Callback):
+        def on_pass(self, done):
+            return done.start == 0
+
+    lines, _ = said(capsys, model.set_params(callbacks=[Stop()]), DIGITS)
+    assert lines.count("Initialization complete") == 3
 
 
 def test_copy_x_false_gives_the_same(tmp_path):
@@ -235,6 +342,12 @@ def test_score_in_another_dtype(backend):
         (dict(n_clusters=0), "'n_clusters' parameter of KMeans must be an int .* Got 0 instead"),
         (dict(n_clusters=2000), "n_samples=1797 should be >= n_clusters=2000"),
         (dict(init="forgy"), "'init' parameter of KMeans must be a str among"),
+        (dict(init=DIGITS[0]), "Expected 2D array, got 1D array instead"),
+        (dict(init=np.full((8, 64), np.nan)), "Input contains NaN"),
+        (
+            dict(init=lambda X, k, random_state: X[:k] * np.nan, n_init=1),
+            "Input contains NaN",
+        ),
         (
             dict(init=DIGITS[:3]),
             r"initial centers \(3, 64\) does not match the number of clusters 8",
@@ -256,9 +369,15 @@ def test_bad_parameters(options, message):
 @pytest.mark.parametrize(
     "X, message",
     [
-        (np.where(DIGITS == 16, np.nan, DIGITS), "NaN"),
-        (np.where(DIGITS == 16, np.inf, DIGITS), "infinity"),
-        (DIGITS.astype(np.float32) * np.float32(1e30), "overflows"),
+        (np.where(DIGITS == 16, np.nan, DIGITS), r"^Input X contains NaN\. X\[1, 12\] is NaN"),
+        (
+            np.where(DIGITS == 16, np.inf, DIGITS),
+            r"^Input X contains infinity or a value too large for dtype\('float64'\)\. X\[1, 12\] is",
+        ),
+        (
+            DIGITS.astype(np.float32) * np.float32(1e30),
+            r"^Input X contains infinity or a value too large .*float32'\)\. the squared norm of X\[",
+        ),
         (DIGITS[0], "1D array"),
         (DIGITS[None], "dim 3"),
         (DIGITS[:0], "0 sample"),
@@ -271,8 +390,9 @@ def test_bad_points_change_nothing(backend, X, message):
     before = model.cluster_centers_.copy()
     with pytest.raises(ValueError, match=message):
         model.fit(X)
-    with pytest.raises(ValueError, match=message):
-        model.predict(X)
+    for method in model.predict, model.transform, model.score:
+        with pytest.raises(ValueError, match=message):
+            method(X)
     np.testing.assert_array_equal(model.cluster_centers_, before)
     np.testing.assert_array_equal(model.predict(digits), model.labels_)
 
@@ -282,13 +402,16 @@ def test_bad_points_change_nothing(backend, X, message):
     [
         (-np.ones(1797), r"sample_weight\[0\] is -1.0"),
         (np.zeros(1797), "at least one (non-zero|must be positive)"),
-        (np.full(1797, np.nan), "NaN"),
+        (np.full(1797, np.nan), r"^Input sample_weight contains NaN\."),
         (np.ones(3), "sample_weight"),
     ],
 )
 def test_bad_weights(weights, message):
     with pytest.raises(ValueError, match=message):
         KMeans(3).fit(DIGITS, sample_weight=weights)
+    if weights.any():
+        with pytest.raises(ValueError, match=message):
+            KMeans(3, random_state=0).fit(DIGITS).score(DIGITS, sample_weight=weights)
 
 
 def test_not_fitted():

@@ -1,5 +1,7 @@
 """lloyd: the loop ends as it says, repeats to the bit, and its parts belong together."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -203,11 +205,6 @@ def test_tensor_and_array_give_the_same(backend):
         (dict(n_clusters=2.0), TypeError, "n_clusters: 2.0 is of type float; it needs an integer"),
         (dict(n_clusters=True), TypeError, "n_clusters: True is of type bool"),
         (dict(n_clusters=7), ValueError, "n_clusters: 7 is more than the 6 points"),
-        (
-            dict(n_clusters=5, weights=[1, 1, 0, 0, 0, 0]),
-            ValueError,
-            "n_clusters: 5 is more than the 2 points of positive weight",
-        ),
         (dict(max_iter=0), ValueError, "max_iter: 0; it needs an integer ≥ 1"),
         (dict(tol=-1), ValueError, "tol: -1; it needs a finite number ≥ 0"),
         (dict(tol=np.nan), ValueError, "tol: nan; it needs a finite number ≥ 0"),
@@ -290,3 +287,73 @@ def test_passes_are_made_at_once(monkeypatch):
     monkeypatch.setattr(ops, "partial_arrays", lambda *a, **k: calls.append(0) or once(*a, **k))
     result = tfkm.kmeans(DIGITS, 10, tol=0.0, random_state=0, backend="native")
     assert result.n_iter >= 10 and len(calls) <= 5
+
+
+def test_restarts_from_an_array_are_one_with_a_warning():
+    points = noise(50, 1, 3).points
+    with pytest.warns(RuntimeWarning, match="performing only one init instead of n_init=7") as told:
+        tfkm.kmeans(points, 2, init=points[:2], n_init=7)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tfkm.kmeans(points, 2, init=points[:2])
+
+
+def test_a_pass_tells_why_it_is_the_last():
+    passes = []
+    points = noise(500, 1, 3).points
+    result = tfkm.kmeans(
+        points, 4, init="random", n_init=3, random_state=0, tol=0.01, on_pass=passes.append
+    )
+    for start in range(3):
+        *others, last = (done for done in passes if done.start == start)
+        assert all(done.status is None and done.shift > done.threshold for done in others)
+        assert last.status in (tfkm.Status.WITHIN_TOL, tfkm.Status.LABELS_UNCHANGED)
+    assert result.status in {done.status for done in passes}
+    assert passes[0].threshold == pytest.approx(0.01 * points.var(axis=0).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.25, 3.0])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("init", tfkm.seeding.NAMES)
+def test_scaled_weights_scale_inertia_alone(init, metric, factor):
+    points = noise(700, 1, 5).points
+    weights = np.random.default_rng(0).integers(0, 9, 700) / 8
+    for n_init in 1, 3:
+        options = dict(init=init, n_init=n_init, random_state=0, max_iter=9)
+        one, other = (
+            tfkm.kmeans(points, 6, weights=w, metric=metric, **options)
+            for w in (weights, factor * weights)
+        )
+        np.testing.assert_array_equal(one.labels, other.labels)
+        np.testing.assert_allclose(one.centroids, other.centroids, rtol=1e-6, atol=1e-7)
+        assert other.inertia == pytest.approx(factor * one.inertia, rel=1e-12)
+        if metric == "euclidean":
+            batch = tfkm.kmeans_batch(
+                points.reshape(2, 350, 5), 6, weights=factor * weights.reshape(2, 350), **options
+            )
+            same = tfkm.kmeans_batch(
+                points.reshape(2, 350, 5), 6, weights=weights.reshape(2, 350), **options
+            )
+            np.testing.assert_array_equal(batch.labels, same.labels)
+            np.testing.assert_allclose(batch.inertia, factor * same.inertia, rtol=1e-12)
+
+
+@pytest.mark.parametrize("fit", ["kmeans", "KMeans", "BisectingKMeans"])
+def test_copy_is_once_or_in_each_pass(monkeypatch, fit):
+    """Of points that TensorFlow cannot read in place: copied to one tensor, or block by block anew."""
+    points = noise(300, 1, 4).points[:, ::-1]
+    copies, copied = [], points_module.Points._copied
+
+    def counted(self, rows):
+        if isinstance(rows, slice):
+            copies.append(rows)
+        return copied(self, rows)
+
+    monkeypatch.setattr(points_module.Points, "_copied", counted)
+    for copy in True, False:
+        if fit == "kmeans":
+            tfkm.kmeans(points, 3, random_state=0, backend="xla", copy=copy)
+        else:
+            getattr(tfkm, fit)(3, random_state=0, backend="xla", copy_x=copy).fit(points)
+        assert bool(copies) != copy

@@ -157,6 +157,15 @@ def test_sampled_silhouette_is_scikit_learns(tmp_path):
     assert metrics.sampled_silhouette_score(mapped, LABELS, random_state=5) == pytest.approx(mine)
 
 
+def test_labels_may_be_strings():
+    names = np.array(list("abcdefghij"))[LABELS]
+    for name in "calinski_harabasz_score", "davies_bouldin_score", "sampled_silhouette_score":
+        options = dict(sample_size=300, random_state=0) if name.startswith("sampled") else {}
+        score = getattr(metrics, name)
+        for labels in names, names.tolist(), names.astype(object):
+            assert score(DIGITS, labels, **options) == score(DIGITS, LABELS, **options)
+
+
 def test_sampled_silhouette_reads_only_the_sample():
     """Of 600 GB, which nothing else could go through in a test."""
     rows = 5_000_000
@@ -207,7 +216,7 @@ def test_sampled_silhouette_reads_only_the_sample():
             r"labels: shape \(5,\); it needs shape \(6,\)",
         ),
         (
-            lambda x: metrics.calinski_harabasz_score(x, np.zeros(6)),
+            lambda x: metrics.simplified_silhouette_samples(x, x[:2], np.zeros(6)),
             TypeError,
             "labels: dtype float64; it needs integers",
         ),

@@ -1,6 +1,7 @@
 """MiniBatchKMeans: scikit-learn's contract, what a step does, and datasets as batches."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -221,6 +222,17 @@ class TestFit:
         assert lines[0] == "Init 1/1 with method k-means++"
         assert 1 < model.n_steps_ == len(steps) < 1000
         assert lines[-1] == f"Converged ({reason}) at step {model.n_steps_}/1000"
+
+    def test_prints_what_scikit_learn_prints(self, capsys):
+        words = []
+        for kind in MiniBatchKMeans, Rival:
+            options = dict(n_init=2, batch_size=1500, max_iter=5, verbose=1, random_state=0)
+            kind(6, init="random", **options, max_no_improvement=None).fit(BLOBS)
+            words.append(re.sub(r"\d+\.\d+", "#", capsys.readouterr().out).splitlines())
+        assert [line for line in words[0] if "Reassigning" not in line] == [
+            line for line in words[1] if "Reassigning" not in line
+        ]
+        assert words[0][-1] == "Minibatch step 10/10: mean batch inertia: #, ewa inertia: #"
 
     def test_keeps_the_best_of_n_init(self):
         """Nine of ten callables' centers are all the same point."""

@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import sparse
 
 import tfkm
 from tfkm import points as points_module
@@ -87,6 +88,21 @@ def test_big_endian_is_read():
     np.testing.assert_array_equal(joined(Points(array)), array)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "uint16", "bool"])
+def test_other_integers_are_float64(dtype):
+    array = (np.arange(6).reshape(3, 2) % 5).astype(dtype)
+    for given in array, tf.constant(array), sparse.csr_array(array):
+        points = Points(given)
+        assert points.dtype == points.compute == tf.float64
+        np.testing.assert_array_equal(points[np.arange(3)], array)
+    for given in array, array.tolist(), tf.constant(array):
+        assert tfkm.kmeans(given, 2, random_state=0).centroids.dtype == tf.float64
+        assert tfkm.kmeans_plusplus(given, 2, random_state=0).centroids.dtype == tf.float64
+        batch = tfkm.kmeans_batch([given] if given is not array else array[None], 2)
+        assert batch.centroids.dtype == tf.float64
+        tfkm.metrics.davies_bouldin_score(given, [0, 1, 1])
+
+
 def test_tensor_is_read_in_place():
     tensor = tf.random.uniform((10, 2))
     (block,) = Points(tensor)
@@ -114,7 +130,7 @@ def test_large_values_that_do_not_overflow_are_taken():
     [
         (np.zeros(3), ValueError, r"points: shape \(3,\)"),
         (np.zeros((3, 0)), ValueError, r"points: shape \(3, 0\)"),
-        (np.zeros((3, 2), np.int64), TypeError, "points: dtype int64; allowed"),
+        (np.zeros((3, 2), complex), TypeError, "points: dtype complex128; allowed"),
         (np.array([["a"]]), TypeError, "points: dtype <U1; allowed"),
     ],
 )

@@ -155,7 +155,6 @@ NAN[1, 3, 0], LARGE[1, 3, 0] = np.nan, 1e200
         (X, dict(n_points=[6, 7]), ValueError, r"n_points\[1\] is 7; allowed is 0 … 6"),
         (X, dict(weights=np.ones(6)), ValueError, r"weights: shape \(6,\); it needs shape \(2, 6\)"),
         (X, dict(weights=-X[..., 0]), ValueError, r"weights\[0, 1\] is -2.0; each must be finite"),
-        (X, dict(weights=np.eye(2, 6)), ValueError, "than the 1 points of positive weight of problem 0"),
         (X, dict(init=X[0, :2]), ValueError, r"init: shape \(2, 2\); it needs shape \(2, 2, 2\)"),
         (X, dict(init="forgy"), ValueError, "init: 'forgy'; allowed are"),
         (X, dict(tol=-1), ValueError, "tol: -1"),

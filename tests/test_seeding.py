@@ -251,7 +251,6 @@ class TestFunctions:
         [
             (dict(n_clusters=6), ValueError, "n_clusters: 6 is more than the 5 points"),
             (dict(n_clusters=0), ValueError, "n_clusters: 0; it needs an integer ≥ 1"),
-            (dict(weights=[1, 0, 0, 0, 0]), ValueError, "n_clusters: 2 is more than the 1 points"),
             (dict(weights=[1, 1, 1, 1, -1]), ValueError, r"weights\[4\] is -1.0"),
             (dict(points=np.full((5, 2), np.inf)), ValueError, r"points\[0, 0\] is infinity"),
             (dict(backend="opencl"), ValueError, "backend: 'opencl'"),
@@ -286,6 +285,21 @@ def test_short_chains_fall_back():
     for state in range(20):
         indices = tfkm.afk_mc2(points, 3, chain_length=2, random_state=state).indices
         assert len(np.unique(points[indices])) == 3
+
+
+def test_few_points_of_weight_are_repeated(backend):
+    points, weights = np.arange(12.0).reshape(6, 2), [0, 1, 0, 0, 3, 0]
+    for name in tfkm.seeding.NAMES:
+        options = {} if name == "random" else {"backend": backend}
+        seeding = tfkm.seeding.function_of(name)
+        seeds = seeding(points, 4, weights=weights, random_state=0, **options)
+        assert set(seeds.indices.numpy()) == {1, 4}
+        np.testing.assert_array_equal(seeds.centroids, points[seeds.indices])
+        together = dict(weights=weights, init=name, n_init=1, backend=backend)
+        batch = tfkm.kmeans_batch(points[None], 4, **{**together, "weights": [weights]})
+        assert batch.inertia[0] == tfkm.kmeans(points, 4, **together).inertia == 0
+        ones = tf.data.Dataset.from_tensors((points, np.float64(weights)))
+        assert tfkm.kmeans(ones, 4, init=name, n_init=1).inertia == 0
 
 
 def test_few_candidates_are_completed():

@@ -119,6 +119,19 @@ def test_integers_and_repeated_entries():
     )
 
 
+@pytest.mark.parametrize("init", tfkm.seeding.NAMES)
+def test_seedings_and_the_curve(init):
+    X, seeding = sparse.csr_array(DIGITS), tfkm.seeding.function_of(init)
+    one, other = (seeding(x, 7, weights=WEIGHTS, random_state=0) for x in (X, DIGITS))
+    np.testing.assert_array_equal(one.indices, other.indices)
+    np.testing.assert_array_equal(one.centroids, other.centroids)
+    curves = [
+        metrics.inertia_curve(x, [2, 5], weights=WEIGHTS, max_iter=5, random_state=0).inertias
+        for x in (X, DIGITS)
+    ]
+    np.testing.assert_array_equal(*curves)
+
+
 def test_metrics():
     X, result = sparse.csr_array(DIGITS), tfkm.kmeans(DIGITS, 10, random_state=0)
     labels = np.asarray(result.labels)

@@ -131,25 +131,44 @@ def _next(
 
     same, within = changed == 0, shifts <= thresholds[runs]
     told = np.zeros(len(runs), bool)
+
+    def status(i: int) -> Status | None:
+        if same[i]:
+            return Status.LABELS_UNCHANGED
+        if within[i]:
+            return Status.WITHIN_TOL
+        if told[i]:
+            return Status.STOPPED
+        return Status.MAX_ITER if done[i] == max_iter else None
+
     if on_pass is not None:
         for i, run in enumerate(runs):
             inertia, shift = float(statistics.inertia[i]), float(shifts[i])
             empty = int(np.count_nonzero(statistics.weights[i] == 0))
-            news = Pass(first + int(run), int(done[i]), inertia, shift, seconds, empty, points.n)
+            threshold = float(thresholds[run])
+            news = Pass(
+                first + int(run),
+                int(done[i]),
+                inertia,
+                shift,
+                seconds,
+                empty,
+                points.n,
+                threshold,
+                status(i),
+            )
             told[i] = bool(on_pass(news))
     stop = same | within | told | (done == max_iter)
     if stop.any():
         ends = dict(ends)
         for i in np.flatnonzero(stop).tolist():
-            status = Status.STOPPED if told[i] else Status.MAX_ITER
-            status = (
-                Status.LABELS_UNCHANGED if same[i] else Status.WITHIN_TOL if within[i] else status
-            )
             labels, inertia = None, np.nan
             if (moved[i] == centroids[i]).all():
                 inertia = float(statistics.inertia[i])
                 labels = None if assignment is None else assignment.labels[i].copy()
-            ends[int(runs[i])] = End(moved[i], labels, inertia, int(done[i]), status)
+            why = status(i)
+            assert why is not None
+            ends[int(runs[i])] = End(moved[i], labels, inertia, int(done[i]), why)
         done, runs, moved = done[~stop], runs[~stop], moved[~stop]
     return State(done, runs, moved, ends)
 

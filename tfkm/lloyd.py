@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 
@@ -46,15 +47,17 @@ def kmeans(
 
     Args:
       points: (n, d) NumPy array or tf.Tensor, float32, float64, float16, bfloat16, int8 or uint8;
-        finite. Computed in float64 if float64, else in float32.
-      n_clusters: k, 1 ≤ k ≤ the number of points of positive weight.
+        finite. Computed in float64 if float64, else in float32. Other integers and truth values are
+        copied to float64.
+      n_clusters: k, 1 ≤ k ≤ n. If fewer points have a positive weight or differ, clusters are left without
+        points, and their centroids are repetitions.
       weights: (n,) real, finite, not negative; None for ones.
       init: "k-means++" (greedy), "k-means||", "afk-mc2" or "random", which are the functions
         `kmeans_plusplus`, `kmeans_parallel`, `afk_mc2` and `random_points`; a `functools.partial` of
         one, with settings such as n_local_trials or given; an array (k, d); or any other callable
         (points, k, random_state=…) -> (k, d).
       n_init: restarts, of which the one with the least inertia is kept; "auto" is 10 for "random" and
-        any other callable, else 1. An array is tried once.
+        any other callable, else 1. An array is tried once, with a RuntimeWarning if more are asked for.
       max_iter: most passes of a start.
       tol: the end is also reached when Σ‖shift‖² ≤ tol · mean variance of the features.
       random_state: None, an int or a `numpy.random.RandomState`.
@@ -113,18 +116,16 @@ def kmeans(
         return result
     data = Points(points, copy=copy)
     weights = validate.weights_array(weights, data.n)
-    validate.check_clusters(n_clusters, data.n, weights)
+    validate.check_clusters(n_clusters, data.n)
     init = seeding.checked(init, data, n_clusters)
     limits = size_limits.checked(size_min, size_max, data, n_clusters, weights)
     rng = check_random_state(random_state)
 
     problem = problem_of(data, weights, metric, backend)
     data, weights = problem.points, problem.weights
-    usable = data.n if weights is None else int(np.count_nonzero(weights))
-    if n_clusters > usable:
+    if weights is not None and not weights.any():
         raise ValueError(
-            f"n_clusters: {n_clusters} is more than the {usable} points of positive weight that are "
-            "not all zeros, which metric='cosine' needs"
+            "points: all of positive weight are all zeros; metric='cosine' needs a direction"
         )
     if limits is not None:
         if problem.directions is not None and problem.directions.zeros.size:
@@ -238,6 +239,13 @@ def _checked_problem(points, weights, metric: str, backend: str | None) -> Probl
 def starts(n_init: int | str, init: seeding.Init) -> int:
     """How many, with "auto" worked out."""
     if not isinstance(init, str) and not callable(init):
+        if n_init not in ("auto", 1):
+            warnings.warn(
+                "Explicit initial center position passed: performing only one init instead of "
+                f"n_init={n_init}.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         return 1
     return seeding.default_starts(init) if n_init == "auto" else int(n_init)
 

@@ -81,7 +81,7 @@ def inertia_curve(
     ks = _checked_range(n_clusters)
     data = Points(points)
     weights = validate.weights_array(weights, data.n)
-    validate.check_clusters(ks[-1], data.n, weights)
+    validate.check_clusters(ks[-1], data.n)
     rng = check_random_state(random_state)
     init: seeding.Init = "k-means++"
     results: list[Result] = []
@@ -130,6 +130,8 @@ def simplified_silhouette_samples(
         labels, own = _assign(data, centroids, backend)
     else:
         labels = _checked_labels(labels, data.n)
+        if labels.dtype.kind not in "iu":
+            raise TypeError(f"labels: dtype {labels.dtype}; it needs integers")
         if labels.min() < 0 or labels.max() >= k:
             raise ValueError(
                 f"labels: from {labels.min()} to {labels.max()}; they need to be in [0, {k})"
@@ -171,7 +173,7 @@ def sampled_silhouette_score(
     time. The same seed draws scikit-learn's sample.
 
     Args:
-      points: (n, d) as for `tfkm.kmeans`. labels: (n,) integers.
+      points: (n, d) as for `tfkm.kmeans`. labels: (n,) integers, strings or what else can be sorted.
       sample_size: points drawn without replacement, all if there are no more; m² · d of work.
       random_state: None, an int or a `numpy.random.RandomState`.
 
@@ -202,7 +204,9 @@ def calinski_harabasz_score(points, labels) -> float:
 
     As scikit-learn's, from exact sums, without a copy of the points.
 
-    Args: points: (n, d) as for `tfkm.kmeans`. labels: (n,) integers, 2 to n − 1 different ones.
+    Args:
+      points: (n, d) as for `tfkm.kmeans`.
+      labels: (n,) integers, strings or what else can be sorted, 2 to n − 1 different ones.
 
     Returns: float ≥ 0; 1.0 if all points are at their cluster's mean.
 
@@ -228,7 +232,9 @@ def davies_bouldin_score(points, labels) -> float:
     As scikit-learn's, from exact sums: overlap is the mean distances to the means of the two clusters,
     added, over the distance between those means.
 
-    Args: points: (n, d) as for `tfkm.kmeans`. labels: (n,) integers, 2 to n − 1 different ones.
+    Args:
+      points: (n, d) as for `tfkm.kmeans`.
+      labels: (n,) integers, strings or what else can be sorted, 2 to n − 1 different ones.
 
     Returns: float ≥ 0.
 
@@ -317,6 +323,4 @@ def _checked_labels(labels, n: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.shape != (n,):
         raise ValueError(f"labels: shape {labels.shape}; it needs shape ({n},)")
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels: dtype {labels.dtype}; it needs integers")
     return labels

@@ -122,8 +122,9 @@ def fit_batches(
     """
     epochs = Epochs(batches, options.max_iter)
     head = epochs.head(seeds.size)
-    if head.positive.size < seeds.k:
-        raise ValueError(f"n_samples={head.positive.size} should be >= n_clusters={seeds.k}.")
+    n = len(head.points) if head.positive.size else 0
+    if n < seeds.k:
+        raise ValueError(f"n_samples={n} should be >= n_clusters={seeds.k}.")
     state = _best(seeds, lambda: head, rng, options)
     monitor = _Monitor(epochs.max_steps, _threshold(head.points, options), options)
 

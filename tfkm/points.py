@@ -47,8 +47,9 @@ class Points:
     _on_card: _OnCard | None = None
 
     def __init__(self, array, *, copy: bool = True) -> None:
-        """array: (n, d) of an allowed dtype: NumPy array (any stride, memory map), tf.Tensor, SciPy sparse
-        matrix, or what `arrays.taken` makes one of those.
+        """array: (n, d) of an allowed dtype, or of other integers or truth values, which are copied to
+        float64: NumPy array (any stride, memory map), tf.Tensor, SciPy sparse matrix, or what
+        `arrays.taken` makes one of those.
 
         copy: whether an array that cannot be read in place may be copied once if it is small;
         otherwise it is always read in blocks.
@@ -56,7 +57,7 @@ class Points:
         array = arrays.taken("points", array)
         self.is_sparse = sparse.issparse(array)
         if isinstance(array, tf.Tensor | tf.Variable):
-            source = validate.matrix("points", array, validate.POINT_DTYPES)
+            source = validate.real_matrix("points", array)
             self.dtype, self._in_one = source.dtype, True
         else:
             source = as_array(array, 2, "(n, d)")
@@ -174,11 +175,16 @@ def as_tensor(array: np.ndarray) -> tf.Tensor:
 
 
 def as_array(array, rank: int, needs: str):
-    """points as an array of native byte order, or CSR, of an allowed dtype and with d ≥ 1 features."""
+    """points as an array of native byte order, or CSR, of an allowed dtype and with d ≥ 1 features.
+
+    Integers and truth values that are not computed with become float64.
+    """
     if not sparse.issparse(array):
         array = np.asanyarray(array)
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.kind in "iub" and array.dtype.type not in _DTYPES:
+        array = array.astype(np.float64)
     if array.dtype.type not in _DTYPES:
         names = ", ".join(dtype.name for dtype in validate.POINT_DTYPES)
         raise TypeError(f"points: dtype {array.dtype}; allowed are {names}")

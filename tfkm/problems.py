@@ -42,7 +42,7 @@ def kmeans_batch(
 
     Args:
       points: (B, n, d) NumPy array, memory map or tf.Tensor, of a dtype that `kmeans` takes; finite.
-      n_clusters: k, 1 ≤ k ≤ the number of points of positive weight in each problem.
+      n_clusters: k, 1 ≤ k ≤ the number of points in each problem.
       weights: (B, n) real, finite, not negative; None for ones.
       n_points: (B,) integers, how many rows of each problem are points, from the first on; None for
         all n. The others are padding, which is not read, nor are weights there.
@@ -135,10 +135,8 @@ def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
         if (counts < n).any():
             weights = np.where(np.arange(n) < counts[:, None], weights, 0.0)
         validate.check_weights(weights)
-    usable = counts if weights is None else np.count_nonzero(weights, axis=1)
-    if (few := np.flatnonzero(usable < n_clusters)).size:
-        what = "points" if weights is None else "points of positive weight"
-        found = f"the {usable[few[0]]} {what} of problem {few[0]}"
+    if (few := np.flatnonzero(counts < n_clusters)).size:
+        found = f"the {counts[few[0]]} points of problem {few[0]}"
         raise ValueError(f"n_clusters: {n_clusters} is more than {found}")
     return _Batch(0, points, weights, counts.astype(np.int64))
 

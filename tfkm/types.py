@@ -122,7 +122,8 @@ class Pass(NamedTuple):
     distances. shift: sum over clusters of the squared distance that the centroid then moved, as `tol` has
     it. seconds: wall time of the pass, an equal share of it if several starts made it together. empty:
     clusters that no point of positive weight was nearest to, before they were filled again. points: how
-    many it went over.
+    many it went over. threshold: the shift up to which the start ends. status: why it ends with this pass;
+    None if it goes on.
 
     >>> import tfkm
     >>> passes = []
@@ -138,6 +139,8 @@ class Pass(NamedTuple):
     seconds: float
     empty: int
     points: int
+    threshold: float
+    status: Status | None
 
 
 class Seeds(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
+from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -18,7 +19,12 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_array,
+    check_is_fitted,
+    validate_data,
+)
 
 from tfkm import arrays, lloyd, ops, seeding
 from tfkm.estimators.kept import Kept
@@ -28,20 +34,54 @@ from tfkm.types import Assignment
 
 _BLOCK_BYTES = 2**26  # of distances at a time in transform
 _Method = TypeVar("_Method", bound=Callable)
+_USERS_NAMES = {"points": "X", "X": "X", "weights": "sample_weight"}
+_DTYPES = [np.float64, np.float32, np.float16, np.int8, np.uint8]  # others become the first
+
+
+def in_users_words(method: _Method) -> _Method:
+    """A method whose errors name its arguments, and begin as scikit-learn's do."""
+
+    @functools.wraps(method)
+    def wrapped(self, *args, **kwargs):
+        try:
+            return method(self, *args, **kwargs)
+        except ValueError as error:
+            if (told := _in_users_words(error)) is error:
+                raise
+            raise told from error
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _in_users_words(error: BaseException) -> BaseException:
+    """Itself where there is nothing to put otherwise."""
+    name, _, text = str(error).partition(": ")
+    if not isinstance(error, ValueError) or name not in _USERS_NAMES or not text:
+        return error
+    users, kind = _USERS_NAMES[name], getattr(error, "kind", "")
+    if users == name and not kind:
+        return error
+    text = text.replace(f"{name}[", f"{users}[")
+    return ValueError((f"Input {users} contains {kind}. " if kind else f"{users}: ") + text)
 
 
 def all_or_nothing(fit: _Method) -> _Method:
-    """A method that, if it raises, leaves the estimator as it was."""
+    """A method that, if it raises, leaves the estimator as it was; and is `in_users_words`.
+
+    In one, as warnings count the calls up to the user's.
+    """
 
     @functools.wraps(fit)
     def wrapped(self, *args, **kwargs):
         before = vars(self).copy()
         try:
             return fit(self, *args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             vars(self).clear()
             vars(self).update(before)
-            raise
+            if (told := _in_users_words(error)) is error:
+                raise
+            raise told from error
 
     return wrapped  # type: ignore[return-value]
 
@@ -83,8 +123,10 @@ class CentroidEstimator(
         >>> bool(labels[0] == labels[1] != labels[2])
         True
         """
-        return arrays.like(X, self.fit(X, sample_weight=sample_weight).labels_)
+        labels = self.fit(X, sample_weight=sample_weight).labels_
+        return self.predict(X) if labels is None else arrays.like(X, labels)
 
+    @in_users_words
     def predict(self, X) -> Any:
         """(n,) int32, the index of the nearest center of each row of X (n, d); of the kind of X.
 
@@ -113,6 +155,7 @@ class CentroidEstimator(
     def _assigned(self, points: tf.Tensor) -> Assignment:
         return ops.assign(points, self.cluster_centers_, backend=self.backend)
 
+    @in_users_words
     def transform(self, X) -> Any:
         """(n, k) distances of each row of X (n, d) to each center, of the kind of X.
 
@@ -156,6 +199,7 @@ class CentroidEstimator(
         """
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
+    @in_users_words
     def score(self, X, y=None, sample_weight=None) -> float:
         """Minus the inertia of X (n, d) around the centers, a float; for the training points −`inertia_`.
 
@@ -179,11 +223,9 @@ class CentroidEstimator(
         """Points and weights. further: of a model that has seen some, so that few are enough."""
         points = self._checked(X, reset=not further)
         weights = self._checked_weight(sample_weight, points)
-        n = points.shape[0]
-        of_use = n if weights is None else np.count_nonzero(weights)
-        if not further and of_use < self.n_clusters:
-            kind = "" if of_use == n else " of positive weight"
-            raise ValueError(f"n_samples={of_use}{kind} should be >= n_clusters={self.n_clusters}.")
+        if not further and points.shape[0] < self.n_clusters:
+            n = points.shape[0]
+            raise ValueError(f"n_samples={n} should be >= n_clusters={self.n_clusters}.")
         return points, weights
 
     def _checked(self, X, reset: bool):
@@ -192,8 +234,8 @@ class CentroidEstimator(
             check_is_fitted(self)
         if isinstance(X, tf.data.Dataset):
             raise TypeError(
-                "X: a tf.data.Dataset, which only MiniBatchKMeans.fit takes; "
-                "for predict and transform of its batches use dataset.map(model.predict)"
+                "X: a tf.data.Dataset, which only `fit` of KMeans and MiniBatchKMeans and `predict` of "
+                "KMeans take; for what others do with its batches use dataset.map(model.predict)"
             )
         X = arrays.taken("X", X)
         if not is_tensor(X):
@@ -204,14 +246,11 @@ class CentroidEstimator(
                 self,
                 bits,
                 reset=reset,
-                dtype="numeric",
+                dtype=None if bits is not X else _DTYPES,
                 accept_sparse="csr",
                 ensure_all_finite=False,
             )
-            if bits is not X:
-                return X
-            known = tf.as_dtype(array.dtype) in validate.POINT_DTYPES
-            return array if known else array.astype(np.float64)
+            return array if bits is X else X
         X = validate.real_matrix("X", X)
         if reset:
             self._take_width(X.shape[1])
@@ -240,8 +279,10 @@ class CentroidEstimator(
             return self.init
         if not callable(self.init):
             return _checked_centers(self.init, self.n_clusters, d)
+        copy = getattr(self, "copy_x", False)
 
         def init(X, n_clusters, random_state):
+            X = _as_scikit_learns(X, copy)
             centers = self.init(X, n_clusters, random_state=random_state)
             return _checked_centers(centers, n_clusters, d)
 
@@ -286,7 +327,20 @@ def is_tensor(X) -> bool:
     return isinstance(X, tf.Tensor | tf.Variable)
 
 
+def _as_scikit_learns(X, copy: bool):
+    """What a callable of the user's own gets: float64, or float32 if X is, and nothing of the caller's to
+    write to if it is to be a copy."""
+    if is_tensor(X):
+        return X if X.dtype in (tf.float32, tf.float64) else tf.cast(X, tf.float64)
+    if X.dtype not in (np.float32, np.float64):
+        return X.astype(np.float64)
+    return X.copy() if copy and (sparse.issparse(X) or X.flags.writeable) else X
+
+
 def _checked_centers(centers, k: int, d: int):
+    centers = arrays.taken("init", centers)
+    if not is_tensor(centers):
+        centers = check_array(centers, dtype=[np.float64, np.float32])
     shape = np.shape(centers)
     if len(shape) == 2 and shape[0] != k:
         raise ValueError(

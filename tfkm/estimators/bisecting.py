@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from tfkm import bisecting
 from tfkm.estimators import forms
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
-from tfkm.estimators.kmeans import print_pass
+from tfkm.estimators.kmeans import PassPrinter
 from tfkm.types import Assignment
 
 if TYPE_CHECKING:
@@ -112,6 +112,10 @@ class BisectingKMeans(CentroidEstimator):
         """
         self._validate_params()
         points, weights = self._checked_for_fit(X, sample_weight)
+        if weights is not None and (n := np.count_nonzero(weights)) < self.n_clusters:
+            raise ValueError(
+                f"n_samples={n} of positive weight should be >= n_clusters={self.n_clusters}."
+            )
         tree, labels = bisecting.grow(
             points,
             self.n_clusters,
@@ -125,11 +129,10 @@ class BisectingKMeans(CentroidEstimator):
             random_state=check_random_state(self.random_state),
             backend=self.backend,
             copy=self.copy_x,
-            on_pass=print_pass if self.verbose else None,
+            on_pass=PassPrinter() if self.verbose else None,
         )
         self._tree, self.labels_, self.cluster_centers_ = tree, labels, tree.centroids
         self.inertia_ = self._inertia_of(points, weights)
-        self._warn_of_fewer_clusters()
         return self
 
     def _labels_of(self, points: tf.Tensor) -> tf.Tensor:

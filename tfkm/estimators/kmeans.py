@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from tfkm import lloyd, seeding, spherical, streams
 from tfkm.callbacks import Callback
-from tfkm.estimators.base import CentroidEstimator, all_or_nothing
-from tfkm.types import Assignment, Pass, Result, Status
+from tfkm.estimators.base import CentroidEstimator, all_or_nothing, in_users_words
+from tfkm.types import Assignment, Pass, Status
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,10 +35,10 @@ class KMeans(CentroidEstimator):
         else 1.
       max_iter: most iterations of a start.
       tol: end when Σ‖shift‖² ≤ tol · mean variance of the features; 0 for when nothing moves.
-      verbose: 1 prints the inertia of each iteration, and why the best start ended.
+      verbose: 1 prints the inertia of each iteration, and why it converged.
       random_state: None, an int or a `numpy.random.RandomState`.
-      copy_x: whether points that TensorFlow cannot read in place may be copied once (below 256 MB);
-        X itself is never changed.
+      copy_x: whether points that TensorFlow cannot read in place may be copied once (below 256 MB), and a
+        callable `init` gets a copy; X itself is never changed. Of no effect on datasets and files.
       algorithm: "lloyd" or "elkan"; both are exact, so both are the same here.
       metric: "euclidean", or "cosine" for spherical k-means: assignment, seeding and stopping by cosine
         distance; `transform` gives it, `inertia_` is the sum of it, and centers are of length 1. A row of
@@ -84,6 +85,9 @@ class KMeans(CentroidEstimator):
     }
 
     _LEARNT = CentroidEstimator._LEARNT | {"n_iter_": None}
+
+    # Else scikit-learn has a set_predict_request, for which `out` is no more than X is.
+    __metadata_request__predict = {"out": UNUSED}
 
     def __init__(
         self,
@@ -141,8 +145,12 @@ class KMeans(CentroidEstimator):
         """
         self._validate_params()
         if streams.is_stream(X):
+            if sample_weight is not None:
+                raise ValueError(
+                    "sample_weight: given together with a dataset or files; these bring their own weights"
+                )
             points: Any = streams.source_of(X, name="X")
-            weights = sample_weight
+            weights = None
             self._take_width(points.d)
         else:
             points, weights = self._checked_for_fit(X, sample_weight)
@@ -152,6 +160,7 @@ class KMeans(CentroidEstimator):
                 RuntimeWarning,
                 stacklevel=3,
             )
+        printer = PassPrinter("Initialization complete") if self.verbose else None
         result = lloyd.kmeans(
             points,
             self.n_clusters,
@@ -166,7 +175,7 @@ class KMeans(CentroidEstimator):
             copy=self.copy_x,
             size_min=self.size_min,
             size_max=self.size_max,
-            on_pass=print_pass if self.verbose else None,
+            on_pass=printer,
             checkpoint_dir=self.checkpoint_dir,
             engine=self.engine,
             callbacks=self.callbacks or (),
@@ -177,10 +186,11 @@ class KMeans(CentroidEstimator):
         self.n_iter_ = result.n_iter
         if self.labels_ is not None:
             self._warn_of_fewer_clusters()
-        if self.verbose:
-            _print_end(result, self.tol)
+        if printer is not None:
+            printer.rest()
         return self
 
+    @in_users_words
     def predict(self, X, *, out: str | os.PathLike | None = None) -> Any:
         """(n,) int32, the index of the nearest center of each row of X (n, d), or of what else `fit` takes.
 
@@ -242,17 +252,38 @@ class KMeans(CentroidEstimator):
         )
 
 
-def print_pass(done: Pass) -> None:
-    """As scikit-learn words it."""
-    if done.iteration == 1:
-        print("Initialization complete")
-    print(f"Iteration {done.iteration - 1}, inertia {done.inertia}.")
+class PassPrinter:
+    """Prints passes as scikit-learn words them: start by start, though they run together."""
 
+    def __init__(self, begin: str | None = None) -> None:
+        """begin: what each start begins with."""
+        self._begin = begin
+        self._waiting: dict[int, list[str]] = {}  # lines, by start
+        self._ended: set[int] = set()
+        self._current: int | None = None
 
-def _print_end(result: Result, tol: float) -> None:
-    why = {
-        Status.LABELS_UNCHANGED: "strict convergence",
-        Status.WITHIN_TOL: f"center shift is within tolerance (tol={tol})",
-    }
-    if result.status in why:
-        print(f"Converged at iteration {result.n_iter - 1}: {why[result.status]}.")
+    def __call__(self, done: Pass) -> None:
+        at, start = done.iteration - 1, done.start
+        lines = self._waiting.setdefault(start, [])
+        if at == 0 and self._begin:
+            lines.append(self._begin)
+        lines.append(f"Iteration {at}, inertia {done.inertia}.")
+        if done.status is Status.LABELS_UNCHANGED:
+            lines.append(f"Converged at iteration {at}: strict convergence.")
+        elif done.status is Status.WITHIN_TOL:
+            within = f"center shift {done.shift} within tolerance {done.threshold}"
+            lines.append(f"Converged at iteration {at}: {within}.")
+        if done.status is not None:
+            self._ended.add(start)
+        if self._current is None:
+            self._current = start
+        while self._current in self._waiting:
+            print(*self._waiting.pop(self._current), sep="\n")
+            if self._current in self._ended:
+                self._ended.remove(self._current)
+                self._current = min(self._waiting, default=None)
+
+    def rest(self) -> None:
+        """Of starts behind one that a callback has stopped."""
+        for _, lines in sorted(self._waiting.items()):
+            print(*lines, sep="\n")

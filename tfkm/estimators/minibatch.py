@@ -28,7 +28,7 @@ class MiniBatchKMeans(CentroidEstimator):
       init: "k-means++" (greedy), "random", an array (k, d), or a callable
         (X, n_clusters, random_state) -> (k, d), which is given the sample that is seeded from.
       max_iter: most passes over X; of an endless dataset, most batches.
-      batch_size: points drawn for a step. A dataset has its own batches.
+      batch_size: points drawn for a step. Of no effect with a dataset, which has its own batches.
       verbose: 1 prints the inertia of each batch.
       compute_labels: whether `fit` ends with a pass that sets `labels_` and the exact `inertia_`.
       random_state: None, an int or a `numpy.random.RandomState`.

@@ -26,7 +26,7 @@ def _as_it_is(function: _Function) -> _Function:
 
 
 @_as_it_is
-def assign(points, centroids, *, backend: str | None = None) -> Assignment:
+def assign(points, centroids, *, n_points=None, backend: str | None = None) -> Assignment:
     """The nearest centroid of each point.
 
     A label is the argmin of the true squared Euclidean distance, the lowest index among exact ties;
@@ -36,6 +36,8 @@ def assign(points, centroids, *, backend: str | None = None) -> Assignment:
       points: (…, n, d) float32, float64, float16, bfloat16, int8 or uint8; n may be unknown or 0.
       centroids: (…, k, d), k ≥ 1, a float dtype. If either is float64 all is computed in float64,
         otherwise in float32 (with near ties decided in float64).
+      n_points: (…) integers from 0 to n, how many rows of each problem are points, from the first on; None
+        for all. The others are padding, of any value, with label −1 and distance 0.
       backend: a name from `tfkm.backends()`; None takes the fastest usable one.
 
     Leading dimensions are problems of their own, with the results that each has alone. They broadcast:
@@ -56,31 +58,37 @@ def assign(points, centroids, *, backend: str | None = None) -> Assignment:
     >>> import tfkm
     >>> tfkm.assign([[0.0, 0.0], [9.0, 9.0]], [[1.0, 0.0], [9.0, 8.0]]).labels.numpy()
     array([0, 1], dtype=int32)
+    >>> tfkm.assign([[[0.0], [9.0]], [[4.0], [0.0]]], [[1.0], [5.0]], n_points=[2, 1]).labels.numpy()
+    array([[ 0,  1],
+           [ 1, -1]], dtype=int32)
     """
     points, centroids = validate.points_and_centroids(points, centroids, leading=True)
+    n_points = validate.counts_of(points, n_points, centroids)
     module = backends.select(backend)
     listened = gradients.listened_to(points, centroids)
     x, c = gradients.hidden(listened, points, centroids)
-    if batched.any_leading(points, centroids):
-        all_ = batched.leading(x, c, None)
+    if n_points is not None or batched.any_leading(points, centroids):
+        all_ = batched.leading(x, c, None, n_points)
         assignment = batched.assign(module, all_.points, all_.centroids, all_.problems)
         labels, distances = map(all_.shaped, assignment)
     else:
         labels, distances = module.assign(x, c)
     if listened:
-        distances = gradients.of_nearest(points, centroids, labels, distances)
+        padded = n_points is not None
+        distances = gradients.of_nearest(points, centroids, labels, distances, padded)
     return Assignment(labels, validate.distances(points, centroids, distances))
 
 
 @_as_it_is
 def accumulate(
-    points, centroids, weights=None, *, backend: str | None = None
+    points, centroids, weights=None, *, n_points=None, backend: str | None = None
 ) -> tuple[Assignment, Statistics]:
     """The assignment, and per cluster the weighted sum of its points and their weight.
 
     Args:
-      points, centroids, backend: as for `assign`.
-      weights: (…, n) real, finite, none negative and not all zero; None for ones.
+      points, centroids, n_points, backend: as for `assign`. Padding counts for nothing; of no points at all
+        the statistics are zero.
+      weights: (…, n) real, finite, none negative and not all zero; None for ones. Any behind n_points.
 
     Returns:
       `Assignment` as `assign` gives it, and `Statistics`: sums (…, k, d), weights (…, k), inertia (…),
@@ -95,27 +103,30 @@ def accumulate(
     (array([1., 9.]), array([2., 1.]), 2.0)
     """
     points, centroids = validate.points_and_centroids(points, centroids, leading=True)
+    n_points = validate.counts_of(points, n_points, centroids)
+    n = tf.shape(points, out_type=tf.int64)[-2]
+    counted = None if n_points is None else tf.sequence_mask(n_points, n)
     if weights is not None:
-        weights = validate.weights_of(points, weights, centroids)
+        weights = validate.weights_of(points, weights, centroids, counted)
         weights = tf.stop_gradient(weights)
     listened = gradients.listened_to(points, centroids)
     x, c = gradients.hidden(listened, points, centroids)
-    grid = exact.grid(
-        tf.shape(x, out_type=tf.int64)[-2],
-        largest_magnitudes(x),
-        largest_magnitudes(c),
-        1.0 if weights is None else tf.reduce_max(weights, axis=-1),
-    )
-    (labels, distances), statistics = partial(x, c, weights, grid, backend=backend)
+    heaviest = 1.0 if weights is None else tf.reduce_max(weights, axis=-1)
+    if n_points is not None:  # of none, steps would be 0, by which XLA divides zeros
+        heaviest = tf.where(n_points > 0, heaviest, 1.0)
+        n = tf.maximum(n_points, 1)
+    grid = exact.grid(n, largest_magnitudes(x, counted), largest_magnitudes(c), heaviest)
+    (labels, distances), statistics = partial(x, c, weights, grid, n_points, backend=backend)
     if listened:
-        distances = gradients.of_nearest(points, centroids, labels, distances)
+        padded = n_points is not None
+        distances = gradients.of_nearest(points, centroids, labels, distances, padded)
     return Assignment(labels, distances), statistics.rounded()
 
 
 @_as_it_is
 @traced("tfkm: part of a pass")
 def partial(
-    points, centroids, weights, grid: exact.Grid, *, backend: str | None = None
+    points, centroids, weights, grid: exact.Grid, n_points=None, *, backend: str | None = None
 ) -> tuple[Assignment, ExactStatistics]:
     """`accumulate` for a part of the points: parts made with one grid add up without rounding.
 
@@ -124,8 +135,8 @@ def partial(
     """
     module = backends.select(backend)
     grid = exact.Grid(*map(tf.convert_to_tensor, grid))
-    if batched.any_leading(points, centroids):
-        all_ = batched.leading(points, centroids, weights)
+    if n_points is not None or batched.any_leading(points, centroids):
+        all_ = batched.leading(points, centroids, weights, n_points)
         flat_grid = exact.Grid(*(all_.flat(part, 1) for part in grid))
         result = batched.accumulate(
             module, all_.points, all_.centroids, all_.weights, flat_grid, all_.problems
@@ -225,11 +236,23 @@ def kmeans_plusplus_batch(
 FEW = 4096  # rows
 
 
-def largest_magnitudes(points: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
+def largest_magnitudes(
+    points: tf.Tensor | np.ndarray, counted: tf.Tensor | None = None
+) -> tf.Tensor | np.ndarray:
     """(…, d) float64, the largest |value| of each feature, 0 for n = 0; no copy of the points.
 
-    Of few points an array: NumPy takes 22 ns a row, TensorFlow 100 µs and more for these ops.
+    counted: (…, n) which rows to look at; in a graph that takes a copy. Of few points an array: NumPy
+    takes 22 ns a row, TensorFlow 100 µs and more for these ops.
     """
+    if counted is not None:
+        if tf.executing_eagerly() and "CPU" in points.device:
+            where = np.asarray(counted)[..., None]
+            values = np.asarray(points)
+            leading = np.broadcast_shapes(values.shape[:-2], where.shape[:-2])
+            values = np.broadcast_to(values, (*leading, *values.shape[-2:]))
+            low, high = (f(axis=-2, initial=0, where=where) for f in (values.min, values.max))
+            return np.maximum(-low.astype(np.float64), high)
+        points = tf.where(counted[..., None], points, tf.zeros([], points.dtype))
     if isinstance(points, np.ndarray) or (
         tf.executing_eagerly()
         and validate.is_numpys(points)
@@ -237,7 +260,7 @@ def largest_magnitudes(points: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray
     ):
         values = np.asarray(points)
         low, high = values.min(axis=-2, initial=0), values.max(axis=-2, initial=0)
-        return np.maximum(-low, high).astype(np.float64)
+        return np.maximum(-low.astype(np.float64), high)  # −(−128) is not an int8
     low, high = tf.reduce_min(points, axis=-2), tf.reduce_max(points, axis=-2)  # NaN stays NaN
     low, high = tf.cast(low, tf.float64), tf.cast(high, tf.float64)
     n = tf.shape(points, out_type=tf.int64)[-2]

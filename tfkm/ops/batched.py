@@ -67,8 +67,8 @@ def assign(
         return backend.assign_batch(points, centroids, problems)
 
     def one(own, rows):
-        x, c = _own(points, own[0])[:rows], _own(centroids, own[1])
-        return _padded(backend.assign(x, c), points.shape[1])
+        x, _ = _counted(_own(points, own[0]), None, rows)
+        return _padded(backend.assign(x, _own(centroids, own[1])), points, rows)
 
     return _one_by_one(one, problems, _per_point(points, centroids))
 
@@ -87,10 +87,10 @@ def accumulate(
     k, d = centroids.shape[1:]
 
     def one(own, rows, grid):
-        x, c = _own(points, own[0])[:rows], _own(centroids, own[1])
-        w = None if weights is None else _own(weights, own[2])[:rows]
-        assignment, statistics = backend.accumulate(x, c, w, grid)
-        return _padded(assignment, points.shape[1]), statistics
+        w = None if weights is None else _own(weights, own[2])
+        x, w = _counted(_own(points, own[0]), w, rows)
+        assignment, statistics = backend.accumulate(x, _own(centroids, own[1]), w, grid)
+        return _padded(assignment, points, rows), statistics
 
     word = Statistics(*(tf.TensorSpec(shape, tf.float64) for shape in ([k, d], [k], [])))
     signature = (_per_point(points, centroids), ExactStatistics(word, word))
@@ -158,12 +158,30 @@ def _own(tensor: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tensor[index], tensor.shape[1:])
 
 
-def _padded(assignment: Assignment, n: int | None) -> Assignment:
-    """Labels −1 and distances 0 behind the rows that count."""
-    labels, distances = assignment
-    if labels.shape[0] is None or labels.shape[0] == n:
+def _counted(points: tf.Tensor, weights: tf.Tensor | None, rows: tf.Tensor | None):
+    """The rows (n, d) that count, and their weights; where XLA compiles, and no size may vary, zeros in
+    the place of the others."""
+    if rows is None:
+        return points, weights
+    if not validate.inside_xla():
+        return points[:rows], None if weights is None else weights[:rows]
+    counts = tf.range(tf.shape(points, out_type=tf.int64)[0]) < rows
+    points = tf.where(counts[:, None], points, tf.zeros_like(points))
+    ones = tf.cast(counts, tf.float64)
+    return points, ones if weights is None else tf.where(counts, weights, ones)
+
+
+def _padded(assignment: Assignment, points: tf.Tensor, rows: tf.Tensor | None) -> Assignment:
+    """Labels −1 and distances 0 behind the rows that count of points (P, n, d)."""
+    if rows is None:
         return assignment
-    missing = [[0, n - labels.shape[0]]]
+    labels, distances = assignment
+    n = tf.shape(points, out_type=tf.int64)[1]
+    if validate.inside_xla():
+        counts = tf.range(n) < rows
+        zeros = tf.zeros_like(distances)
+        return Assignment(tf.where(counts, labels, -1), tf.where(counts, distances, zeros))
+    missing = [[0, n - tf.shape(labels, out_type=tf.int64)[0]]]
     return Assignment(tf.pad(labels, missing, constant_values=-1), tf.pad(distances, missing))
 
 
@@ -188,21 +206,28 @@ class Leading(NamedTuple):
     def flat(self, tensor: tf.Tensor, own: int) -> tf.Tensor:
         """(…, *own) -> (B, *own), for a tensor with `own` dimensions behind those that broadcast."""
         sizes = tf.shape(tensor)[tensor.shape.rank - own :]
-        return _flat(tf.broadcast_to(tensor, tf.concat([self.shape, sizes], 0)), own)
+        return _flat(tf.broadcast_to(tensor, tf.concat([_sizes(self.shape), sizes], 0)), own)
 
     def shaped(self, tensor: tf.Tensor) -> tf.Tensor:
         """(B, *own) -> (…, *own)."""
         if self.rank == 1:
             return tensor
-        return tf.reshape(tensor, tf.concat([self.shape, tf.shape(tensor)[1:]], 0))
+        if self.rank == 0:
+            return tf.squeeze(tensor, 0)
+        return tf.reshape(tensor, tf.concat([_sizes(self.shape), tf.shape(tensor)[1:]], 0))
 
 
 def any_leading(points: tf.Tensor, centroids: tf.Tensor) -> bool:
     return points.shape.rank > 2 or centroids.shape.rank > 2
 
 
-def leading(points: tf.Tensor, centroids: tf.Tensor, weights: tf.Tensor | None) -> Leading:
-    """points (…, n, d), centroids (…, k, d), weights (…, n) or None."""
+def leading(
+    points: tf.Tensor,
+    centroids: tf.Tensor,
+    weights: tf.Tensor | None,
+    n_points: tf.Tensor | None = None,
+) -> Leading:
+    """points (…, n, d), centroids (…, k, d), weights (…, n) or None, n_points (…) int64 or None."""
     given = [(t, own) for t, own in ((points, 2), (centroids, 2), (weights, 1)) if t is not None]
     shapes = [t.shape[:-own] for t, own in given]
     shape: Any
@@ -217,16 +242,23 @@ def leading(points: tf.Tensor, centroids: tf.Tensor, weights: tf.Tensor | None) 
     if weights is not None:
         weights = _flat(weights, 1)
     rank = max(shape.rank for shape in shapes)
-    return Leading(rank, shape, _flat(points, 2), _flat(centroids, 2), weights, Problems(table))
+    all_ = Leading(rank, shape, _flat(points, 2), _flat(centroids, 2), weights, Problems(table))
+    if n_points is None:
+        return all_
+    return all_._replace(problems=Problems(table, all_.flat(n_points, 0)))
+
+
+def _sizes(shape) -> tf.Tensor:
+    return tf.convert_to_tensor(shape, tf.int32)  # also of no dimensions
 
 
 def _table(together, *shapes) -> tf.Tensor:
     """Which element of each shape goes into each of the elements of the one to which they broadcast."""
 
     def elements(shape) -> tf.Tensor:
-        shape = tf.convert_to_tensor(shape, tf.int32)
+        shape = _sizes(shape)
         numbers = tf.range(tf.reduce_prod(tf.cast(shape, tf.int64)))
-        return tf.reshape(tf.broadcast_to(tf.reshape(numbers, shape), together), [-1])
+        return tf.reshape(tf.broadcast_to(tf.reshape(numbers, shape), _sizes(together)), [-1])
 
     columns = [elements(shape) for shape in shapes]
     return tf.stack((columns + columns[:1])[:3], axis=1)

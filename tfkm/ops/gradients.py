@@ -16,18 +16,27 @@ from tensorflow.python.eager import record
 
 
 def of_nearest(
-    points: tf.Tensor, centroids: tf.Tensor, labels: tf.Tensor, value: tf.Tensor
+    points: tf.Tensor,
+    centroids: tf.Tensor,
+    labels: tf.Tensor,
+    value: tf.Tensor,
+    padded: bool = False,
 ) -> tf.Tensor:
     """`value` (…, n), the squared distances to the centroids of these labels (…, n), with derivatives.
 
     points (…, n, d), centroids (…, k, d) in the dtype computed in; leading dimensions broadcast.
+    padded: whether labels may be −1, for rows without derivatives.
     """
 
     def distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
         shape = tf.concat([tf.shape(labels)[:-1], tf.shape(centroids)[-2:]], axis=0)
         every = tf.broadcast_to(centroids, shape)
-        nearest = tf.gather(every, labels, batch_dims=labels.shape.rank - 1)
-        return tf.reduce_sum(tf.square(tf.cast(points, value.dtype) - nearest), axis=-1)
+        known = tf.maximum(labels, 0) if padded else labels
+        nearest = tf.gather(every, known, batch_dims=labels.shape.rank - 1)
+        apart = tf.cast(points, value.dtype) - nearest
+        if padded:
+            apart = tf.where(labels[..., None] < 0, tf.zeros_like(apart), apart)
+        return tf.reduce_sum(tf.square(apart), axis=-1)
 
     def gradient(upstream: tf.Tensor, points: tf.Tensor, centroids: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:

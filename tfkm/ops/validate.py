@@ -71,8 +71,40 @@ def _broadcast(name: str, tensor: tf.Tensor, mine: tf.TensorShape, others: tf.Te
         ) from error
 
 
-def weights_of(points: tf.Tensor, weights, centroids: tf.Tensor) -> tf.Tensor:
-    """(…, n) float64; finite, none negative, in no problem all zero."""
+def _of_problems(name: str, given: tf.TensorShape, tensor: tf.Tensor, together: tf.TensorShape):
+    """Raises if these leading dimensions of a tensor do not broadcast to those of the problems."""
+    if not _broadcast(name, tensor, given, together).is_compatible_with(together):
+        raise ValueError(
+            f"{name}: shape {tensor.shape}; points and centroids have leading dimensions {together}"
+        )
+
+
+def counts_of(points: tf.Tensor, n_points, centroids: tf.Tensor) -> tf.Tensor | None:
+    """(…) int64, from 0 to n; None for None. Inside XLA what is beyond these is taken as they are."""
+    if n_points is None:
+        return None
+    tensor = _tensor("n_points", n_points)
+    if not tensor.dtype.is_integer:
+        raise TypeError(f"n_points: dtype {tensor.dtype.name}; it needs integers")
+    together = _broadcast("centroids", centroids, centroids.shape[:-2], points.shape[:-2])
+    _of_problems("n_points", tensor.shape, tensor, together)
+    tensor, n = tf.cast(tensor, tf.int64), tf.shape(points, out_type=tf.int64)[-2]
+    if inside_xla():
+        return tf.clip_by_value(tensor, 0, n)
+    wrong = (tensor < 0) | (tensor > n)
+    if not tf.executing_eagerly():
+        return _if(~wrong, tensor, "n_points: not from 0 to n")
+    if np.any(wrong):
+        index = np.argwhere(wrong)[0].tolist()
+        found = f"n_points{index or ''} is {tensor.numpy()[tuple(index)]}"
+        raise ValueError(f"n_points: {found}; allowed is 0 … {int(n)}")
+    return tensor
+
+
+def weights_of(
+    points: tf.Tensor, weights, centroids: tf.Tensor, counted: tf.Tensor | None = None
+) -> tf.Tensor:
+    """(…, n) float64; finite, none negative, in no problem all zero. 0 for those not counted (…, n)."""
     n = points.shape[-2]
     tensor = real_numbers("weights", weights)
     together = _broadcast("centroids", centroids, centroids.shape[:-2], points.shape[:-2])
@@ -82,15 +114,14 @@ def weights_of(points: tf.Tensor, weights, centroids: tf.Tensor) -> tf.Tensor:
         raise ValueError(
             f"weights: shape {tensor.shape}; it needs shape ({leading}{n or 'n'}{',' * (not leading)})"
         )
-    if not _broadcast("weights", tensor, tensor.shape[:-1], together).is_compatible_with(together):
-        raise ValueError(
-            f"weights: shape {tensor.shape}; points and centroids have leading dimensions {together}"
-        )
+    _of_problems("weights", tensor.shape[:-1], tensor, together)
     tensor = tf.cast(tensor, tf.float64)
+    if counted is not None:
+        tensor = tf.where(counted, tensor, tf.zeros([], tf.float64))
     if not tf.executing_eagerly():
         fine = tf.reduce_all((tensor >= 0) & tf.math.is_finite(tensor), axis=-1)
         return _if(fine, tensor, "weights: not finite and ≥ 0")
-    check_weights(tensor.numpy())
+    check_weights(tensor.numpy(), all_zero=counted is not None and ~np.any(counted, axis=-1))
     return tensor
 
 
@@ -105,26 +136,27 @@ def weights_array(weights, *shape: int) -> np.ndarray | None:
     return weights
 
 
-def check_weights(weights: np.ndarray, name: str = "weights", all_zero: bool = False) -> None:
-    """(…, n) float64; raises as `weights_of` does. all_zero: whether all of a problem may be zero."""
+def check_weights(
+    weights: np.ndarray, name: str = "weights", all_zero: bool | np.ndarray = False
+) -> None:
+    """(…, n) float64; raises as `weights_of` does. all_zero: where (…) all of a problem may be zero."""
     wrong = np.argwhere(~(weights >= 0) | np.isinf(weights))
     if wrong.size:
         raise ValueError(
             f"{name}: {name}{wrong[0].tolist()} is {weights[tuple(wrong[0])]}; "
             "each must be finite and not negative"
         )
-    if weights.size and not all_zero and not weights.any(axis=-1).all():
-        problem = np.argwhere(~weights.any(axis=-1))[0].tolist()
+    none = ~weights.any(axis=-1) & ~np.asarray(all_zero)
+    if weights.size and none.any():
+        problem = np.argwhere(none)[0].tolist()
         which = f"of {name}{problem} " if problem else ""
         raise ValueError(f"{name}: all {which}are zero; at least one must be positive")
 
 
-def check_clusters(n_clusters: int, n: int, weights: np.ndarray | None) -> None:
-    """Raises if there are fewer points, or points of positive weight, than clusters."""
-    positive = n if weights is None else int(np.count_nonzero(weights))
-    if n_clusters > positive:
-        what = "points" if weights is None else "points of positive weight"
-        raise ValueError(f"n_clusters: {n_clusters} is more than the {positive} {what}")
+def check_clusters(n_clusters: int, n: int) -> None:
+    """Raises if there are fewer points than clusters."""
+    if n_clusters > n:
+        raise ValueError(f"n_clusters: {n_clusters} is more than the {n} points")
 
 
 def check_number(name: str, value: Any, kind: Any, least: float, otherwise: str = "") -> None:
@@ -149,9 +181,7 @@ def finite_rows(name: str, rows: tf.Tensor, compute: tf.DType, *offset: int) -> 
     if not tf.executing_eagerly():
         return _if(fine, rows, f"{name}: {NOT_FINITE}")
     if not np.all(fine):
-        raise ValueError(
-            _first_bad_row(name, np.asarray(tf.cast(rows, tf.float64)), compute, offset or (0,))
-        )
+        raise _first_bad_row(name, np.asarray(tf.cast(rows, tf.float64)), compute, offset or (0,))
     return rows
 
 
@@ -204,6 +234,12 @@ def is_numpys(tensor: tf.Tensor) -> bool:
     return tensor.dtype in (tf.float32, tf.float64) and "CPU" in tensor.device
 
 
+class NotFiniteError(ValueError):
+    """kind: what was found, in scikit-learn's words."""
+
+    kind = ""
+
+
 NOT_FINITE = "a value is NaN or infinite, or a squared norm overflows; all must be finite"
 
 
@@ -231,13 +267,13 @@ def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) 
         problem = [i if size > 1 else 0 for i, size in zip(problem, points.shape, strict=False)]
         place = (*problem, slice(row, row + 1))
         values = np.asarray(tf.cast(points[place], tf.float64))
-        raise ValueError(_first_bad_row("points", values, sq_distances.dtype, (*problem, row)))
+        raise _first_bad_row("points", values, sq_distances.dtype, (*problem, row))
     return sq_distances
 
 
 def _first_bad_row(
     name: str, rows: np.ndarray, compute: tf.DType, offset: tuple[int, ...] = (0,)
-) -> str:
+) -> NotFiniteError:
     """rows (…, m, d), of which the first is number offset[-1] in problem offset[:-1]."""
 
     def text(index) -> str:
@@ -245,18 +281,23 @@ def _first_bad_row(
         numbers = [*offset[:-1], *problem, offset[-1] + row, *index[rows.ndim - 1 :]]
         return f"{name}[{', '.join(map(str, numbers))}]"
 
+    too_large = f"infinity or a value too large for dtype('{compute.name}')"
     bad = np.argwhere(~np.isfinite(rows))
     if bad.size:
         found = rows[tuple(bad[0])]
         value = "NaN" if np.isnan(found) else f"infinity ({found})"
-        return f"{name}: {text(bad[0])} is {value}; every value must be finite"
+        error = NotFiniteError(f"{name}: {text(bad[0])} is {value}; every value must be finite")
+        error.kind = "NaN" if np.isnan(found) else too_large
+        return error
     with np.errstate(over="ignore"):
         norms = np.square(rows, dtype=np.float64).sum(axis=-1)
     index = np.unravel_index(np.argmax(norms), norms.shape)
-    return (
+    error = NotFiniteError(
         f"{name}: the squared norm of {text(index)} is {norms[index]:.3g} and overflows; "
         f"in {compute.name} it may be at most {largest_sq_norm(compute):.3g}"
     )
+    error.kind = too_large
+    return error
 
 
 def real_numbers(name: str, value) -> tf.Tensor:

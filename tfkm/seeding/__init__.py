@@ -75,7 +75,7 @@ def seed(
     """(k, d) centroids in the dtype to compute in.
 
     Args:
-      points: n ≥ k of them, of which at least k have a positive weight.
+      points: n ≥ k of them.
       init: one of NAMES; a function of this package or a `functools.partial` of one, with settings; an
         array (k, d); or a callable (X, k, random_state=rng) -> (k, d).
       weights: (n,) float64 or None. Points of weight zero are never chosen.

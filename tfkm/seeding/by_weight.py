@@ -11,6 +11,8 @@ from tfkm.types import Seeds
 def random_points(points, n_clusters: int, *, weights=None, random_state=None, given=None) -> Seeds:
     """Distinct points drawn in proportion to weight: what `init="random"` does.
 
+    Should fewer than k have a positive weight, these are drawn again for the rest.
+
     Args, returns and raises as `tfkm.kmeans_plusplus`.
 
     Source: Forgy (1965), "Cluster analysis of multivariate data: efficiency versus interpretability of
@@ -29,4 +31,6 @@ def chooser() -> Choose:
 
 
 def _choose(problem: Problem) -> np.ndarray:
-    return problem.by_weight(problem.wanted, replace=False)
+    chosen = problem.by_weight(problem.wanted, replace=False)
+    missing = problem.wanted - len(chosen)
+    return np.concatenate([chosen, problem.by_weight(missing)]) if missing else chosen

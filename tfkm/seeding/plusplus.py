@@ -32,7 +32,7 @@ def kmeans_plusplus(
 
     Args:
       points: (n, d) as for `tfkm.kmeans`.
-      n_clusters: k, 1 ≤ k ≤ the number of points of positive weight.
+      n_clusters: k, 1 ≤ k ≤ n.
       weights: (n,) real, finite, not negative; None for ones. A weight is as good as that many copies of a
         point, and a point of weight zero is never chosen.
       random_state: None, an int or a `numpy.random.RandomState`. All draws follow from it, whatever
@@ -43,7 +43,7 @@ def kmeans_plusplus(
 
     Returns:
       `Seeds`: centroids (k, d), of which the first m are `given`, and their indices (k,), there −1. Should
-      fewer than k points differ, the rest is drawn by weight.
+      fewer than k points of positive weight differ, the rest is drawn by weight.
 
     Raises:
       ValueError, TypeError: an argument is not as above; before any work.

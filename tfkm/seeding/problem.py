@@ -70,7 +70,7 @@ def seeds(
     backends.select(backend)
     data = Points(points)
     weights = validate.weights_array(weights, data.n)
-    validate.check_clusters(n_clusters, data.n, weights)
+    validate.check_clusters(n_clusters, data.n)
     given = given_centroids(given, data, n_clusters)
     rng = check_random_state(random_state)
     data.largest_magnitudes()  # raises if a point is not finite

@@ -15,12 +15,13 @@ import tfkm
 from tfkm import seeding
 from tfkm.callbacks import Callbacks
 from tfkm.iteration import End, State, iterate, mean_variances
+from tfkm.ops import validate
 from tfkm.streams import progress
 from tfkm.streams import seeding as stream_seeding
 from tfkm.streams.checkpoint import Checkpoints
 from tfkm.streams.journal import Journal
 from tfkm.streams.passes import Passes, Unfinished, sums
-from tfkm.streams.scan import Scan, check_clusters, scan
+from tfkm.streams.scan import Scan, scan
 from tfkm.streams.sources import Source
 from tfkm.streams.stream import Here, Opener, Stream, Watched
 from tfkm.types import Pass
@@ -63,7 +64,7 @@ def fit(
     if callbacks:
         engine = Watched(engine, stream, callbacks)
     found = scan(stream, engine, digested=checkpoint_dir is not None)
-    check_clusters(settings.k, found, source.weighted)
+    validate.check_clusters(settings.k, found.n)
     checkpoints, saved = None, None
     if checkpoint_dir is not None:
         checkpoints = Checkpoints(checkpoint_dir, {**_data(stream, found), **name})

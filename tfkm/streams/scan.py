@@ -21,12 +21,11 @@ from tfkm.traces import traced
 class Scan(NamedTuple):
     """Of a stream, or of a shard.
 
-    n: points. positive: those of positive weight. largest: (d,) magnitudes. lightest, heaviest: weights.
+    n: points. largest: (d,) magnitudes. lightest, heaviest: weights.
     first: (1, d) the first point, in the dtype to compute in. digest: SHA-256 of what was read, or "".
     """
 
     n: int
-    positive: int
     largest: np.ndarray
     lightest: float
     heaviest: float
@@ -37,7 +36,6 @@ class Scan(NamedTuple):
         """Together, without a digest."""
         return Scan(
             self.n + more.n,
-            self.positive + more.positive,
             np.maximum(self.largest, more.largest),
             min(self.lightest, more.lightest),
             max(self.heaviest, more.heaviest),
@@ -84,17 +82,10 @@ def scan(stream: Stream, engine: Engine, *, digested: bool) -> Scan:
     name = stream.source.name
     if total is None:
         raise ValueError(f"{name}: no points; it needs at least one")
-    if total.positive == 0:
+    if total.heaviest == 0:
         raise ValueError(f"weights of {name}: all are zero; at least one must be positive")
     stream.n = total.n
     return total._replace(digest=digest.hexdigest() if digested else "")
-
-
-def check_clusters(k: int, scan: Scan, weighted: bool) -> None:
-    """Raises if there are fewer points of positive weight than clusters."""
-    if k > scan.positive:
-        what = "points of positive weight" if weighted else "points"
-        raise ValueError(f"n_clusters: {k} is more than the {scan.positive} {what}")
 
 
 def _of(stream: Stream, block: Block) -> Scan:
@@ -102,9 +93,8 @@ def _of(stream: Stream, block: Block) -> Scan:
     largest = magnitudes(as_tensor(points), tf.as_dtype(stream.compute), start, stream.source.name)
     first, n = points[:1].astype(stream.compute), len(points)
     if weights is None:
-        return Scan(n, n, largest, 1.0, 1.0, first, "")
-    positive = int(np.count_nonzero(weights))
-    return Scan(n, positive, largest, float(weights.min()), float(weights.max()), first, "")
+        return Scan(n, largest, 1.0, 1.0, first, "")
+    return Scan(n, largest, float(weights.min()), float(weights.max()), first, "")
 
 
 def _update(digest, block: Block) -> None:
