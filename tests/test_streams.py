@@ -14,11 +14,12 @@ from tfkm.points import Points
 from tfkm.seeding import draws
 from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Problem
-from tfkm.streams import blocks, sources
+from tfkm.streams import blocks, passes, sources
 from tfkm.streams import seeding as stream_seeding
 from tfkm.streams.journal import Journal
 from tfkm.streams.scan import scan
 from tfkm.streams.stream import Here, Stream
+from tfkm.types import ExactStatistics, Statistics
 
 N, D, K = 3000, 5, 7
 POINTS = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32) + 3
@@ -336,6 +337,17 @@ def test_a_slow_reader_and_a_slow_fit():
     for i in blocks.ahead(parts(0)):
         time.sleep(0.02)
         assert len(made) <= i + 4
+
+
+def test_digests_of_many_shards_are_joined_once():
+    zeros = lambda: Statistics(np.zeros((1, 2, 3)), np.zeros((1, 2)), np.zeros(1))  # noqa: E731
+    part = passes.Partial(ExactStatistics(zeros(), zeros()), [np.arange(4, dtype=np.int32)[None]])
+    total = part.owned()
+    for _ in range(99):
+        total = total.and_next(part)
+    assert all(digest is part.digests[0] for digest in total.digests)
+    np.testing.assert_array_equal(total.labels, np.tile(part.labels, 100))
+    assert len(part.digests) == 1
 
 
 def test_memory_is_used_again_only_when_nobody_holds_it():
