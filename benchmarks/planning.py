@@ -24,11 +24,9 @@ def planned(record: dict[str, Any], n: int, machines: int, k: int, d: int) -> di
     costs the one process that adds them up, beside the workers. bytes_per_second: what a machine reads.
     """
     (rate,) = (row["npy"] for row in record["throughput"] if (row["k"], row["d"]) == (k, d))
-    (over,) = (
-        row["seconds"] / row["shards"]
-        for row in record["overhead"]
-        if (row["engine"], row["k"], row["d"]) == ("Ray", 1024, 128)
-    )
+    measured = [row for row in record["overhead"] if (row["k"], row["d"]) == (1024, 128)]
+    seconds = {row["engine"]: row["seconds"] / row["shards"] for row in measured}
+    over = seconds["Ray"] - seconds["none"]  # what is left of a shard when its work is elsewhere
     shards = -(-n * d * 4 // _SHARD_BYTES)
     workers = n / rate / machines
     driver = shards * over * (k * d) / (1024 * 128)

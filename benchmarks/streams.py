@@ -2,12 +2,14 @@
 
 python -m benchmarks.streams [-o FILE.json]
 
-Medians; streams and memory in turns. benchmarks/planning.py makes the tables of docs/ from the file.
+Medians, in turns; beside them the date, the commit, the processor and the load before and after.
+benchmarks/planning.py makes the tables of docs/ from the file.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import subprocess
@@ -24,12 +26,15 @@ import benchmarks.conftest  # noqa: F401  sets the environment before NumPy is l
 import numpy as np
 
 import tfkm
+from benchmarks import machine
 from tfkm.streams.stream import Here
 from tfkm.supervise import supervise
 
 THROUGHPUT = [(524288, 64, 128), (262144, 1024, 128), (1048576, 256, 32)]
 OVERHEAD = [(1024, 128), (65536, 256)]
 WORKERS = 2
+_UNWATCHED = 20  # passes: what the first two and the last measurement take is to weigh little
+_KILLS = 3
 RECORD = Path(__file__).parent / "recorded" / "streams.json"
 
 
@@ -46,11 +51,11 @@ def watched(points: Any, init: np.ndarray, **more: Any) -> list[float]:
 def unwatched(points: np.ndarray, init: np.ndarray) -> list[float]:
     """The same without a callback: labels that cannot change are passed by, distances not measured."""
     both = []
-    for passes in 2, 6:
+    for passes in 2, 2 + _UNWATCHED:
         began = time.perf_counter()
         tfkm.kmeans(points, len(init), init=init, max_iter=passes, tol=0, backend="native")
         both.append(time.perf_counter() - began)
-    return [(both[1] - both[0]) / 4]
+    return [(both[1] - both[0]) / _UNWATCHED]
 
 
 def throughput(n: int, k: int, d: int, folder: str, rounds: int) -> dict[str, Any]:
@@ -142,7 +147,12 @@ tfkm.kmeans(folder + "/lost.npy", 64, init="random", n_init=1, random_state=0, m
 
 def recovery(engine: str, folder: str) -> dict[str, Any]:
     """Seconds from the kill of one of two workers to the end of the next pass, of some 0.1 s."""
-    folder = tempfile.mkdtemp(dir=folder)
+    samples = [recovered(engine, tempfile.mkdtemp(dir=folder)) for _ in range(_KILLS)]
+    return {"engine": engine, "seconds": median(samples), "samples": samples}
+
+
+def recovered(engine: str, folder: str) -> float:
+    """Of one kill."""
     np.save(
         f"{folder}/lost.npy", np.random.default_rng(0).standard_normal((200_000, 32), np.float32)
     )
@@ -151,7 +161,7 @@ def recovery(engine: str, folder: str) -> dict[str, Any]:
         assert supervise(command, WORKERS, restarts=1) == 0
     else:
         subprocess.run(command, check=True)
-    return {"engine": engine, "seconds": json.loads(Path(folder, "recovered.json").read_text())}
+    return json.loads(Path(folder, "recovered.json").read_text())
 
 
 def main() -> None:
@@ -159,12 +169,20 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=RECORD)
     parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
-    found: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "workers": WORKERS}
+    found: dict[str, Any] = {
+        "date": datetime.date.today().isoformat(),
+        "commit": machine.commit(),
+        "processor": machine.processor(),
+        "load": [os.getloadavg()[0]],
+        "cores": len(os.sched_getaffinity(0)),
+        "workers": WORKERS,
+    }
     with tempfile.TemporaryDirectory() as folder:
         found["throughput"] = [throughput(*shape, folder, options.rounds) for shape in THROUGHPUT]
         engines = ("none", "Ray", "MultiWorker")
         found["overhead"] = [overhead(e, *shape, folder) for shape in OVERHEAD for e in engines]
         found["recovery"] = [recovery(e, folder) for e in ("Ray", "MultiWorker")]
+    found["load"].append(os.getloadavg()[0])
     options.output.write_text(json.dumps(found, indent=1) + "\n")
     print(options.output.read_text())
 

@@ -83,6 +83,30 @@ def test_a_callback_stops_after_the_pass(data):
         assert found.status is Status.STOPPED and found.n_iter == 1
 
 
+def test_a_pass_that_goes_on_is_timed_from_there(monkeypatch, tmp_path):
+    """Killed behind the second shard of a pass; a new bar begins where it goes on."""
+    monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)
+    monkeypatch.setattr("tfkm.streams.kmeans._CHECKPOINT_SECONDS", 0)
+
+    class Dying(tfkm.Callback):
+        def on_shard(self, done):
+            if done.phase == "pass" and done.shard == 2:
+                raise KeyError("killed")
+
+    options = OPTIONS | dict(n_init=1, checkpoint_dir=tmp_path)
+    with pytest.raises(KeyError, match="killed"):
+        tfkm.kmeans(POINTS, K, callbacks=[Dying()], **options)
+    noting, terminal = Noting(), io.StringIO()
+    progress = tfkm.Progress(file=terminal, disable=False, mininterval=0, miniters=1)
+    tfkm.kmeans(POINTS, K, callbacks=[noting, progress], **options)
+    first = next(s for s in noting.of("shard") if s.phase == "pass")
+    assert (first.shard, first.before, first.done) == (2, 2048, 3000)
+    assert first.points_per_second == pytest.approx((3000 - 2048) / first.seconds)
+    assert "pass 1" in terminal.getvalue()
+    later = [s for s in noting.of("shard") if s.phase == "pass"][1:]
+    assert later and all(s.before == 0 for s in later)
+
+
 def test_progress_shows_passes_shards_and_inertia(monkeypatch):
     monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)
     terminal = io.StringIO()

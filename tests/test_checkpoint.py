@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import tfkm
+from tfkm import files
 from tfkm.seeding import draws
 from tfkm.streams import checkpoint, kmeans
 from tfkm.streams.blocks import Part
@@ -109,6 +111,56 @@ def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path, damage):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         same(run(tmp_path), expected)
+
+
+def test_two_damaged_ones_begin_anew_and_say_so(tmp_path):
+    expected = run(tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    passes = []
+    with pytest.warns(RuntimeWarning) as said:
+        same(run(tmp_path, on_pass=passes.append), expected)
+    assert [str(one.message).rpartition("); ")[2] for one in said] == [
+        "the one before it is used", "with none before it, all begins anew",
+    ]  # fmt: skip
+    assert passes[0].iteration == 1
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    number = threading.get_native_id()
+    left = [f".checkpoint-00000001.tfkm.{pid}.tmp" for pid in (number, number + 1)]
+    for name in left:
+        (tmp_path / name).write_bytes(b"half")
+    run(tmp_path)
+    assert not any((tmp_path / name).exists() for name in left)
+    # Of any other file, one of the same number is in nobody's way.
+    (tmp_path / f".labels.npy.{number}.tmp").write_bytes(b"half")
+    with files.replacing(tmp_path / "labels.npy") as file:
+        file.write(b"whole")
+    assert (tmp_path / "labels.npy").read_bytes() == b"whole"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_numbers_of_numpy(tmp_path):
+    more = dict(max_iter=np.int64(4), tol=np.float32(0), n_init=np.int32(2))
+    same(tfkm.kmeans(POINTS, np.int64(K), checkpoint_dir=tmp_path, **OPTIONS | more), run(tmp_path))
+
+
+def test_another_version_width_or_dtype_is_refused(tmp_path, monkeypatch):
+    run(tmp_path)
+    for points in POINTS.astype(np.float64), POINTS[:, :4]:
+        with pytest.raises(ValueError, match="checkpoint_dir: .* of a fit with data"):
+            tfkm.kmeans(points, K, checkpoint_dir=tmp_path, **OPTIONS)
+    data = kmeans._data
+    for name, value in ("d", D + 1), ("dtype", "float64"):  # should bytes be the same
+        other = lambda *a, name=name, value=value: data(*a) | {name: value}  # noqa: E731
+        monkeypatch.setattr(kmeans, "_data", other)
+        with pytest.raises(ValueError, match=f"of a fit with {name} "):
+            run(tmp_path)
+    monkeypatch.setattr(kmeans, "_data", data)
+    monkeypatch.setattr(tfkm, "__version__", "99.0")
+    with pytest.raises(ValueError, match="of a fit with version .*; this one has '99.0'"):
+        run(tmp_path)
 
 
 def test_what_cannot_be_written_is_said_and_nothing_lost(tmp_path):

@@ -190,7 +190,7 @@ def test_a_bug_keeps_its_traceback(run, folder, monkeypatch):
 
 
 def test_the_bar_shows_passes_on_a_terminal_only(monkeypatch, capsys):
-    done = tfkm.Pass(1, 4, 123.5, 0.25, 0.1, 0, 100)
+    done = tfkm.Pass(1, 4, 123.5, 0.25, 0.1, 0, 100, 0.0, None)
     with cli.passes_bar() as on_pass:
         on_pass(done)
     assert capsys.readouterr().err == ""

@@ -1,18 +1,13 @@
 """engines: whoever computes, the result has the same bits, and workers may be killed."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tfkm
-from tfkm import supervise
 from tfkm.seeding import draws
 
 N, D, K = 20_000, 8, 7
@@ -65,6 +60,146 @@ def test_workers_and_kills_do_not_show(cluster, paths, tmp_path):
         assert found[2:] == memory[2:] and len(killed) == 1
 
 
+def test_weights_of_any_kind_and_arrays(cluster, monkeypatch, tmp_path):
+    """An array is put once, and one that maps a file goes by its path."""
+    monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)
+    weights = np.random.default_rng(1).random(N)
+    options = dict(init="k-means||", **OPTIONS)
+    memory = tfkm.kmeans(POINTS, K, weights=weights, **options)
+    found = tfkm.kmeans(POINTS, K, weights=weights, engine=tfkm.Ray(workers=2), **options)
+    np.testing.assert_array_equal(found.centroids, memory.centroids)
+    assert found[2:] == memory[2:]
+
+    np.save(tmp_path / "x.npy", POINTS)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    puts, put = [], cluster.put
+    monkeypatch.setattr(cluster, "put", lambda value: puts.append(value) or put(value))
+    for points in mapped, POINTS:
+        puts.clear()
+        tfkm.kmeans(points, K, engine=tfkm.Ray(workers=2), **options)
+        sources = [one for one in puts if isinstance(one, tfkm.streams.Source)]
+        assert len(sources) == 1 and (type(sources[0]).__name__ == "Files") == (points is mapped)
+
+
+@pytest.mark.parametrize("init", ["k-means++", "afk-mc2", tfkm.kmeans_plusplus])
+def test_all_points_do_not_travel_to_the_driver(cluster, paths, init):
+    with pytest.raises(ValueError, match=r"^init: .* take 'k-means\|\|'"):
+        tfkm.kmeans(paths, K, init=init, engine=tfkm.Ray(workers=1))
+
+
+# A cluster of one core; a node of two joins in the middle, with room for two workers more, and goes again.
+_NODES = """
+    import sys, time
+    import numpy as np, ray
+    from ray.cluster_utils import Cluster
+    import tfkm
+    from tfkm.engines import ray as engine
+    from tfkm.seeding import draws
+    draws._CHUNK_BYTES = 64 * 8 * 4
+    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1, include_dashboard=False))
+    ray.init(address=cluster.address, log_to_driver=False)
+    nodes, used, lost = [], set(), []
+
+    class Noting(engine._Workers):
+        def __init__(self, *args):
+            super().__init__(*args)
+            Noting.one = self
+
+        def _ask(self, worker):
+            if worker in used:
+                lost.append(worker)
+            super()._ask(worker)
+
+    engine._Workers = Noting
+    in_order = engine.in_order
+
+    def noting(*args):
+        for submitted in in_order(*args):
+            used.add(submitted.worker)
+            yield submitted
+
+    engine.in_order = noting
+
+    class Change(tfkm.Callback):
+        def on_pass(self, done):
+            if done.iteration == 2:
+                assert used == {0}
+                nodes.append(cluster.add_node(num_cpus=2))
+                until = time.monotonic() + 200
+                while len(Noting.one._ready()) < 3 and time.monotonic() < until:
+                    time.sleep(0.2)
+
+        def on_shard(self, done):
+            if nodes and used == {0, 1, 2} and done.shard == 5:
+                cluster.remove_node(nodes.pop())
+                used.add("gone")
+
+    options = dict(init="k-means||", n_init=1, random_state=0, max_iter=6, tol=0)
+    found = tfkm.kmeans(sys.argv[1], 7, engine=tfkm.Ray(3, wait=250), callbacks=[Change()], **options)
+    alone = tfkm.kmeans(sys.argv[1], 7, **options)
+    assert "gone" in used and set(lost) <= {1, 2} and lost, (used, lost)
+    assert np.array_equal(found.centroids, alone.centroids) and found[2:] == alone[2:]
+    ray.shutdown()
+    cluster.shutdown()
+"""
+
+
+def test_nodes_come_and_go(python, tmp_path):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'tfkm[ray]'")
+    np.save(tmp_path / "x.npy", POINTS)
+    python(_NODES, str(tmp_path / "x.npy"))
+
+
+# What the source does is written on a file, by the fit's first pass.
+_PATIENCE = """
+    import os, sys, time
+    from pathlib import Path
+    import numpy as np, ray
+    import tfkm
+    from tfkm.engines import ray as engine
+    from tfkm.streams.blocks import Part
+    does = Path(sys.argv[1])
+
+    class Odd:
+        name, d, dtype, weighted, rows = "odd", 2, np.dtype(np.float32), False, 1000
+
+        def read(self, start):
+            what = does.read_text()
+            if what == "sleeps":
+                time.sleep(600)
+            if what == "dies":
+                os._exit(1)
+            yield Part(np.random.default_rng(0).random((1000, 2), np.float32)[start:], None)
+
+    def says(error, words, what, **settings):
+        does.write_text("")
+        own = tfkm.Ray(workers=4, **settings)
+
+        def on_pass(done):
+            does.write_text(what)
+            own.wait = 3
+
+        try:
+            tfkm.kmeans(Odd(), 2, init="random", n_init=1, max_iter=9, tol=0, engine=own, on_pass=on_pass)
+        except error as found:
+            assert words in str(found) and len(str(found).splitlines()) == 1, found
+        else:
+            raise AssertionError(words)
+
+    says(TimeoutError, "no worker has started after 0.01 s", "", wait=0.01)
+    assert ray.cluster_resources()["CPU"] >= 4  # started here, with room for all
+    says(TimeoutError, "shard 0 is not done after 3 s", "sleeps")
+    engine._TRIES = 2
+    says(RuntimeError, "shard 0 was lost with its worker 2 times", "dies")
+"""
+
+
+def test_patience_has_an_end(python, tmp_path):
+    """With a worker that does not come, one that is silent, and a shard that kills whoever takes it."""
+    pytest.importorskip("ray", reason="needs Ray: pip install 'tfkm[ray]'")
+    python(_PATIENCE, str(tmp_path / "does"))
+
+
 def test_what_workers_cannot_read_is_refused(cluster, tmp_path):
     import tensorflow as tf
 
@@ -74,7 +209,7 @@ def test_what_workers_cannot_read_is_refused(cluster, tmp_path):
     bad[123, 4] = np.inf
     np.save(tmp_path / "bad.npy", bad)
     with pytest.raises(ValueError, match=r"\[123, 4\]|\[123\]|row 123"):
-        tfkm.kmeans(str(tmp_path / "bad.npy"), K, engine=tfkm.Ray(workers=1))
+        tfkm.kmeans(str(tmp_path / "bad.npy"), K, init="random", engine=tfkm.Ray(workers=1))
 
 
 def test_a_file_that_vanishes_is_named_by_workers(cluster, paths, tmp_path):
@@ -123,114 +258,3 @@ _MIRRORED = """
 def test_devices_of_a_host(python):
     """Each has a thread of its own, and they do not show."""
     python(_MIRRORED)
-
-
-_PROCESS = """
-import json, os, sys
-folder, rank = sys.argv[1], json.loads(os.environ["TF_CONFIG"])["task"]["index"]
-import tensorflow as tf
-strategy = tf.distribute.MultiWorkerMirroredStrategy()
-import time
-import numpy as np, tfkm
-from tfkm.seeding import draws
-draws._CHUNK_BYTES = 64 * 8 * 4
-
-def slowly(done):
-    print(done.iteration, flush=True)
-    time.sleep(0.2)
-
-    if done.iteration == 3 and os.environ.get("DIES") == str(rank) and not os.path.exists(folder + "/died"):
-        open(folder + "/died", "w").close()
-        os.kill(os.getpid(), 9)
-
-try:
-    result = tfkm.kmeans(
-        folder + "/*.npy", 7, engine=tfkm.MultiWorker(strategy), checkpoint_dir=folder + "/kept",
-        init="k-means||", random_state=0, max_iter=9, tol=0, on_pass=slowly,
-    )
-    np.savez(folder + f"/out{rank}.npz", centroids=result.centroids, inertia=result.inertia)
-except RuntimeError as error:
-    print(error, flush=True)
-    os._exit(3)  # TensorFlow's own end would wait for the lost one
-"""
-
-
-def started(folder, count):
-    """The last one first, and the first one a second later."""
-    addresses = supervise._free_addresses(count)
-    command, processes = [sys.executable, "-c", _PROCESS, str(folder)], []
-    for rank in reversed(range(count)):
-        task = {"type": "worker", "index": rank}
-        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        environment = {**os.environ, "TF_CONFIG": config}
-        processes.append(
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        )
-        time.sleep(1)
-    return processes[::-1]
-
-
-def test_processes_of_tf_distribute(tmp_path, monkeypatch):
-    """One of two is killed; the other says so and ends; one alone goes on, and ends with the same bits."""
-    monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)
-    expected = tfkm.kmeans(POINTS, K, init="k-means||", random_state=0, max_iter=9, tol=0)
-    np.save(tmp_path / "a.npy", POINTS[:7000])
-    np.save(tmp_path / "b.npy", POINTS[7000:])
-    first, second = started(tmp_path, 2)
-    while second.stdout.readline() != "3\n":
-        assert second.poll() is None
-    second.kill()
-    said, _ = first.communicate(timeout=90)
-    assert first.returncode == 3 and "a process of the 2 was lost: worker 1 (127.0.0.1:" in said
-    second.communicate()
-
-    (alone,) = started(tmp_path, 1)
-    said, _ = alone.communicate(timeout=90)
-    passes = [int(line) for line in said.split()]
-    assert alone.returncode == 0 and passes[0] > 2 and passes[-1] == 9  # it did not begin anew
-    with np.load(tmp_path / "out0.npz") as found:
-        np.testing.assert_array_equal(found["centroids"], expected.centroids)
-        assert float(found["inertia"]) == expected.inertia
-
-
-def test_a_supervisor_starts_all_anew(tmp_path, monkeypatch):
-    """The second of two kills itself after its third pass; the fit ends all the same."""
-    monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)
-    expected = tfkm.kmeans(POINTS, K, init="k-means||", random_state=0, max_iter=9, tol=0)
-    np.save(tmp_path / "a.npy", POINTS)
-    monkeypatch.setenv("DIES", "1")
-    (tmp_path / "fit.py").write_text(_PROCESS)
-    script = [sys.executable, "-m", "tfkm.supervise", "-n", "2", "--restarts", "1"]
-    done = subprocess.run(
-        [*script, str(tmp_path / "fit.py"), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "killed by signal 9; 1 restarts are left" in done.stderr
-    for rank in range(2):
-        with np.load(tmp_path / f"out{rank}.npz") as found:
-            np.testing.assert_array_equal(found["centroids"], expected.centroids)
-            assert float(found["inertia"]) == expected.inertia
-
-
-_COUNTS = """
-import json, os, sys, time
-config = json.loads(os.environ["TF_CONFIG"])
-index, count = config["task"]["index"], len(set(config["cluster"]["worker"]))
-with open(sys.argv[1], "a") as file:
-    file.write(f"{index} of {count}\\n")
-if index == 1:
-    sys.exit(7)
-time.sleep(600)  # as one that waits for a lost one
-"""
-
-
-def test_a_supervisor_gives_up(tmp_path):
-    log = tmp_path / "log"
-    began = time.monotonic()
-    assert supervise.supervise([sys.executable, "-c", _COUNTS, str(log)], 2, restarts=2) == 7
-    assert time.monotonic() - began < 60  # the sleeping ones were killed
-    assert log.read_text().splitlines().count("1 of 2") == 3
-    assert supervise.supervise([sys.executable, "-c", ""], 3) == 0

@@ -1,12 +1,25 @@
 """streams: the fit of a stream is that of the same points in memory, bit for bit."""
 
+import threading
+import time
+import zlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfkm
+from tfkm import files as files_module
+from tfkm.points import Points
 from tfkm.seeding import draws
-from tfkm.streams import blocks
+from tfkm.seeding.potential import Potential
+from tfkm.seeding.problem import Problem
+from tfkm.streams import blocks, passes, sources
+from tfkm.streams import seeding as stream_seeding
+from tfkm.streams.journal import Journal
+from tfkm.streams.scan import scan
+from tfkm.streams.stream import Here, Stream
+from tfkm.types import ExactStatistics, Statistics
 
 N, D, K = 3000, 5, 7
 POINTS = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32) + 3
@@ -68,6 +81,25 @@ def test_empty_clusters_take_the_farthest(backend):
         options = dict(init=init, max_iter=3, backend=backend)
         memory = tfkm.kmeans(POINTS, K, weights=weights, **options)
         same(tfkm.kmeans(dataset(POINTS, weights), K, **options), memory)
+
+
+def test_sums_of_weights_have_the_same_bits():
+    """Not integers, whose sums are exact in any order."""
+    weights, groups = np.random.default_rng(2).random(N), (POINTS[:20], POINTS[20:25])
+    stream = Stream(sources.source_of(POINTS, weights))
+    engine = Here(stream)
+    found = scan(stream, engine, digested=False)
+    streamed = stream_seeding.StreamPoints(stream, found, engine, "reference", Journal())
+    memory = Potential(
+        Problem(Points(POINTS), weights, groups[0], K, np.random.RandomState(0), "reference"),
+        labelled=True,
+    )
+    memory.add(tf.constant(groups[1]))
+    np.testing.assert_array_equal(memory.sizes(), streamed.sizes(groups))
+    for init in "k-means||", "random":
+        options = dict(init=init, random_state=0, max_iter=3)
+        expected = tfkm.kmeans(POINTS, K, weights=weights, **options)
+        same(tfkm.kmeans(dataset(POINTS, weights), K, **options), expected)
 
 
 def test_few_distinct_points():
@@ -147,6 +179,44 @@ def test_labels_are_written_as_a_stream(files, out):
     assert path.read_bytes() == before and not list(files.glob(".*"))
 
 
+def test_labels_of_a_dataset_with_weights_and_of_a_map(files):
+    model = tfkm.KMeans(K, init="random", random_state=0).fit(POINTS)
+    np.testing.assert_array_equal(model.predict(dataset(POINTS, WEIGHTS)), model.labels_)
+    np.save(files / "all.npy", POINTS)
+    model.predict(np.load(files / "all.npy", mmap_mode="r"), out=files / "labels.npy")
+    np.testing.assert_array_equal(np.load(files / "labels.npy"), model.labels_)
+
+
+def test_labels_of_a_map_are_not_held(files, monkeypatch):
+    model = tfkm.KMeans(K, init="random", random_state=0).fit(POINTS)
+    np.save(files / "all.npy", POINTS)
+    sizes = []
+    write = tfkm.streams.labels._npy
+    noting = lambda file, parts: write(file, (sizes.append(len(p)) or p for p in parts))  # noqa: E731
+    monkeypatch.setitem(tfkm.streams.labels._WRITERS, ".npy", noting)
+    model.predict(np.load(files / "all.npy", mmap_mode="r"), out=files / "labels.npy")
+    assert max(sizes) == 64 and sum(sizes) == N
+
+
+def test_a_map_of_a_whole_file_is_read_as_that_file(files):
+    np.save(files / "all.npy", POINTS)
+    mapped = np.load(files / "all.npy", mmap_mode="r")
+    whole = lambda array: isinstance(sources.source_of(array), tfkm.streams.files.Files)  # noqa: E731
+    assert whole(mapped) and whole(np.asarray(mapped))  # as scikit-learn hands it on
+    fortran = np.load(files / "fortran2.npy", mmap_mode="r")
+    private = np.load(files / "all.npy", mmap_mode="c")
+    for other in mapped[1:], mapped[:, :2], mapped[::2], fortran, private, POINTS:
+        assert not whole(other)
+    assert type(sources.source_of(mapped, WEIGHTS)).__name__ == "ArraySource"
+
+
+def test_a_list_is_measured_by_one_row(files, monkeypatch):
+    read, columns = [], files_module.columns
+    monkeypatch.setattr(files_module, "columns", lambda t: read.append(t.num_rows) or columns(t))
+    assert sources.source_of(files / "lists2.parquet").d == D
+    assert max(read) == 1
+
+
 def endless():
     return tf.data.Dataset.from_tensors(POINTS).repeat()
 
@@ -195,6 +265,89 @@ def test_files_that_vanish_are_named(files, kind):
     paths = sorted(files.glob(kind))
     with pytest.raises(Exception, match=paths[1].name):
         tfkm.kmeans(paths, K, init=POINTS[:K], on_pass=lambda done: paths[1].unlink())
+
+
+def test_a_damaged_tfrecord_is_named(files):
+    paths = sorted(files.glob("r*.tfrecord"))
+    with open(paths[2], "r+b") as file:
+        file.truncate(paths[2].stat().st_size - 7)
+    with pytest.raises(ValueError, match=r"r2.tfrecord: cannot be read as TFRecord"):
+        tfkm.kmeans(paths, K, init=POINTS[:K])
+
+
+def test_points_in_another_order_are_refused(files):
+    shuffled = tf.data.Dataset.from_tensor_slices(POINTS).shuffle(N, seed=0).batch(100)
+    with pytest.raises(
+        ValueError, match="^points: other points from row 0 on than in the pass before"
+    ):
+        tfkm.kmeans(shuffled, K, init="random")
+
+    def replace(done):
+        np.save(files / "c0.npy", POINTS[5:6])
+
+    with pytest.raises(ValueError, match="other points from row 0"):
+        tfkm.kmeans(str(files / "c*.npy"), K, init="random", on_pass=replace)
+
+
+def test_what_is_compared_is_little(monkeypatch):
+    sizes, crc32 = [], zlib.crc32
+    monkeypatch.setattr(
+        zlib, "crc32", lambda data: sizes.append(memoryview(data).nbytes) or crc32(data)
+    )
+    monkeypatch.setattr(draws, "_CHUNK_BYTES", 2**24)
+    tfkm.kmeans(np.zeros((600_000, 4), np.float32) + np.arange(4), 1, init="random", engine=Here)
+    assert max(sizes) <= 2**20
+
+
+def test_what_is_too_long_to_be_held_is_refused_before_it_is_read(monkeypatch, files):
+    monkeypatch.setattr(stream_seeding, "_HELD_BYTES", 16 * (N - 1))
+    monkeypatch.setattr("tfkm.streams.kmeans.scan", lambda *a, **k: pytest.fail("it was read"))
+    for init in "k-means++", "afk-mc2":
+        with pytest.raises(ValueError, match=r"held up to 2,999 points; .* only 'k-means\|\|'"):
+            tfkm.kmeans(str(files / "c*.npy"), K, init=init)
+
+
+def test_a_reader_that_hangs_does_not_keep_the_fit_from_ending():
+    """As when Ctrl-C is pressed while a file system does not answer."""
+    going_on = threading.Event()
+
+    def parts():
+        yield 1
+        going_on.wait(60)
+
+    began, reading = time.monotonic(), blocks.ahead(parts())
+    assert next(reading) == 1
+    reading.close()
+    assert time.monotonic() - began < 20
+    going_on.set()
+
+
+def test_a_slow_reader_and_a_slow_fit():
+    """Whoever waits, nothing is lost and no more than some blocks are ahead."""
+    made = []
+
+    def parts(seconds):
+        for i in range(8):
+            time.sleep(seconds)
+            made.append(i)
+            yield i
+
+    assert list(blocks.ahead(parts(0.02))) == list(range(8))
+    made.clear()
+    for i in blocks.ahead(parts(0)):
+        time.sleep(0.02)
+        assert len(made) <= i + 4
+
+
+def test_digests_of_many_shards_are_joined_once():
+    zeros = lambda: Statistics(np.zeros((1, 2, 3)), np.zeros((1, 2)), np.zeros(1))  # noqa: E731
+    part = passes.Partial(ExactStatistics(zeros(), zeros()), [np.arange(4, dtype=np.int32)[None]])
+    total = part.owned()
+    for _ in range(99):
+        total = total.and_next(part)
+    assert all(digest is part.digests[0] for digest in total.digests)
+    np.testing.assert_array_equal(total.labels, np.tile(part.labels, 100))
+    assert len(part.digests) == 1
 
 
 def test_memory_is_used_again_only_when_nobody_holds_it():

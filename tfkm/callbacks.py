@@ -30,7 +30,7 @@ class ShardDone(NamedTuple):
 
     phase: "scan" (the first pass), "seed", "pass" or "farthest" (points for empty clusters). shard: its
     number, from 0. shards, points: of the whole, None if not known yet. done: points of this pass so
-    far. seconds: since the pass began.
+    far. seconds: since the pass began, or went on behind the first `before` points.
 
     >>> from tfkm.callbacks import ShardDone
     >>> done = ShardDone("pass", shard=0, shards=4, done=100, points=400, seconds=2.0)
@@ -44,11 +44,12 @@ class ShardDone(NamedTuple):
     done: int
     points: int | None
     seconds: float
+    before: int = 0
 
     @property
     def points_per_second(self) -> float:
         """Of this pass, so far."""
-        return self.done / self.seconds if self.seconds else float("inf")
+        return (self.done - self.before) / self.seconds if self.seconds else float("inf")
 
     @property
     def seconds_left(self) -> float | None:
@@ -132,14 +133,15 @@ class Progress(Callback):
         defaults = dict(unit=" points", unit_scale=True, leave=False, disable=None)
         self._options: dict[str, Any] = defaults | options
         self._bar: Any = None
-        self._passes, self._inertia = 0, ""
+        self._phase, self._passes, self._inertia = "", 0, ""
 
     def on_shard(self, done: ShardDone) -> None:
-        if done.shard == 0 or self._bar is None:
+        if done.shard == 0 or self._bar is None or done.phase != self._phase:
             self._close()
             from tqdm import tqdm
 
-            self._bar = tqdm(total=done.points, **self._options)
+            self._phase = done.phase
+            self._bar = tqdm(total=done.points, initial=done.before, **self._options)
             name = f"pass {self._passes + 1}" if done.phase == "pass" else done.phase
             self._bar.set_description(f"{name}{self._inertia}", refresh=False)
         shards = "?" if done.shards is None else f"{done.shards:,}"

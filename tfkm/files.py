@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -97,17 +98,29 @@ def check_target(path: Path, *, force: bool = False) -> None:
 def replacing(path: Path, *, force: bool = False) -> Iterator[IO[bytes]]:
     """A binary file that becomes `path` when the block ends well, and else leaves no trace."""
     check_target(path, force=force)
-    # Of the same folder, so that the replacement is one rename; `tempfile` would make it mode 0600.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Of the same folder, so that the replacement is one rename; `tempfile` would make it mode 0600. No two
+    # threads of a host have one id at once, and what a killed one with this id has left is overwritten.
+    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         check_target(path, force=force)
         os.replace(temporary, path)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """So that a name that was changed outlives a loss of power, where the file system can."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def _checked(path: Path, points: np.ndarray) -> None:

@@ -103,7 +103,13 @@ def kmeans(
     if streams.is_stream(points) or checkpoint_dir is not None or engine is not None:
         streams.check_options(points, weights, metric, size_min, size_max)
         settings = streams.Settings(
-            n_clusters, init, starts(n_init, init), max_iter, tol, backend, random_state
+            int(n_clusters),
+            init,
+            starts(n_init, init),
+            int(max_iter),
+            float(tol),
+            backend,
+            random_state,
         )
         source = streams.source_of(points, weights)
         rng = check_random_state(random_state)

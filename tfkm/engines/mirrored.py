@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfkm.engines.ordered import in_order
 from tfkm.seeding.draws import Shard
 from tfkm.streams import Stream
-from tfkm.streams.stream import Task
+from tfkm.streams.stream import OneProcess, Task
 
 
 class Mirrored:
@@ -53,10 +53,8 @@ class Mirrored:
         return _Devices(stream, self.strategy.extended.worker_devices)
 
 
-class _Devices:
+class _Devices(OneProcess):
     """An `Engine`. Not by `strategy.run`: outside of a graph it lets replicas take turns."""
-
-    leads = True
 
     def __init__(self, stream: Stream, names: Iterable[str]) -> None:
         self._stream, self._names = stream, tuple(names)
@@ -69,7 +67,7 @@ class _Devices:
             return threads[worker].submit(self._done, self._names[worker], task, shard)
 
         try:
-            for shard, _, pending in in_order(shards, len(threads), submit):
+            for shard, _, pending in in_order(shards, lambda: range(len(threads)), submit):
                 yield shard, pending.result()
         finally:
             for thread in threads:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import pickle
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,11 +29,13 @@ _LOST = (
 class MultiWorker:
     """An engine for `tfkm.kmeans` and `KMeans`: the processes of a `MultiWorkerMirroredStrategy`.
 
-    All make the same call and get the same result. Each takes every W-th shard of W, and what shards give
-    is gathered by all. A process that is lost ends the others with a RuntimeError that names it, when its
-    connection breaks (docs/streams.md has figures), else when TensorFlow misses its heartbeat (some 10 s);
-    they cannot go on without it. With `checkpoint_dir` (of all, written by the first) the same command goes
-    on, with as many processes as there are then; `tfkm.supervise` does so on one host.
+    All make the same call and get the same result: that of the first one's seed and settings. Each takes
+    every W-th shard of W, and what shards give is gathered by all, in W·k·d·16 bytes. Callbacks are each
+    process's own; a stop by one is of all. A process that is lost ends the others with a
+    RuntimeError that names it, when its connection breaks (docs/streams.md has figures), else when
+    TensorFlow misses its heartbeat (some 10 s); they cannot go on without it. With `checkpoint_dir`, which
+    the first one reads and writes, the same command goes on, with as many processes as there are then;
+    `tfkm.supervise` does so on one host.
 
     Args:
       strategy: made as the first thing in the program, as TensorFlow wants it.
@@ -51,7 +55,8 @@ class MultiWorker:
       ...
     TypeError: strategy: <...OneDeviceStrategy object...>; it has to be a MultiWorkerMirroredStrategy
     >>> strategy = tf.distribute.MultiWorkerMirroredStrategy()  # doctest: +SKIP
-    >>> tfkm.KMeans(8, engine=tfkm.MultiWorker(strategy)).fit("points/*.npy")  # doctest: +SKIP
+    >>> engine = tfkm.MultiWorker(strategy)  # doctest: +SKIP
+    >>> tfkm.KMeans(8, init="k-means||", engine=engine).fit("points/*.npy")  # doctest: +SKIP
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
@@ -66,7 +71,9 @@ class MultiWorker:
 
 
 class _Processes:
-    """An `Engine`. leads: whether this process writes what one has to write."""
+    """An `Engine`."""
+
+    local = False
 
     def __init__(self, stream: Stream, strategy: tf.distribute.Strategy) -> None:
         self._stream, self._strategy = stream, strategy
@@ -87,23 +94,26 @@ class _Processes:
         """As `Engine.run`, a shard for each process at a time."""
         left = iter(shards)
         while some := list(itertools.islice(left, self._count)):
-            result: Any = None
-            if self._rank < len(some):
-                result = self._done(task, some[self._rank])
-            for shard, other in zip(some, self._gathered(result), strict=False):
-                if isinstance(other, Exception):
-                    raise other  # of one process, in all
-                yield shard, other
+            results = self.gathered(functools.partial(self._own, task, some))
+            yield from zip(some, results, strict=False)
 
-    def _done(self, task: Task, shard: Shard) -> Any:
+    def _own(self, task: Task, some: list[Shard]) -> Any:
+        return self._stream.done(task, some[self._rank]) if self._rank < len(some) else None
+
+    def gathered(self, do: Callable[[], Any]) -> list[Any]:
+        """As `Engine.gathered`."""
         try:
-            return self._stream.done(task, shard)
+            own = pickle.dumps(do())
         except Exception as error:  # for all to raise, or the others would wait for this process
-            return error
+            own = pickle.dumps(_portable(error))
+        results = self._all_of(own)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return results
 
-    def _gathered(self, result: Any) -> list[Any]:
-        """Of all processes, in their order."""
-        own = pickle.dumps(result)
+    def _all_of(self, own: bytes) -> list[Any]:
+        """What the pickles of all processes hold, in their order."""
         own += bytes(-len(own) % 8)  # what is behind its end pickle does not read
         words = np.frombuffer(own, np.int64)
         try:
@@ -119,9 +129,13 @@ class _Processes:
 
     def _lost(self, error: tf.errors.OpError) -> str:
         """Who does not answer; of one that is there and silent TensorFlow knows."""
-        gone = [name for name, address in self._others.items() if not _answers(address)]
-        said = (line for line in error.message.splitlines() if "/task:" in line)
-        return ", ".join(gone) or next(said, error.message.partition("\n")[0])
+        with ThreadPoolExecutor(max(1, len(self._others))) as asking:
+            answers = asking.map(_answers, self._others.values())
+            gone = [
+                name for name, is_there in zip(self._others, answers, strict=True) if not is_there
+            ]
+        said = [line.strip() for line in error.message.splitlines() if "/task:" in line]
+        return ", ".join(gone) or "; ".join(said) or error.message.partition("\n")[0]
 
     def _all(self, own: np.ndarray) -> np.ndarray:
         """(count, …) of (1, …) of each."""
@@ -134,6 +148,14 @@ class _Processes:
             return tf.distribute.get_replica_context().all_gather(tf.identity(value), axis=0)
 
         return self._strategy.run(one, args=(own,))
+
+
+def _portable(error: Exception) -> Exception:
+    """The same, or what it says, if it is one that cannot be pickled."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(repr(error))
 
 
 def _answers(address: str) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tfkm.seeding.draws import Shard
@@ -21,22 +21,25 @@ class Submitted(NamedTuple):
 
 
 def in_order(
-    shards: Iterable[Shard], workers: int, submit: Callable[[int, Shard], Any]
+    shards: Iterable[Shard],
+    workers: Callable[[], Collection[int]],
+    submit: Callable[[int, Shard], Any],
 ) -> Iterator[Submitted]:
     """Each shard in its turn, as it was submitted: the worker with the fewest takes the next one.
 
+    workers() are those who can take one, asked each time: some may come later, some go.
     submit(worker, shard) begins it. It counts as done when the next one is asked for.
     """
-    left, loads, coming = iter(shards), [0] * workers, deque[Submitted]()
+    left, loads, coming = iter(shards), Counter[int](), deque[Submitted]()
 
     def begin() -> None:
-        for shard in itertools.islice(left, 1):
-            worker = loads.index(min(loads))
+        those = workers()
+        for shard in itertools.islice(left, max(0, _AHEAD * len(those) - len(coming))):
+            worker = min(those, key=loads.__getitem__)
             loads[worker] += 1
             coming.append(Submitted(shard, worker, submit(worker, shard)))
 
-    for _ in range(_AHEAD * workers):
-        begin()
+    begin()
     while coming:
         yield coming[0]
         loads[coming.popleft().worker] -= 1

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from tfkm.engines.ordered import in_order
 from tfkm.ops import validate
 from tfkm.seeding.draws import Shard
 from tfkm.streams import Source, Stream
-from tfkm.streams.stream import Task
+from tfkm.streams.stream import OneProcess, Task
+
+_TRIES = 4  # of a shard whose worker is lost, which may be the shard's doing
 
 
 class Ray:
     """An engine for `tfkm.kmeans` and `KMeans`: actors of Ray on one machine or many.
 
-    A worker that is killed is started again by Ray, and what it was at is done again, with the same
-    bits: a shard's result depends on the shard alone. Only results of shards travel, of size k·d;
+    A worker that is killed is started again by Ray, and what it was at is done anew, with the same bits: a
+    shard's result depends on the shard alone. One whose node is lost starts elsewhere if there is room, and
+    those for which there is none join when a node does. Only results of shards travel, of size k·d;
     centroids go once to each node.
 
     Args:
-      workers: how many actors, each with its own reader; None for one for each CPU of the cluster.
-      cpus: of each worker, which it also computes with.
+      workers: how many actors, each with its own reader; None for one for each CPU of the cluster, counted
+        anew before each pass.
+      cpus: of each worker, which it also computes with. gpus: of each; name a backend that uses them.
       address: of a cluster that runs already; None for one that Ray starts on this machine, or that is
-        connected.
-      wait: seconds for a result before the fit ends with an error: Ray starts lost workers again, but
-        waits for lost nodes. None to wait as long as it takes.
+        connected. One that is started here has room for all workers.
+      wait: seconds for a result, or for the first worker, before the fit ends with an error; None to wait
+        as long as it takes.
 
     The points have to be files (.npy, Parquet) that all workers can read, or a `Source` of yours that
-    can be pickled and that knows its length: a worker begins in the middle.
+    can be pickled and that knows its length: a worker begins in the middle. An array goes once to each
+    node; one that maps a whole .npy file goes by its path.
 
     Raises: ImportError if Ray is not installed.
 
@@ -43,16 +49,24 @@ class Ray:
         workers: int | None = None,
         *,
         cpus: int = 1,
+        gpus: float = 0,
         address: str | None = None,
-        wait: float | None = None,
+        wait: float | None = 600,
     ) -> None:
         if workers is not None:
             validate.check_number("workers", workers, Integral, 1, " or None")
         validate.check_number("cpus", cpus, Integral, 1)
-        self.workers, self.cpus, self.address, self.wait = workers, cpus, address, wait
+        validate.check_number("gpus", gpus, Real, 0)
+        self.workers, self.cpus, self.gpus, self.address, self.wait = (
+            workers,
+            cpus,
+            gpus,
+            address,
+            wait,
+        )
 
     def __repr__(self) -> str:
-        default = dict(workers=None, cpus=1, address=None, wait=None)
+        default = dict(workers=None, cpus=1, gpus=0, address=None, wait=600)
         given = {name: value for name, value in vars(self).items() if value != default[name]}
         return f"Ray({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
@@ -64,42 +78,101 @@ class Ray:
             raise ImportError("engine: Ray is not installed: pip install 'tfkm[ray]'") from error
         stream.check_shareable()
         if not ray.is_initialized():
-            ray.init(address=self.address, log_to_driver=False, include_dashboard=False)
-        count = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // self.cpus)
-        return _Workers(stream, count, self.cpus, self.wait)
+            room: dict[str, Any] = {}
+            if self.address is None and "RAY_ADDRESS" not in os.environ:  # a cluster of our own
+                cores = len(os.sched_getaffinity(0))
+                room = {"num_cpus": max(cores, (self.workers or 1) * self.cpus)}
+            ray.init(address=self.address, log_to_driver=False, include_dashboard=False, **room)
+        return _Workers(stream, self)
 
 
-class _Workers:
-    """An `Engine`."""
+class _Workers(OneProcess):
+    """An `Engine`. A worker takes shards when it has answered, and is asked again when it was lost."""
 
-    leads = True
+    local = False
 
-    def __init__(self, stream: Stream, count: int, cpus: int, wait: float | None) -> None:
+    def __init__(self, stream: Stream, settings: Ray) -> None:
         import ray
 
-        remote: Any = ray.remote(num_cpus=cpus, max_restarts=-1, max_task_retries=-1)(_Worker)
-        self._actors = [remote.remote(stream.source, stream.chunk, cpus) for _ in range(count)]
-        self._wait = wait
+        self._settings, self._chunk = settings, stream.chunk
+        # No retries of Ray's own, which would wait for room that may never be.
+        actor: Any = ray.remote(
+            num_cpus=settings.cpus, num_gpus=settings.gpus, max_restarts=-1, max_task_retries=0
+        )
+        self._class, self._source = actor(_Worker), ray.put(stream.source)
+        self._actors: list[Any] = []
+        self._asked: dict[Any, int] = {}  # calls that have not been answered: whose they are
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
         """As `Engine.run`: the worker with the fewest shards takes the next one, some shards ahead."""
         import ray
 
+        self._hire()
         task_once = ray.put(task)
 
         def submit(worker: int, shard: Shard) -> Any:
             return self._actors[worker].run.remote(task_once, shard)
 
-        for shard, _, pending in in_order(shards, len(self._actors), submit):
-            try:
-                result = ray.get(pending, timeout=self._wait)
-            except ray.exceptions.GetTimeoutError as error:
-                raise TimeoutError(
-                    f"engine: shard {shard.number} is not done after {self._wait} s of waiting for it"
-                ) from error
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from error  # what the source or the task raised there
+        for shard, worker, pending in in_order(shards, self._ready, submit):
+            for left in reversed(range(_TRIES)):
+                try:
+                    result = ray.get(pending, timeout=self._settings.wait)
+                    break
+                except ray.exceptions.GetTimeoutError as error:
+                    raise TimeoutError(
+                        f"engine: shard {shard.number} is not done after {self._settings.wait} s of "
+                        "waiting for it"
+                    ) from error
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from error  # what the source or the task raised there
+                except _lost() as error:
+                    if not left:
+                        raise RuntimeError(
+                            f"engine: shard {shard.number} was lost with its worker {_TRIES} times: "
+                            f"{_said(error)}"
+                        ) from error
+                    self._ask(worker)
+                    worker = self._ready()[0]
+                    pending = submit(worker, shard)
             yield shard, result
+
+    def _hire(self) -> None:
+        """As many as are wanted; each takes its place when there is one."""
+        import ray
+
+        cpus = self._settings.cpus
+        count = self._settings.workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // cpus)
+        for worker in range(len(self._actors), count):
+            self._actors.append(self._class.remote(self._source, self._chunk, cpus))
+            self._ask(worker)
+
+    def _ask(self, worker: int) -> None:
+        if worker not in self._asked.values():
+            answer = self._actors[worker].answer.options(max_task_retries=-1).remote()
+            self._asked[answer] = worker
+
+    def _ready(self) -> list[int]:
+        """Those that have answered; waits for the first."""
+        import ray
+
+        wait, asked = self._settings.wait, list(self._asked)
+        alone = len(asked) == len(self._actors)
+        if asked:
+            most = 1 if alone else len(asked)
+            for answer in ray.wait(asked, num_returns=most, timeout=wait if alone else 0)[0]:
+                try:
+                    ray.get(answer)
+                except ray.exceptions.RayError as error:
+                    raise RuntimeError(f"engine: a worker cannot start: {_said(error)}") from error
+                del self._asked[answer]
+        ready = sorted(set(range(len(self._actors))) - set(self._asked.values()))
+        if not ready:
+            have = int(ray.cluster_resources().get("CPU", 0))
+            raise TimeoutError(
+                f"engine: no worker has started after {wait} s; each takes {self._settings.cpus} CPUs and "
+                f"{self._settings.gpus} GPUs, the cluster has {have} CPUs"
+            )
+        return ready
 
 
 class _Worker:
@@ -111,5 +184,27 @@ class _Worker:
         tf.config.threading.set_intra_op_parallelism_threads(cpus)
         self._stream = Stream(source, chunk)
 
+    def answer(self) -> None:
+        """That it is there."""
+
     def run(self, task: Task, shard: Shard) -> Any:
         return self._stream.done(task, shard)
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """What Ray raises when a worker, its node, or what it gave is gone."""
+    from ray import exceptions as e
+
+    return (
+        e.RayActorError,
+        e.ObjectLostError,
+        e.WorkerCrashedError,
+        e.NodeDiedError,
+        e.OutOfMemoryError,
+    )
+
+
+def _said(error: Exception) -> str:
+    """What Ray says, in its first sentence that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

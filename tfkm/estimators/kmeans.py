@@ -210,19 +210,15 @@ class KMeans(CentroidEstimator):
         if not streams.is_stream(X) and out is None:
             return super().predict(X)
         path = None if out is None else streams.labels.check_target(out)
-        if streams.is_stream(X):
-            check_is_fitted(self)
-            source = streams.source_of(X, name="X")
-            if source.d != self.n_features_in_:
-                raise ValueError(
-                    f"X has {source.d} features, but {type(self).__name__} is expecting "
-                    f"{self.n_features_in_} features as input."
-                )
-            blocks: Iterator = (
-                np.asarray(self._labels_of(rows)) for rows in streams.rows_of(source)
+        check_is_fitted(self)
+        given = X if streams.is_stream(X) else self._checked(X, reset=False)
+        source = streams.source_of(given, name="X")
+        if source.d != self.n_features_in_:
+            raise ValueError(
+                f"X has {source.d} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
             )
-        else:
-            blocks = iter([np.asarray(super().predict(X))])
+        blocks: Iterator = (np.asarray(self._labels_of(rows)) for rows in streams.rows_of(source))
         if path is None:
             return np.concatenate([np.empty(0, np.int32), *blocks])
         return streams.labels.write(path, blocks)

@@ -2,7 +2,7 @@
 
     python -m tfkm.examples.workers                   # needs Ray: pip install 'tfkm[ray]'
 
-The workers run on this machine, on as many cores as there are; with `tfkm.Ray(address=…)` on those of a
+The workers run on this machine, however many cores it has; with `tfkm.Ray(address=…)` on those of a
 cluster, where each reads its own part of the files. Sums are exact, so it does not matter who adds what.
 """
 
@@ -29,21 +29,10 @@ CLUSTERS, FEATURES, FILES = 50, 32, 8
 def command(workers, points, seed) -> None:
     """Share a fit among workers of Ray."""
     cli.import_quietly()
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError("this example needs Ray: pip install 'tfkm[ray]'") from error
-    ours = not ray.is_initialized()
-    if ours:  # so many workers, however many cores there are
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            pattern = make(Path(folder), points, seed)
-            together = fit(pattern, seed, f"{workers} workers", tfkm.Ray(workers=workers))
-            alone = fit(pattern, seed, "alone", None)
-    finally:
-        if ours:
-            ray.shutdown()
+    with tempfile.TemporaryDirectory() as folder:
+        pattern = make(Path(folder), points, seed)
+        together = fit(pattern, seed, f"{workers} workers", tfkm.Ray(workers=workers))
+        alone = fit(pattern, seed, "alone", None)
     same = all(
         np.array_equal(getattr(together, name), getattr(alone, name))
         for name in ("cluster_centers_", "inertia_")

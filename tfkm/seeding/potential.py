@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import ops
-from tfkm.seeding.draws import chunk_rows, with_replacement
+from tfkm.seeding.draws import chunk_rows, shards, with_replacement
 from tfkm.seeding.problem import Problem
 
 _BLOCK = 2**17  # rows whose costs are held at once
@@ -96,10 +96,13 @@ class Potential:
         """(m,) float64, the weight of the points nearest to each centroid that was added."""
         assert self.labels is not None
         sizes = np.zeros(self._count)
-        for start in range(0, self._points.n, self._chunk):
-            rows = slice(start, start + self._chunk)
-            weights = None if self._weights is None else self._weights[rows]
-            sizes += np.bincount(self.labels[rows], weights, self._count)
+        for _, first, stop in shards(self._points.n, self._chunk):  # as a stream adds them up
+            own = np.zeros(self._count)
+            for start in range(first, stop, self._chunk):
+                rows = slice(start, min(start + self._chunk, stop))
+                weights = None if self._weights is None else self._weights[rows]
+                own += np.bincount(self.labels[rows], weights, self._count)
+            sizes += own
         return sizes
 
     def _costs(self, rows: int) -> Iterator[np.ndarray]:

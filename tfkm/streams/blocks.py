@@ -14,6 +14,7 @@ from tfkm.seeding.draws import MOST_ROWS, chunk_rows
 
 _LARGEST_BLOCK_BYTES = 2**28
 _AHEAD = 2  # blocks that wait, beside the one at work and the one being filled
+_PATIENCE = 1.0  # seconds for a reader that is told to end
 _ALIGNMENT = 64  # so that TensorFlow reads them in place, see points.py
 
 T = TypeVar("T")
@@ -147,4 +148,4 @@ def ahead(items: Iterable[T], depth: int = _AHEAD) -> Generator[T, None, None]:
             del item  # not two blocks while the next one is waited for
     finally:
         ended.set()
-        reader.join()
+        reader.join(_PATIENCE)  # one that hangs must not keep Ctrl-C from ending the fit

@@ -27,27 +27,35 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike, fit: dict[str, str | int | float]) -> None:
-        """fit: what tells it from other fits. Makes the folder if there is none."""
+        """fit: what tells it from other fits."""
         self._folder, self._fit = Path(folder), {"format": _FORMAT, **fit}
-        if self._folder.exists() and not self._folder.is_dir():
-            raise ValueError(f"checkpoint_dir: {self._folder} is not a folder")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._number = max((_number(path) for path in self._all()), default=0)
+        self._number = 0
 
     def load(self) -> Arrays | None:
         """The newest that is sound; None if there is none. A damaged one is named in a warning.
 
+        Makes the folder if there is none; has to be called before `save`.
+
         Raises: ValueError if it is of another fit.
         """
-        for path in sorted(self._all(), reverse=True):
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ValueError(f"checkpoint_dir: {self._folder} is not a folder")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self._folder.glob(".checkpoint-*.tmp"):  # of a writer that was killed
+            leftover.unlink(missing_ok=True)
+        self._number = max((_number(path) for path in self._all()), default=0)
+        for before, path in reversed(list(enumerate(sorted(self._all())))):
             try:
                 arrays = _read(path)
                 fit = json.loads(str(arrays.pop("fit")))
             except (ValueError, OSError, KeyError) as error:
+                then = (
+                    "the one before it is used"
+                    if before
+                    else "with none before it, all begins anew"
+                )
                 warnings.warn(
-                    f"checkpoint {path}: damaged ({error}); the one before it is used",
-                    RuntimeWarning,
-                    stacklevel=5,
+                    f"checkpoint {path}: damaged ({error}); {then}", RuntimeWarning, stacklevel=6
                 )
                 continue
             for name, value in self._fit.items():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import mmap
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -104,26 +106,24 @@ class Parquet:
             self.rows, schema = file.metadata.num_rows, file.schema_arrow
             self._groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
             first = files.columns(schema.empty_table())
+            if self.rows and len(schema) == 1 and files.is_list(schema.types[0]):
+                first = _array(next(file.iter_batches(1)))  # a list is as long as the first
         if self.rows == 0:
             raise ValueError(f"{path}: no rows; it needs at least one point")
         self.dtype, self.d = first.dtype, first.shape[1]
-        if len(schema) == 1 and files.is_list(schema.types[0]):
-            self.d = next(self.read(0)).shape[1]
 
     def read(self, start: int) -> Iterator[np.ndarray]:
-        import pyarrow
-
         group = 0
         while group < len(self._groups) and start >= self._groups[group]:
             start -= self._groups[group]
             group += 1
-        rows = max(1, _PART_BYTES // (max(1, self.d) * self.dtype.itemsize))
+        rows = max(1, _PART_BYTES // (self.d * self.dtype.itemsize))
         with self._open() as file, files.as_one_sentence(self.path, ".parquet"):
             for batch in file.iter_batches(rows, row_groups=range(group, len(self._groups))):
                 skipped = min(start, len(batch))
                 start -= skipped
                 if skipped < len(batch):
-                    yield files.columns(pyarrow.Table.from_batches([batch[skipped:]]))
+                    yield _array(batch[skipped:])
 
     def _open(self):
         with files.wanting_pyarrow():
@@ -131,6 +131,12 @@ class Parquet:
         files.existing(self.path)
         with files.as_one_sentence(self.path, ".parquet"):
             return parquet.ParquetFile(self.path)
+
+
+def _array(batch) -> np.ndarray:
+    import pyarrow
+
+    return files.columns(pyarrow.Table.from_batches([batch]))
 
 
 _KINDS: dict[str, Callable[[Path], File]] = {".npy": Npy, ".parquet": Parquet}
@@ -161,6 +167,23 @@ def found(where: str | os.PathLike | list, name: str) -> list[Path]:
     return paths
 
 
+def mapped(array: np.ndarray | None) -> Path | None:
+    """The .npy file of which this is a map, the whole of it and in its order."""
+    whole = array
+    while isinstance(whole, np.ndarray) and not isinstance(whole.base, mmap.mmap):
+        whole = whole.base  # scikit-learn and NumPy make views
+    if array is None or not isinstance(whole, np.memmap) or whole.mode == "c":
+        return None
+    if not (whole.filename and str(whole.filename).endswith(".npy") and array.flags.c_contiguous):
+        return None
+    path = Path(whole.filename)
+    like = files.read_header(path)
+    same = (array.shape, array.dtype, array.ctypes.data, whole.offset) == (
+        like.shape, like.dtype, whole.ctypes.data, like.offset,
+    )  # fmt: skip
+    return path if same and like.flags.c_contiguous else None
+
+
 def are_records(paths: list[Path]) -> bool:
     """Whether they are TFRecord files. Raises: ValueError if only some are."""
     records = {path.suffix.lower() in _TFRECORD for path in paths}
@@ -169,26 +192,46 @@ def are_records(paths: list[Path]) -> bool:
     return records.pop()
 
 
-def records(paths: list[Path], name: str) -> tf.data.Dataset:
-    """Batches (rows, d) float32 of TFRecord files of `tf.train.Example`s.
+class Records:
+    """A `Source` of TFRecord files of `tf.train.Example`s: a point is the feature `points`, or the only
+    one."""
 
-    A point is the feature `points`, or the only one. Raises: ValueError naming what is wrong.
-    """
-    raw = tf.data.TFRecordDataset([os.fspath(path) for path in paths])
+    dtype, weighted, rows = np.dtype(np.float32), False, None
+
+    def __init__(self, paths: list[Path], name: str) -> None:
+        """Raises: ValueError naming what is wrong with the first file."""
+        self.name, self._paths = name, paths
+        with _named(paths[0]):
+            first = next(iter(tf.data.TFRecordDataset(os.fspath(paths[0]))), None)
+        if first is None:
+            raise ValueError(f"{paths[0]}: no records; it needs at least one")
+        features = tf.train.Example.FromString(first.numpy()).features.feature
+        self._feature = next(iter(features)) if len(features) == 1 else _FEATURE
+        self.d = len(features[self._feature].float_list.value) if self._feature in features else 0
+        if not self.d:
+            listed = ", ".join(sorted(features)) or "none"
+            raise ValueError(
+                f"{name}: {paths[0]} has features {listed}; it needs floats in {_FEATURE!r}, or in the "
+                "only one"
+            )
+
+    def read(self, start: int) -> Iterator[Part]:
+        """As `Source.read`. Raises: ValueError naming the file that is damaged."""
+        rows = max(1, _PART_BYTES // (4 * self.d))
+        description = {self._feature: tf.io.FixedLenFeature([self.d], tf.float32)}
+        for path in self._paths:
+            with _named(path):
+                for some in tf.data.TFRecordDataset(os.fspath(path)).batch(rows):
+                    points = tf.io.parse_example(some, description)[self._feature].numpy()
+                    skipped = min(start, len(points))
+                    start -= skipped
+                    if skipped < len(points):
+                        yield Part(points[skipped:], None)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        first = next(iter(raw.take(1)), None)
-    except tf.errors.DataLossError as error:
-        raise ValueError(f"{paths[0]}: cannot be read as TFRecord: {error.message}") from error
-    if first is None:
-        raise ValueError(f"{paths[0]}: no records; it needs at least one")
-    features = tf.train.Example.FromString(first.numpy()).features.feature
-    feature = next(iter(features)) if len(features) == 1 else _FEATURE
-    d = len(features[feature].float_list.value) if feature in features else 0
-    if not d:
-        listed = ", ".join(sorted(features)) or "none"
-        raise ValueError(
-            f"{name}: {paths[0]} has features {listed}; it needs floats in {_FEATURE!r}, or in the only one"
-        )
-    rows = max(1, _PART_BYTES // (4 * d))
-    description = {feature: tf.io.FixedLenFeature([d], tf.float32)}
-    return raw.batch(rows).map(lambda some: tf.io.parse_example(some, description)[feature])
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(f"{path}: cannot be read as TFRecord: {error.message}") from error

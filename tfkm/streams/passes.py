@@ -29,23 +29,29 @@ _DIGEST = 16  # bytes of a shard's labels
 class Partial(NamedTuple):
     """What shards give for centroids (a, k, d), as arrays with a in front.
 
-    statistics: exact. labels: (a, 4 · shards) int32, a digest of the labels of each shard's points.
+    statistics: exact. digests: (a, 4 · shards) int32 in parts, of the labels of each shard's points.
     """
 
     statistics: ExactStatistics
-    labels: np.ndarray
+    digests: list[np.ndarray]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The digests in one."""
+        return np.concatenate(self.digests, axis=1)
 
     def owned(self) -> Partial:
         """In arrays that `and_next` may write to, as those from another process are not."""
         words = (Statistics(*(np.require(a, requirements="W") for a in w)) for w in self.statistics)
-        return self._replace(statistics=ExactStatistics(*words))
+        return Partial(ExactStatistics(*words), list(self.digests))
 
     def and_next(self, more: Partial) -> Partial:
         """Together, in the arrays of this one."""
         for word, other in zip(self.statistics, more.statistics, strict=True):
             for a, b in zip(word, other, strict=True):
                 np.add(a, b, out=a)
-        return Partial(self.statistics, np.concatenate([self.labels, more.labels], axis=1))
+        self.digests.extend(more.digests)
+        return self
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,11 @@ class SumShard:
             here = assigned(block, self.centroids, self.grid, self.weighted, self.backend)
             for digest, own in zip(digests, here.labels, strict=True):
                 digest.update(own.data)
-            part = Partial(here.statistics, np.empty((len(digests), 0), np.int32))
+            part = Partial(here.statistics, [])
             total = part.owned() if total is None else total.and_next(part)
         assert total is not None
         words = [np.frombuffer(digest.digest()[:_DIGEST], np.int32) for digest in digests]
-        return total._replace(labels=np.stack(words))
+        return total._replace(digests=[np.stack(words)])
 
 
 @dataclass(frozen=True)
@@ -167,10 +173,11 @@ class Passes:
         """As `iteration.Points.one_pass`; labels are not held, so `changed` is 0 or 1."""
         total = self._pass(runs, centroids)
         changed = np.ones(len(runs), np.int64)
+        labels = total.labels
         if self.before is not None:
-            same = self.before[np.isin(self.runs, runs)] == total.labels
+            same = self.before[np.isin(self.runs, runs)] == labels
             changed = (~same.all(axis=1)).astype(np.int64)
-        self.before, self.runs = total.labels, runs
+        self.before, self.runs = labels, runs
         return Made(None, total.statistics.rounded(), changed, centroids)
 
     def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[None, Statistics]:

@@ -91,7 +91,7 @@ def from_arrays(arrays: Arrays) -> tuple[list[Arrays], Loop | None]:
             Statistics(*(arrays[f"part/{word}/{name}"] for name in Statistics._fields))
             for word in ("high", "low")
         )
-        partial = Partial(ExactStatistics(*words), arrays["part/labels"])
+        partial = Partial(ExactStatistics(*words), [arrays["part/labels"]])
         unfinished = Unfinished(int(arrays["part/shards"]), partial)
     best = [end for number, end in ends.items() if number < 0]
     before = arrays.get("loop/before")

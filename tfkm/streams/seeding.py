@@ -53,7 +53,33 @@ def checked(init: seeding.Init, stream: Stream, k: int) -> seeding.Init:
             "init: a callable needs the points in an array; allowed for a stream are the names, "
             "the functions of this package, and an array (k, d)"
         )
-    return seeding.checked(init, _Shape(stream), k)
+    init = seeding.checked(init, _Shape(stream), k)
+    if needs_all(init) and stream.n is not None:
+        _check_held(stream.n)
+    return init
+
+
+def needs_all(init: seeding.Init) -> bool:
+    """Whether it holds a number for each point."""
+    own = isinstance(init, str) or callable(init)
+    return own and seeding.name_of(init) in ("k-means++", "afk-mc2")
+
+
+def check_engine(init: seeding.Init, engine: Engine) -> None:
+    """Raises: ValueError if the engine spares this process the points, and init wants them here."""
+    if needs_all(init) and not engine.local:
+        raise ValueError(
+            f"init: {seeding.name_of(init)!r} needs all points in one process, which this engine does not "
+            "read; take 'k-means||' or 'random', which the workers share"
+        )
+
+
+def _check_held(n: int) -> None:
+    if 16 * n > _HELD_BYTES:
+        raise ValueError(
+            f"init: it needs numbers for each point, which are held up to {_HELD_BYTES // 16:,} "
+            f"points; of a stream of {n:,} only 'k-means||' and 'random' can be had"
+        )
 
 
 @dataclass(frozen=True)
@@ -211,12 +237,7 @@ class StreamPoints(_Shape):
         return _Potential(self, problem)
 
     def held(self, problem: Problem) -> Problem:
-        bytes_needed = 16 * self.n
-        if bytes_needed > _HELD_BYTES:
-            raise ValueError(
-                f"init: it needs numbers for each point, which are held up to {_HELD_BYTES // 16:,} "
-                f"points; of a stream of {self.n:,} only 'k-means||' and 'random' can be had"
-            )
+        _check_held(self.n)
         if problem.weights is None and self._stream.source.weighted:
             parts = [part for _, part in self.engine.run(WeightsShard(), self._stream.shards())]
             problem = problem._replace(weights=np.concatenate(parts))

@@ -75,6 +75,8 @@ def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
     """
     if not is_stream(points):
         data = Points(points)
+        if weights is None and (path := files.mapped(data.array)):
+            return files.Files([path], name)  # read, not mapped; and workers can
         return ArraySource(data, validate.weights_array(weights, data.n), name)
     if isinstance(points, Source):
         return points
@@ -82,7 +84,7 @@ def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
         return DatasetSource(points, name)
     paths = files.found(points, name)
     if files.are_records(paths):
-        return DatasetSource(files.records(paths, name), name)
+        return files.Records(paths, name)
     return files.Files(paths, name)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any, ClassVar, Protocol
 
@@ -15,6 +16,8 @@ from tfkm.points import as_tensor
 from tfkm.seeding.draws import Shard, chunk_rows, shards
 from tfkm.streams.blocks import Block, ahead, aligned
 from tfkm.streams.sources import Source
+
+_COMPARED_BYTES = 2**20  # of what a reading begins with: a millisecond, so that it does not show
 
 
 class Stream:
@@ -30,6 +33,7 @@ class Stream:
         self.compute = np.dtype(np.float64 if self.dtype == np.float64 else np.float32)
         self.chunk = chunk or chunk_rows(self.d, self.dtype.itemsize)
         self.n = source.rows
+        self._begun: dict[int, int] = {}  # the CRC of what was read first from a row on
 
     def shards(self) -> Iterator[Shard]:
         """All of them, in order; they depend on n, d and the dtype alone, never on who reads."""
@@ -40,7 +44,7 @@ class Stream:
     ) -> Generator[Block, None, None]:
         """Of so many rows, by default a chunk, from row `start` on, a multiple of that, up to `stop`.
 
-        Raises: ValueError if there are not as many rows as there should be.
+        Raises: ValueError if there are not as many rows as there should be, or others than before.
         """
         at, n = start, self.n
         with closing(ahead(aligned(self.source.read(start), start, rows or self.chunk))) as blocks:
@@ -50,11 +54,23 @@ class Stream:
                 at = block.stop
                 if n is not None and at > n:
                     break
+                if block.start == start:
+                    self._compare(block)
                 yield block
         if n is not None and (at != n if stop is None else at < min(n, stop)):
             more = "more" if at > n else f"only {at:,}"
             raise ValueError(
                 f"{self.source.name}: {more} points, where there were {n:,}; "
+                "each pass needs the same ones in the same order"
+            )
+
+    def _compare(self, block: Block) -> None:
+        """With what was read first from there on: a dataset that is shuffled anew gives other points."""
+        rows = max(1, min(_COMPARED_BYTES // (self.d * self.dtype.itemsize), self.chunk))
+        crc = zlib.crc32(np.ascontiguousarray(block.points[:rows]).view(np.uint8).data)
+        if self._begun.setdefault(block.start, crc) != crc:
+            raise ValueError(
+                f"{self.source.name}: other points from row {block.start:,} on than in the pass before; "
                 "each pass needs the same ones in the same order"
             )
 
@@ -89,12 +105,23 @@ class Task(Protocol):
 
 
 class Engine(Protocol):
-    """Who does the work. leads: whether this process writes what one of several has to write."""
+    """Who does the work.
+
+    leads: whether this process writes what one of several has to write. local: whether the points are read
+    by this process, so that it may hold a number for each.
+    """
 
     leads: bool
+    local: bool
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
         """What each of these shards gives, in their order."""
+
+    def gathered(self, do: Callable[[], Any]) -> list[Any]:
+        """What `do` gives in each process that makes this call, that which leads first.
+
+        Raises: in all of them what it raises in one.
+        """
 
 
 class Opener(Protocol):
@@ -103,29 +130,41 @@ class Opener(Protocol):
     def __call__(self, stream: Stream) -> Engine: ...
 
 
+class OneProcess:
+    """Of an engine that one process calls."""
+
+    leads = local = True
+
+    def gathered(self, do: Callable[[], Any]) -> list[Any]:
+        """As `Engine.gathered`."""
+        return [do()]
+
+
 class Watched:
     """An engine of which each shard is told to callbacks."""
 
     def __init__(self, engine: Engine, stream: Stream, callbacks: Callbacks) -> None:
         self._engine, self._stream, self._callbacks = engine, stream, callbacks
-        self.leads = engine.leads
+        self.leads, self.local, self.gathered = engine.leads, engine.local, engine.gathered
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
         """As `Engine.run`."""
         began, points = time.perf_counter(), self._stream.n
         count = None if points is None else sum(1 for _ in self._stream.shards())
+        before: int | None = None  # of a pass that goes on
         with closing(self._engine.run(task, shards)) as results:  # type: ignore[type-var]
             for shard, result in results:
+                before = shard.start if before is None else before
                 seconds = time.perf_counter() - began
-                done = ShardDone(task.phase, shard.number, count, shard.stop, points, seconds)
+                done = ShardDone(
+                    task.phase, shard.number, count, shard.stop, points, seconds, before
+                )
                 self._callbacks.on_shard(done)
                 yield shard, result
 
 
-class Here:
+class Here(OneProcess):
     """One reader, and this process."""
-
-    leads = True
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
