@@ -74,8 +74,8 @@ class ExactStatistics(NamedTuple):
 
 class Ahead(NamedTuple):
     """Leave to make the passes that follow a pass too, each from the means of the one before, until one
-    leaves something to decide: a cluster without weight, labels that are those of the pass before, a
-    Σ‖shift‖² that is not clearly above its threshold.
+    leaves something to decide: a cluster without weight, labels that are those of the pass before (then the
+    inertia is summed up, too), a Σ‖shift‖² that is not clearly above its threshold.
 
     thresholds: (B,) float64, of each problem. most: (B,) int64, passes in all, ≥ 1.
     """

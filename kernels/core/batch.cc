@@ -116,7 +116,7 @@ bool move(const Job& job, double threshold, T* means) {
 
 // Returns 1 if memory could not be had. The centroids of the last pass are in `last`; `spare` has room for as many.
 template <class T>
-int go_on(Job job, bool from_another, double threshold, int64_t most, T* last, T* spare, int64_t* done,
+int go_on(Job job, bool from_another, double threshold, int64_t most, T* last, T* spare, int64_t* done, T* sq_distances,
           const ParallelFor& parallel_for) {
   Subnormals as_they_are;
   T* const out = last;
@@ -131,7 +131,10 @@ int go_on(Job job, bool from_another, double threshold, int64_t most, T* last, T
     *job.changed = 0;
   }
   if (job.centroids != out) std::memcpy(out, job.centroids, size_t(job.k * job.d) * sizeof(T));
-  return 0;
+  if (*job.changed) return 0;
+  job.sq_distances = sq_distances, job.margins = nullptr, job.moved_from = nullptr;
+  *job.high.inertia = *job.low.inertia = 0;
+  return accumulate(job, parallel_for);
 }
 
 }  // namespace
@@ -148,12 +151,13 @@ int accumulate(const Batch& first, const Passes& passes, const ParallelFor& para
   return each(first.count, size_of(first), parallel_for, [&](int64_t index, const ParallelFor& threads) {
     Job job = job_of(first, index);
     clear_others(first, job);
-    auto of = [&](auto* centroids) {
+    auto of = [&](auto* centroids, auto* distances) {
       auto* last = centroids + index * first.k * first.d;
       return go_on(job, passes.from_another, passes.thresholds[index], passes.most[index], last,
-                   last + first.count * first.k * first.d, passes.done + index, threads);
+                   last + first.count * first.k * first.d, passes.done + index, distances + index * first.n, threads);
     };
-    return first.wide ? of(static_cast<double*>(passes.centroids)) : of(static_cast<float*>(passes.centroids));
+    if (first.wide) return of(static_cast<double*>(passes.centroids), static_cast<double*>(passes.sq_distances));
+    return of(static_cast<float*>(passes.centroids), static_cast<float*>(passes.sq_distances));
   });
 }
 

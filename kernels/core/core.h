@@ -8,7 +8,7 @@
 namespace tfkm {
 
 // Goes up with each change of what is exported to Python: an op, or a struct that goes by ctypes. tfkm/ops/native.py has it, too.
-constexpr int64_t kAbi = 4;
+constexpr int64_t kAbi = 5;
 
 enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
 
@@ -94,12 +94,14 @@ struct Passes {
   const int64_t* most;       // (count,) passes, 1 at least
   void* centroids;           // out (count, k, d), of each job's last pass; behind them scratch of the same size
   int64_t* done;             // out (count,)
+  void* sq_distances;        // (count, n) scratch
   bool from_another;         // whether `first` goes on from another pass
 };
 
 // Passes of each job, each from the means of the one before, until one leaves something to decide: a cluster without weight,
 // labels that are those of the pass before, a shift not clearly above its threshold. What that one has left is in `first`, which
 // has to be a pass without distances, with its own centroids for each job, and with `changed` even where it is the first of all.
+// Of a job that ends with labels that are those of the pass before, the inertia is summed up, too.
 int accumulate(const Batch& first, const Passes& passes, const ParallelFor& parallel_for);
 
 // Greedy k-means++ (seed.h).

@@ -163,7 +163,8 @@ struct Problems {
     batch.centroids = moved.data();
     if (at_once) {
       out.last.resize(2 * count * size);
-      tfkm::Passes passes{thresholds.data(), most.data(), out.last.data(), out.done.data(), from_another};
+      std::vector<T> distances(count * n);
+      tfkm::Passes passes{thresholds.data(), most.data(), out.last.data(), out.done.data(), distances.data(), from_another};
       tfkm::accumulate(batch, passes, parallel_for);
       out.last.resize(count * size);
       return out;
@@ -201,6 +202,11 @@ struct Problems {
         if (!goes_on || !(shift > thresholds[i])) break;
         before = now, now = means;
       }
+      if (out.results.changed[i]) continue;
+      std::vector<T> distances(n);
+      one.sq_distances = distances.data(), one.margins = nullptr, one.moved_from = nullptr;
+      *one.high.inertia = *one.low.inertia = 0;
+      tfkm::accumulate(one, parallel_for);
     }
     return out;
   }

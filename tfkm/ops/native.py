@@ -163,7 +163,8 @@ def accumulate_arrays(
     else:
         most = np.minimum(ahead.most, max(1, _AHEAD // (count * n * k * d)))
         moved, passes = np.empty((2, count, k, d), centroids.dtype), np.empty(count, np.int64)
-        arrays = ahead.thresholds, most, moved, passes
+        spare = np.empty((count, n), centroids.dtype)
+        arrays = ahead.thresholds, most, moved, passes, spare
         further = Passes(*map(_address, arrays), before is not None)
         failed = library.tfkm_passes(
             ctypes.byref(batch), ctypes.byref(further), native_library.threads()

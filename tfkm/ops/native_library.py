@@ -43,7 +43,10 @@ class Passes(ctypes.Structure):
     """`tfkm::Passes`."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("thresholds", "most", "centroids", "done")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("thresholds", "most", "centroids", "done", "sq_distances")
+        ),
         ("from_another", ctypes.c_bool),
     ]
 
@@ -84,7 +87,7 @@ def ops():
     return loaded
 
 
-_ABI = 4  # `tfkm::kAbi`
+_ABI = 5  # `tfkm::kAbi`
 
 
 def _check_abi(library: ctypes.CDLL) -> None:
