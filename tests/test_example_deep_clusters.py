@@ -16,14 +16,15 @@ def test_prints_a_line_for_each_way():
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
-def test_codes_keep_to_the_space_that_is_learnt():
-    """On a third of the images and a fifth of the epochs."""
+def test_codes_in_a_space_that_is_learnt_are_better_than_pixels():
+    """In a fifth of the epochs or less: by 0.043, by 0.059 and 0.019 with the seeds 1 and 2. On a third of
+    the images that would be 0.016 on average, too little to ask for."""
     images, digits = load_digits(return_X_y=True)
-    images, digits = (images[:600] / 16).astype(np.float32), digits[:600]
+    images = (images / 16).astype(np.float32)
     found = dict(deep_clusters.results(images, epochs=40, further=10, seed=0))
     nmi = {name: deep_clusters.scores(labels, digits)[0] for name, labels in found.items()}
     assert len(np.unique(found["space and codes together"])) == 10
-    assert nmi["space and codes together"] > 0.6
+    assert nmi["space and codes together"] > nmi["pixels"] + 0.02
 
 
 def test_a_distorted_image_stays_near_to_itself():
