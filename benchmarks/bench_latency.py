@@ -7,8 +7,7 @@ import time
 import numpy as np
 import pytest
 
-import tfkm
-from benchmarks import rivals
+from benchmarks import cases, machine, rivals
 from benchmarks.duel import settle
 from benchmarks.judge import INERTIA, Judge
 from benchmarks.ours import Tfkm
@@ -80,9 +79,10 @@ def starts(request):
 def test_start(benchmark, starts, what):
     own, theirs = (starts[name][:, int(what == "first call")] for name in MODULES)
     benchmark.pedantic(lambda: None, rounds=1)
+    device = "GPU:0" if "GPU:0" in machine.devices() else "CPU:0"
     benchmark.extra_info |= dict(
         op=what, name="a new process", data="noise", sweep=None, n=10000, k=8, d=32, dtype="float32",
-        threads=None, backend=next(iter(tfkm.backends())), device="CPU:0", flops=0, bytes=0, n_iter=None,
+        threads=None, backend=cases.fastest()[0], device=device, flops=0, bytes=0, n_iter=None,
         refused={}, seconds=float(np.median(own)),
         rivals={
             "scikit-learn": {

@@ -1,5 +1,6 @@
 """The ops, one step and short fits, on the named shapes; `assign` also as n, k, d or the dtype changes."""
 
+from benchmarks import machine
 from benchmarks.duel import Work, accumulate_work, assign_work
 from benchmarks.rivals import Outcome
 
@@ -8,6 +9,13 @@ MAX_ITER = 10
 
 def test_assign(duel, named):
     duel("assign", (duel.points, duel.centroids), lambda _: assign_work(*named.shape))
+
+
+if "GPU" not in machine.absent():
+
+    def test_assign_with_copies(duel, copied):
+        arguments = (duel.points, duel.centroids)
+        duel("assign with copies", arguments, lambda _: assign_work(*copied.shape))
 
 
 def test_assign_swept(duel, swept):

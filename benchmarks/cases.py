@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 import tfkm
 from benchmarks import data, machine
+from tfkm.ops import devices
 from tfkm.testing import DTYPES, SHAPES, SWEEPS, Shape, in_dtype, noise
 
 REFERENCE_BYTES = 1e9  # of the n×k distances that `reference` holds in float64
@@ -77,16 +79,18 @@ def table(quick: bool, datasets: tuple[str, ...] = ()) -> dict[str, list[Case]]:
     cut = Shape.cut if quick else lambda shape: shape
     fits = [_Row(f"{name} noise", cut(shape)) for name, shape in FITS.items()]
     fits += [_real(name, k) for name, k in {**data.CLUSTERS, **_asked(datasets)}.items()]
-    fast = _fastest()
+    named = [_Row(name, cut(shape)) for name, shape in SHAPES.items()]
+    fast, every = fastest(), [name for name in _backends() if name != "reference"]
     return {
-        "named": _crossed([_Row(name, cut(shape)) for name, shape in SHAPES.items()], _backends()),
-        "swept": _crossed(_swept(quick), [b for b in _backends() if b != "reference"]),
-        "stepped": _crossed([_Row(name, cut(shape)) for name, shape in SHAPES.items()], [fast]),
-        "seeded": _crossed([_Row(name, cut(shape)) for name, shape in FITS.items()], [fast]),
-        "fitted": _crossed(fits, [fast]),
-        "few": _crossed([_Row(name, shape) for name, shape in LATENCY.items()], [fast]),
-        "curved": _crossed([_real("patches", data.CLUSTERS["patches"])], [fast]),
-        "streamed": _crossed([_Row("stream", cut(STREAM))], [fast]),
+        "named": _crossed(named, _backends()),
+        "copied": [case for case in _crossed(named, fast) if case.device.startswith("GPU")],
+        "swept": _crossed(_swept(quick), every) + ([] if quick else _crossed(_large(), every)),
+        "stepped": _crossed(named, fast),
+        "seeded": _crossed([_Row(name, cut(shape)) for name, shape in FITS.items()], fast),
+        "fitted": _crossed(fits, fast),
+        "few": _crossed([_Row(name, shape) for name, shape in LATENCY.items()], fast),
+        "curved": _crossed([_real("patches", data.CLUSTERS["patches"])], fast[:1]),
+        "streamed": _crossed([_Row("stream", cut(STREAM))], fast),
     }
 
 
@@ -96,6 +100,7 @@ class _Row(NamedTuple):
     sweep: str | None = None
     data: str = "noise"
     dtype: str = "float32"
+    on: str = ""  # a kind of device; "" for all
 
 
 # The backends that are for one kind of device.
@@ -108,7 +113,7 @@ def _crossed(rows: list[_Row], backends: list[str]) -> list[Case]:
         for row in rows
         for b in backends
         for device in machine.devices()
-        if device.startswith(_FOR.get(b, ""))
+        if device.startswith(_FOR.get(b, "")) and device.startswith(row.on)
     ]
 
 
@@ -117,8 +122,23 @@ def _backends() -> list[str]:
     return [name for name in tfkm.backends() if name != "portable"]
 
 
-def _fastest() -> str:
-    return next(name for name, state in tfkm.backends().items() if state.usable)
+def fastest() -> list[str]:
+    """The backend that a user gets; with a GPU, also the one that a user gets without."""
+    usable = [name for name, state in tfkm.backends().items() if state.usable]
+    return list(dict.fromkeys([usable[0], *(name for name in usable if name == "native")]))
+
+
+def _large() -> list[_Row]:
+    """On a card, n beyond the others, by fours to what half of its memory and a quarter of ours hold."""
+    base, values = SWEEPS["n"]
+    if (card := devices.card()) is None:
+        return []
+    ours = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    most, n, rows = min(card.free // 2, ours // 4) // (4 * base.d), 4 * values[-1], []
+    while n <= most:
+        rows.append(_Row(f"n={n}", base._replace(n=n), "n", on="GPU"))
+        n *= 4
+    return rows
 
 
 def _swept(quick: bool) -> list[_Row]:
@@ -165,7 +185,12 @@ def points_and_centroids(shape: Shape, name: str, dtype: str) -> tuple[np.ndarra
     which tfkm and scikit-learn do not choose the same points.
     """
     n, k, d = shape
-    points = noise(max(n, k), 1, d).points if name == "noise" else _loaded(name)[:n]
+    if name != "noise":
+        points = _loaded(name)[:n]
+    elif n > SWEEPS["n"][1][-1]:  # float64 noise would take twice the room
+        points = np.random.default_rng(0).standard_normal((n, d), np.float32)
+    else:
+        points = noise(max(n, k), 1, d).points
     points = in_dtype(points, dtype)
     centroids = points[:k].astype(np.float64 if dtype == "float64" else np.float32)
     return points[:n], centroids

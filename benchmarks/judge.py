@@ -47,7 +47,7 @@ class Judge:
             raise Wrong(f"only {equal:.4%} of the labels are those of the nearest centroids")
         return found
 
-    _predict = _assign
+    _predict = _assign_with_copies = _assign
 
     def _step(self, outcome: Outcome, yardstick: Yardstick | None) -> float:
         """The nearest centroids, and the means of the clusters, or the sums and weights that give them."""

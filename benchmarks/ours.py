@@ -28,6 +28,17 @@ class Tfkm:
 
         return run
 
+    def assign_with_copies(
+        self, points: np.ndarray, centroids: np.ndarray
+    ) -> Callable[[], Outcome]:
+        """`tfkm.assign` of NumPy arrays, and the labels as one: to the device and back."""
+
+        def run() -> Outcome:
+            labels, _ = tfkm.assign(points, centroids, backend=self._backend)
+            return Outcome(labels.numpy(), centroids)
+
+        return run
+
     def accumulate(self, points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
         """`tfkm.accumulate`, on tensors; the means are worked out by the judge."""
         p, c = tf.constant(points), tf.constant(centroids)

@@ -18,6 +18,7 @@ OPS = {
     "fit": "`KMeans.fit` from given centroids, at most 10 passes",
     "predict": "single calls of `KMeans.predict`, p50 and p99",
     "assign": "labels and distances",
+    "assign with copies": "the same from NumPy to NumPy, on a card: copies there and back are counted",
     "accumulate": "labels, distances, and the sum and weight of each cluster",
     "step": "a pass of Lloyd's iteration as a fit makes it, and the new centroids",
     "seed": "greedy k-means++",

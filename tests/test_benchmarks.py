@@ -19,6 +19,8 @@ from benchmarks.judge import Judge, Wrong
 from benchmarks.ours import Tfkm
 from benchmarks.rivals import Outcome, Seed
 from benchmarks.rows import load
+from tfkm.ops import devices
+from tfkm.ops.backends import State
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,6 +72,15 @@ def test_tfkm_and_the_rivals_at_hand_are_right(op):
     assert right >= 1
 
 
+def test_with_copies_the_answer_is_the_same():
+    judge = Judge(POINTS, CENTROIDS)
+    for contender in (
+        Tfkm("native"),
+        *(rivals.get(n) for n in ("PyTorch",) if n not in rivals.absent()),
+    ):
+        judge.check("assign with copies", contender.assign_with_copies(POINTS, CENTROIDS)())
+
+
 def test_the_absent_are_named():
     assert set(rivals.absent()) >= {"cuML", "flash-kmeans"} or machine.devices() != ["CPU:0"]
     assert all(rivals.absent().values())
@@ -100,6 +111,23 @@ def test_a_wrong_answer_is_refused(op, wrong, message):
     yardstick = judge.check(op, right)
     with pytest.raises(Wrong, match=message):
         judge.check(op, wrong(right), yardstick)
+
+
+def test_with_a_card_the_processor_is_measured_beside_it(monkeypatch):
+    """What a user gets on each, n up to the card's memory, and copies counted for the same op."""
+    states = {name: State(True, "") for name in ("cuda", "xla", "native", "portable", "reference")}
+    monkeypatch.setattr(cases.tfkm, "backends", lambda: states)
+    monkeypatch.setattr(machine, "devices", lambda: ["CPU:0", "GPU:0"])
+    monkeypatch.setattr(devices, "card", lambda: devices.Card("/device:GPU:0", 2**36))
+    monkeypatch.setattr(cases.os, "sysconf", lambda name: 2**18)
+    table = cases.table(quick=False)
+    both = {("cuda", "GPU:0"), ("native", "CPU:0")}
+    for name in "stepped", "seeded", "fitted", "few", "streamed":
+        assert {(case.backend, case.device) for case in table[name]} == both
+    assert {(case.backend, case.device) for case in table["copied"]} == {("cuda", "GPU:0")}
+    large = [case for case in table["swept"] if case.shape.n > 4_000_000]
+    assert {case.device for case in large} == {"GPU:0"}
+    assert max(case.shape.n for case in large) * 4 * 32 > 2**34 / 4
 
 
 def test_a_rival_that_is_wrong_has_no_time(monkeypatch):

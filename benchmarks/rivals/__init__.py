@@ -20,13 +20,15 @@ _PLACES = {
     "scikit-learn-intelex": ("intelex", "Intelex"),
     "TensorFlow NearestNeighbors": ("tensorflow", "NearestNeighbors"),
     "NumPy": ("numpy", "NumPy"),
+    "PyTorch": ("pytorch", "PyTorch"),
     # By their documentation; untried, for want of a GPU.
+    "PyTorch (GPU)": ("pytorch_gpu", "PyTorchGPU"),
     "cuML": ("cuml", "CuML"),
     "Faiss (GPU)": ("faiss_gpu", "FaissGPU"),
     "flash-kmeans": ("flash_kmeans", "FlashKMeans"),
 }
 NAMES = tuple(_PLACES)
-ON_GPU = NAMES[-3:]
+ON_GPU = NAMES[-4:]
 
 
 class Outcome(NamedTuple):

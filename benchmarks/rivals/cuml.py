@@ -30,3 +30,7 @@ class CuML(ScikitLearn):
             return Outcome(labels.get(), centroids)
 
         return run
+
+    @classmethod
+    def assign_with_copies(cls, points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
+        return cls.predict(points, centroids)
