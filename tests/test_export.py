@@ -26,14 +26,19 @@ def fitted(model, points):
 
 
 def some_zeros(points):
-    return np.where(np.arange(len(points))[:, None] % 9 == 0, np.float32(0), points)
+    return np.where(np.arange(len(points))[:, None] % 9 == 0, points.dtype.type(0), points)
+
+
+IMAGES = RNG.integers(0, 256, (500, 12), np.uint8)
 
 
 MODELS = {
     "KMeans": lambda: fitted(tfkm.KMeans(7, random_state=0), BLOBS),
-    "uint8": lambda: fitted(
-        tfkm.KMeans(7, random_state=0), RNG.integers(0, 256, (500, 12), np.uint8)
+    "uint8": lambda: fitted(tfkm.KMeans(7, random_state=0), IMAGES),
+    "uint8 cosine": lambda: fitted(
+        tfkm.KMeans(7, metric="cosine", random_state=0), some_zeros(IMAGES)
     ),
+    "uint8 alone": lambda: fitted(tfkm.KMeans(7, random_state=0), IMAGES),
     "float64": lambda: fitted(tfkm.KMeans(7, random_state=0), BLOBS.astype(np.float64)),
     "cosine": lambda: fitted(tfkm.KMeans(7, metric="cosine", random_state=0), some_zeros(BLOBS)),
     "mini-batch": lambda: fitted(tfkm.MiniBatchKMeans(7, random_state=0), BLOBS),
@@ -44,7 +49,8 @@ MODELS = {
 }
 
 
-IN_SESSION = ("KMeans", "cosine", "bisecting")
+DTYPES = {"uint8 alone": ["uint8"]}  # of which `serving_default` then is
+IN_SESSION = ("KMeans", "cosine", "bisecting", "uint8 alone")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def served(tmp_path_factory, python):
     folder = tmp_path_factory.mktemp("served")
     models = {name: make() for name, make in MODELS.items()}
     for name, (model, points) in models.items():
-        model.export(folder / name)
+        model.export(folder / name, dtypes=DTYPES.get(name))
         np.save(folder / name / "points.npy", points)
     code = """
         import sys
@@ -64,9 +70,12 @@ def served(tmp_path_factory, python):
             points = np.load(folder + "/points.npy")
             x = tf.constant(points)
             model = tf.saved_model.load(folder)
-            suffix = "" if points.dtype == np.float32 else "_" + points.dtype.name
+            suffix = "_" + points.dtype.name
+            suffix = suffix if "predict" + suffix in model.signatures else ""
             out = model.signatures["predict" + suffix](points=x)
             out["transformed"] = model.signatures["transform" + suffix](points=x)["distances"]
+            if not suffix:
+                out["default"] = model.signatures["serving_default"](points=x)["labels"]
             out["one"] = model.predict(x[:1])["labels"]
             out["none"] = model.predict(x[:0])["labels"]
             if folder.rpartition("/")[2] in names:
@@ -98,6 +107,8 @@ def test_a_process_without_tfkm_agrees(served, name):
     np.testing.assert_allclose(out["transformed"], transformed, rtol=1e-6, atol=1e-6)
     own = transformed[np.arange(len(points)), labels]
     np.testing.assert_allclose(out["distances"], own, rtol=1e-6, atol=1e-6)
+    if points.dtype == np.float32 or name in DTYPES:
+        np.testing.assert_array_equal(out["default"], labels)
     if name in IN_SESSION:
         np.testing.assert_array_equal(out["in_session"], labels)
 
