@@ -433,3 +433,24 @@ def test_a_named_backend_is_used(monkeypatch):
 
 def test_public_names():
     assert {"KMeans", "kmeans", "assign", "accumulate", "backends"} <= set(dir(tfkm))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.uint8, np.int8])
+def test_labels_without_a_tensor(monkeypatch, dtype):
+    """On native, of arrays as they lie; the labels are those of the op."""
+    points = np.random.default_rng(0).integers(0, 100, (300, 7)).astype(dtype)
+    model = KMeans(5, random_state=0, backend="native").fit(points.astype(np.float32))
+    strided = np.repeat(points, 2, axis=0)[::2]
+    expected = tfkm.assign(points, model.cluster_centers_).labels.numpy()
+    monkeypatch.setattr(tfkm.ops, "assign", None)
+    for some in points, strided, points[:1]:
+        np.testing.assert_array_equal(model.predict(some), expected[: len(some)])
+
+
+def test_bad_values_are_named_without_a_tensor_too():
+    model = KMeans(2, random_state=0).fit([[0.0, 0.0], [9.0, 9.0]])
+    with pytest.raises(ValueError, match=r"Input X contains NaN. .*\[1, 0\]"):
+        model.predict([[1.0, 2.0], [np.nan, 0.0]])
+    model.cluster_centers_[0, 0] = np.inf
+    with pytest.raises(ValueError, match="centroids"):
+        model.predict([[1.0, 2.0]])

@@ -143,11 +143,17 @@ class CentroidEstimator(
         points = self._checked(X, reset=False)
         if is_tensor(points):
             return arrays.like(X, self._labels_of(points))
+        labels = self._labels_in_place(points)
+        if labels is not None:
+            return arrays.like(X, labels)
         blocks = Points(points)
         labels = np.empty(blocks.n, np.int32)
         for start, block in blocks.read_by(self.backend):
             labels[start : start + len(block)] = self._labels_of(block)
         return arrays.like(X, labels)
+
+    def _labels_in_place(self, points) -> np.ndarray | None:
+        return ops.labels_in_place(points, self.cluster_centers_, backend=self.backend)
 
     def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
         return self._assigned(points).labels

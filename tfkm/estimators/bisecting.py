@@ -135,6 +135,9 @@ class BisectingKMeans(CentroidEstimator):
         self.inertia_ = self._inertia_of(points, weights)
         return self
 
+    def _labels_in_place(self, points) -> None:
+        """The tree has no such way."""
+
     def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
         return bisecting.labels(points, self._tree, backend=self.backend)
 

@@ -223,6 +223,9 @@ class KMeans(CentroidEstimator):
             return np.concatenate([np.empty(0, np.int32), *blocks])
         return streams.labels.write(path, blocks)
 
+    def _labels_in_place(self, points) -> np.ndarray | None:
+        return super()._labels_in_place(points) if self.metric == "euclidean" else None
+
     def _assigned(self, points: tf.Tensor) -> Assignment:
         """With metric="cosine" of points scaled to length 1: ½‖x − c‖² is the cosine distance then."""
         if self.metric == "euclidean":

@@ -111,6 +111,22 @@ def reads(points: np.ndarray) -> bool:
     )
 
 
+_ALONE = np.zeros((1, 3), np.int64)  # the table of one problem
+
+
+def assign_arrays(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and squared distances (n,) of points (n, d) such as it `reads`; centroids contiguous."""
+    n, (k, d) = len(points), centroids.shape
+    labels, distances = np.empty(n, np.int32), np.empty(n, centroids.dtype)
+    batch = Batch(
+        1, n, k, d, points.ctypes.data, points.strides[0] // points.itemsize, 0,
+        _number_of(points.dtype), centroids.ctypes.data, centroids.dtype == np.float64,
+        problems=_ALONE.ctypes.data, labels=labels.ctypes.data, sq_distances=distances.ctypes.data,
+    )  # fmt: skip
+    _run("tfkm_accumulate", batch, k, d)
+    return labels, distances
+
+
 # Multiplications that a call may take for several passes, some 20 ms: an interrupt waits so long.
 _AHEAD = 2**29
 
@@ -157,24 +173,26 @@ def accumulate_arrays(
         None if before is None and ahead is None else changed.ctypes.data,
         _address(margins), _address(spent), _address(moved_from),
     )  # fmt: skip
-    library, passes = native_library.library(), None
+    passes = None
     if ahead is None:
-        failed = library.tfkm_accumulate(ctypes.byref(batch), native_library.threads())
+        _run("tfkm_accumulate", batch, k, d)
     else:
         most = np.minimum(ahead.most, max(1, _AHEAD // (count * n * k * d)))
         moved, passes = np.empty((2, count, k, d), centroids.dtype), np.empty(count, np.int64)
         spare = np.empty((count, n), centroids.dtype)
         arrays = ahead.thresholds, most, moved, passes, spare
         further = Passes(*map(_address, arrays), before is not None)
-        failed = library.tfkm_passes(
-            ctypes.byref(batch), ctypes.byref(further), native_library.threads()
-        )
+        _run("tfkm_passes", batch, k, d, ctypes.byref(further))
         centroids = moved[0]
-    if failed:
-        raise MemoryError(f"centroids: no memory for scratch of {k} × {d} numbers")
     bounds = None if margins is None or spent is None else (margins, spent)
     statistics = ExactStatistics(*words)
     return Sweep(centroids, labels, distances, statistics, changed, bounds, passes)
+
+
+def _run(name: str, batch: Batch, k: int, d: int, *more) -> None:
+    function = getattr(native_library.library(), name)
+    if function(ctypes.byref(batch), *more, native_library.threads()):
+        raise MemoryError(f"centroids: no memory for scratch of {k} × {d} numbers")
 
 
 def _address(array: np.ndarray | None) -> int | None:
