@@ -171,7 +171,7 @@ _PATIENCE = """
                 os._exit(1)
             yield Part(np.random.default_rng(0).random((1000, 2), np.float32)[start:], None)
 
-    def says(error, words, what, **settings):
+    def says(error, words, what, source=Odd(), **settings):
         does.write_text("")
         own = tfkm.Ray(workers=4, **settings)
 
@@ -180,13 +180,21 @@ _PATIENCE = """
             own.wait = 3
 
         try:
-            tfkm.kmeans(Odd(), 2, init="random", n_init=1, max_iter=9, tol=0, engine=own, on_pass=on_pass)
+            options = dict(init="random", n_init=1, max_iter=9, tol=0, on_pass=on_pass)
+            tfkm.kmeans(source, 2, engine=own, **options)
         except error as found:
             assert words in str(found) and len(str(found).splitlines()) == 1, found
         else:
             raise AssertionError(words)
 
+    class Broken(Odd):
+        def __setstate__(self, state):
+            raise KeyError("none of that here")
+
+    source = Broken()
+    source.some = 1  # or there is no state to set
     says(TimeoutError, "no worker has started after 0.01 s", "", wait=0.01)
+    says(RuntimeError, "a worker cannot start: KeyError: 'none of that here'", "", source)
     assert ray.cluster_resources()["CPU"] >= 4  # started here, with room for all
     says(TimeoutError, "shard 0 is not done after 3 s", "sleeps")
     engine._TRIES = 2

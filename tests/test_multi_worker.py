@@ -123,13 +123,14 @@ def test_all_that_are_lost_are_named_and_asked_at_once(monkeypatch):
 
 
 _AGREE = """
-import json, os, sys
+import faulthandler, json, os, sys
+faulthandler.dump_traceback_later(300, exit=True)  # where it hangs, if it does
 folder, rank = sys.argv[1], json.loads(os.environ["TF_CONFIG"])["task"]["index"]
 import tensorflow as tf
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 import numpy as np, tfkm
 from tfkm.seeding import draws
-draws._CHUNK_BYTES = 64 * 8 * 4
+draws._CHUNK_BYTES = 256 * 8 * 4
 passes = []
 
 class Odd(Exception):  # which cannot be unpickled
@@ -162,7 +163,7 @@ result = fit(on_pass=lambda done: rank == 1 and done.iteration == 4)
 found = dict(centroids=result.centroids, n_iter=result.n_iter, status=result.status.name)
 np.savez(f"{folder}/out{rank}.npz", **found)
 says(RuntimeError, "Odd('odd')", on_pass=odd)
-says(ValueError, "1234", name="bad.npy")
+says(ValueError, "5000", name="bad.npy")
 says(ValueError, "'k-means||'", init="k-means++")
 kept = dict(on_pass=third, random_state=0, checkpoint_dir=f"{folder}/kept{rank}")
 says(KeyError, "stop", **kept)
@@ -173,14 +174,14 @@ assert passes == [1, 2, 3, 3, 4, 5, 6], passes
 
 def test_processes_agree(tmp_path, monkeypatch):
     """On the seed where none is given, on a stop, an exception or a checkpoint of one of them."""
-    monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)
+    monkeypatch.setattr(draws, "_CHUNK_BYTES", 256 * D * 4)
     bad = POINTS.copy()
-    bad[1234, 5] = np.nan  # in the second shard, which the second process reads
+    bad[5000, 5] = np.nan  # in the second shard, which the second process reads
     np.save(tmp_path / "a.npy", POINTS)
     np.save(tmp_path / "bad.npy", bad)
     processes = started(tmp_path, 2, _AGREE)
     for process in processes:
-        process.communicate(timeout=240)
+        process.communicate(timeout=400)
     assert [process.returncode for process in processes] == [0, 0]
     random = np.random.RandomState(0)
     expected = tfkm.kmeans(POINTS, K, init="k-means||", random_state=random, max_iter=4, tol=0)

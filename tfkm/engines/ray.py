@@ -80,8 +80,8 @@ class Ray:
         if not ray.is_initialized():
             room: dict[str, Any] = {}
             if self.address is None and "RAY_ADDRESS" not in os.environ:  # a cluster of our own
-                cores = len(os.sched_getaffinity(0))
-                room = {"num_cpus": max(cores, (self.workers or 1) * self.cpus)}
+                wanted = (self.workers or 1) * self.cpus
+                room = {"num_cpus": max(os.cpu_count() or 1, wanted)}
             ray.init(address=self.address, log_to_driver=False, include_dashboard=False, **room)
         return _Workers(stream, self)
 
@@ -205,6 +205,6 @@ def _lost() -> tuple[type[Exception], ...]:
 
 
 def _said(error: Exception) -> str:
-    """What Ray says, in its first sentence that says something."""
+    """In one line: what happened, or what a worker raised as it began, which comes last."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return lines[-1 if "creation task" in lines[0] else 0] if lines else type(error).__name__
