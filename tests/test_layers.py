@@ -73,7 +73,7 @@ MAY_IMPORT = {
                         "streams.stream"},
     "streams.checkpoint": {"traces", "files"},
     "streams.progress": {"types", "iteration", "streams.passes"},
-    "streams.kmeans": {"", "types", "callbacks", "iteration", "seeding", "streams", "streams.checkpoint",
+    "streams.kmeans": {"", "types", "callbacks", "iteration", "ops.validate", "seeding", "streams", "streams.checkpoint",
                        "streams.journal", "streams.passes", "streams.progress", "streams.scan",
                        "streams.seeding", "streams.sources", "streams.stream"},
     "streams.labels": {"files"},

@@ -99,7 +99,7 @@ def test_float32_margin_covers_the_measured_error():
         frame = xla_kernels.frame(tf.constant(c), xla_kernels.Plan(256, 256, 40, 1))
         shifted = tf.constant(x) - frame.offset
         margin = xla_kernels._margin(tf.reduce_sum(tf.square(shifted), axis=1), frame).numpy()
-        dots = tf.linalg.matmul(frame.factors[0], shifted, transpose_b=True).numpy()
+        dots = tf.linalg.matmul(frame.factors.parts[0][0], shifted, transpose_b=True).numpy()
         got = (frame.sq_norms[0].numpy()[:, None] + dots).astype(np.float64)
         x64, c64 = x.astype(np.float64), c.astype(np.float64)
         true = np.square(x64[None] - c64[:, None]).sum(2)
