@@ -109,8 +109,9 @@ FAULTS = {
 }  # fmt: skip
 
 
-def test_self_check(card):
+def test_self_check(card, monkeypatch):
     """It takes all tiles, passes on these kernels and finds what is wrong with others."""
+    monkeypatch.setattr(check, "MANY", 1600)  # a second turn, there
     load(card, "float32", False)
 
     def solve(*problem, fault=lambda answer: answer):
@@ -129,6 +130,7 @@ def test_bench(card, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "TILES", ("even",))
     monkeypatch.setattr(bench, "SWEEP", SHAPES["digits"]._replace(d=8))
     monkeypatch.setattr(check, "SHAPES", {"even": (70, 20, 9)})  # test_self_check has them all
+    monkeypatch.setattr(check, "MANY", 200)
     out = tmp_path / "bench.json"
     emulated = lambda card, dtype: load(card, dtype, False)  # noqa: E731
     limits = Limits(2e12, 4e12, 1e12)

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "cuda.build": {"cuda.nvrtc"},
     "cuda.driver": {"cuda.nvrtc"},
     "cuda.limits": {"cuda.nvrtc", "cuda.driver"},
-    "cuda.bench": {"shapes", "cuda.nvrtc", "cuda.check", "cuda.driver", "cuda.limits"},
+    "cuda.bench": {"shapes", "cuda.check", "cuda.driver", "cuda.limits"},
     "ops.cuda": {"types", "exact", "cuda.nvrtc", "cuda.check", "cuda.driver", "ops.xla", "ops.xla_call"},
     "ops.backends": {"ops.devices", "ops.validate"},
     "ops.gradients": set(),

@@ -2,13 +2,14 @@
 
 Needs the driver, NVRTC (from CUDA, CuPy's or TensorFlow's CUDA packages, or nvidia-cuda-nvrtc-cu12), NumPy
 and the launcher: that of an installed tfkm, else a C++ compiler makes it of the source tree. First the
-self-check: kernels that give wrong answers are not timed. Times are the card's own, medians of rounds; what
-docs/gpu.md predicts is to be held against them.
+self-check: kernels that give wrong answers are not timed. Times are the card's own, medians of rounds of
+ten; what docs/gpu.md predicts is to be held against them.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import sys
@@ -19,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfkm.cuda import check, nvrtc
-from tfkm.cuda.driver import Card, Prepared
+from tfkm.cuda import check
+from tfkm.cuda.driver import Card, Prepared, load_compiled, solve
 from tfkm.cuda.limits import Limits
 from tfkm.cuda.limits import measure as measure_limits
 from tfkm.shapes import SHAPES, Shape
@@ -69,7 +70,8 @@ def measure(
     prepared = Prepared(card, points, centroids, grid=grid, tile=tile)
     prepared.launch()
     answer = prepared.answer()
-    ms = statistics.median(card.milliseconds(prepared.launch) for _ in range(rounds))
+    times = 10 if rounds > 1 else 1
+    ms = statistics.median(card.milliseconds(prepared.launch, times) for _ in range(rounds))
     prepared.again(points)  # the first copy finds pages that are new
     copied = statistics.median(_milliseconds(lambda: prepared.again(points)) for _ in range(rounds))
     flops, moved = 2.0 * shape.n * shape.k * shape.d, points.nbytes + 8.0 * shape.n
@@ -139,18 +141,9 @@ def prove(card: Card, load: Callable[[Card, str], None]) -> str:
     for dtype in ("float32", "float16"):
         load(card, dtype)
 
-        def solve(points: np.ndarray, *others, dtype: str = dtype):
-            prepared = Prepared(card, points.astype(dtype), *others)
-            prepared.launch()
-            return prepared.answer()
-
-        if wrong := check.run(solve, dtype):
+        if wrong := check.run(functools.partial(solve, card, dtype), dtype):
             return f"{dtype}: {wrong}"
     return ""
-
-
-def load_compiled(card: Card, dtype: str) -> None:
-    card.load(dtype, False, nvrtc.cached(card.arch, dtype, False))
 
 
 def report(card: Card, limits: Limits, rows: list[Row]) -> str:

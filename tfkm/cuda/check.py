@@ -18,6 +18,9 @@ SHAPES = {
     "slim": (600, 17, 50),
     "halves": (300, 300, 40),
 }
+# Points among which a card's blocks have more than one turn, and no need to share out centroids: more than
+# 148 processors · 2 blocks · 256 rows.
+MANY = 80_000
 
 
 class Case(NamedTuple):
@@ -27,6 +30,13 @@ class Case(NamedTuple):
     points: np.ndarray
     centroids: np.ndarray
     weights: np.ndarray | None
+
+    def repeated(self, n: int) -> Case:
+        """Its points one after the other, again and again, until there are n."""
+        x, w = self.points, self.weights
+        return self._replace(
+            points=np.resize(x, (n, x.shape[1])), weights=w if w is None else np.resize(w, n)
+        )
 
 
 # points, centroids, weights or None, a grid or None -> labels, sq_distances and, with a grid, high and low
@@ -41,10 +51,12 @@ def run(solve: Solve, points: str = "float32", wide: bool = False) -> str:
         exact = np.stack([np.square(x - centroid).sum(1) for centroid in c], axis=1)
         for with_sums in False, True:
             sums = grid(*case[1:]) if with_sums else None
-            labels, sq_distances, high, low = solve(*case[1:], sums)
+            labels, sq_distances, *words = solve(*case[1:], sums)
             wrong = _judge(case, exact, labels, sq_distances)
             if with_sums and not wrong:
-                wrong = _judge_sums(case, labels, high, low)
+                wrong = _judge_sums(case, labels, *words)
+            if not wrong and case.name.startswith("noise"):
+                wrong = _judge_many(solve, case, labels, sq_distances, with_sums)
             if wrong:
                 return f"a self-check ({case.name}) gave {wrong}"
     return ""
@@ -66,15 +78,19 @@ def grid(
 
 
 def cases(points: str, wide: bool) -> Iterator[Case]:
-    """For every tile noise, exact ties and, where the dtype has them, groups far from each other."""
+    """For every tile noise, exact ties and, where the dtype has them, groups far from each other; for
+    tensor cores near ties as well, so that gaps lie on both sides of their margin."""
     rng = np.random.default_rng(0)
     real = np.float64 if wide else np.float32
     for tile, (n, k, d) in SHAPES.items():
-        for name in ("noise", "ties", "far groups"):
-            if name == "far groups" and points not in ("float32", "float64"):
-                continue
+        kinds = [("noise", d), ("ties", d)]
+        if points in ("float32", "float64"):
+            kinds.append(("far groups", d))
+            if tile == "halves":
+                kinds += [("near ties", d), ("near ties", 1000)]
+        for name, d in kinds:
             x, centroids = (_some(name, rng, shape) for shape in ((n, d), (k, d)))
-            x = _in_dtype(x, points)
+            x = _in_dtype(_between(rng, centroids, n) if name == "near ties" else x, points)
             weights = None if name == "ties" else rng.integers(0, 4, n).astype(np.float64)
             yield Case(f"{name}, {tile}", x.astype(real), centroids.astype(real), weights)
 
@@ -91,6 +107,32 @@ def _some(name: str, rng: np.random.Generator, shape: tuple[int, int]) -> np.nda
         return rng.integers(-1, 2, shape).astype(np.float64)
     far = np.where(np.arange(shape[0]) % 2, 1e3, -1e3)[:, None] if name == "far groups" else 0.0
     return far + rng.standard_normal(shape)
+
+
+def _between(rng: np.random.Generator, centroids: np.ndarray, n: int) -> np.ndarray:
+    """Points on the way from a centroid to its nearest, off the middle by 2⁻⁴ … 2⁻²⁴ of it."""
+    one = rng.integers(0, len(centroids), n)
+    apart = np.stack([np.square(centroids - c).sum(1) for c in centroids])
+    np.fill_diagonal(apart, np.inf)
+    t = (0.5 + rng.choice([-1, 1], n) * 2.0 ** -rng.uniform(4, 24, n))[:, None]
+    return centroids[one] * t + centroids[apart.argmin(1)[one]] * (1 - t)
+
+
+def _judge_many(
+    solve: Solve, case: Case, labels: np.ndarray, sq_distances: np.ndarray, with_sums: bool
+) -> str:
+    """Of the same points again and again: by then each has been in other blocks, in a later turn."""
+    many = case.repeated(MANY)
+    again, sq_again, *words = solve(*many[1:], grid(*many[1:]) if with_sums else None)
+    if not np.array_equal(again, np.resize(labels, MANY)):
+        return "other labels to the same points"
+    if not np.array_equal(sq_again, np.resize(sq_distances, MANY)):
+        return "other distances to the same points"
+    if not with_sums:
+        return ""
+    times = np.bincount(np.arange(MANY) % len(labels), minlength=len(labels))
+    weights = times if case.weights is None else times * case.weights
+    return _judge_sums(case._replace(weights=weights), labels, *words)
 
 
 def _judge(case: Case, exact: np.ndarray, labels: np.ndarray, sq_distances: np.ndarray) -> str:

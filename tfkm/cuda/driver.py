@@ -62,8 +62,9 @@ class Answer(NamedTuple):
 
 
 class Card:
-    """The first card that the driver shows, with memory of its own and the kernels that were loaded
-    for it.
+    """A card that the driver shows, with memory of its own and the kernels that were loaded for it.
+
+    Any thread may use it, one at a time.
 
     Raises:
       RuntimeError: there is no driver, no card, or no launcher (`tfkm/_cuda.so`).
@@ -71,20 +72,16 @@ class Card:
 
     _PROCESSORS, _MAJOR, _MINOR = 16, 75, 76
 
-    def __init__(self) -> None:
-        try:
-            self._driver = ctypes.CDLL("libcuda.so.1")
-        except OSError as error:
-            raise RuntimeError(f"no CUDA driver: {error}") from None
+    def __init__(self, number: int = 0) -> None:
+        self._driver = _library()
         self.launcher = launcher()
-        self._device, context = ctypes.c_int(), ctypes.c_void_p()
+        self._device, self._context = ctypes.c_int(), ctypes.c_void_p()
         self._do("cuInit", 0)
-        self._do("cuDeviceGet", ctypes.byref(self._device), 0)
-        self._do("cuDevicePrimaryCtxRetain", ctypes.byref(context), self._device)
-        self._do("cuCtxSetCurrent", context)
+        self._do("cuDeviceGet", ctypes.byref(self._device), number)
+        self._do("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), self._device)
         self._kernels: dict[tuple[str, bool], ctypes.c_void_p] = {}
 
-    @property
+    @functools.cached_property
     def processors(self) -> int:
         return self._attribute(self._PROCESSORS)
 
@@ -118,6 +115,7 @@ class Card:
         stream: a CUstream, as CuPy's `stream.ptr`; None for the one that all others wait for.
         """
         kernels = self._kernels[_DTYPES[call.dtype], bool(call.wide)]
+        self.enter()
         why = self.launcher.tfkm_cuda_accumulate(
             kernels, ctypes.c_void_p(stream), ctypes.byref(call), self.processors
         )
@@ -152,20 +150,22 @@ class Card:
         self._do("cuMemcpyDtoH_v2", ctypes.c_void_p(array.ctypes.data), memory.at, size)
         return array
 
-    def milliseconds(self, work: Callable[[], None]) -> float:
-        """How long the card takes for what `work` launches."""
+    def milliseconds(self, work: Callable[[], None], times: int = 1) -> float:
+        """How long the card takes for what `work` launches, the mean of so many times: the host launches
+        ahead, so that only what is shorter than its launches is timed with them."""
         events = [ctypes.c_void_p() for _ in range(2)]
         for event in events:
             self._do("cuEventCreate", ctypes.byref(event), 0)
         self._do("cuEventRecord", events[0], None)
-        work()
+        for _ in range(times):
+            work()
         self._do("cuEventRecord", events[1], None)
         self._do("cuEventSynchronize", events[1])
         taken = ctypes.c_float()
         self._do("cuEventElapsedTime", ctypes.byref(taken), *events)
         for event in events:
             self._do("cuEventDestroy_v2", event)
-        return taken.value
+        return taken.value / times
 
     def function(self, image: bytes, name: str) -> Callable[..., None]:
         """A kernel of an image, as function(blocks, threads, *arguments), which are of ctypes."""
@@ -187,7 +187,13 @@ class Card:
         self._do("cuDeviceGetAttribute", ctypes.byref(value), number, self._device)
         return value.value
 
+    def enter(self) -> None:
+        """Makes this thread's calls of the driver go to this card."""
+        if self._context:
+            self._driver.cuCtxSetCurrent(self._context)
+
     def _do(self, name: str, *arguments) -> None:
+        self.enter()
         if status := getattr(self._driver, name)(*arguments):
             text = ctypes.c_char_p()
             self._driver.cuGetErrorString(status, ctypes.byref(text))
@@ -203,6 +209,7 @@ class Memory:
 
     def __del__(self) -> None:
         if self.at:
+            self._card.enter()
             self._card._driver.cuMemFree_v2(self.at)
 
 
@@ -259,6 +266,32 @@ class Prepared:
             self.card.fetch(self._held["sq_distances"], (n,), self.dtype),
             *(words if self.grid else (None, None)),
         )
+
+
+def load_compiled(card: Card, points: str, wide: bool = False) -> None:
+    """`Card.load` of kernels that NVRTC makes for this card."""
+    nvrtc.load(functools.partial(card.load, points, wide), card.arch, points, wide)
+
+
+def solve(card: Card, dtype: str, points: np.ndarray, *others) -> Answer:
+    """A problem that is asked once, as tfkm/cuda/check.py wants it: points as this dtype."""
+    prepared = Prepared(card, points.astype(dtype), *others)
+    prepared.launch()
+    return prepared.answer()
+
+
+def version() -> int:
+    """That of CUDA which the driver speaks, as 12080."""
+    number = ctypes.c_int()
+    _library().cuDriverGetVersion(ctypes.byref(number))
+    return number.value
+
+
+def _library() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise RuntimeError(f"no CUDA driver: {error}") from None
 
 
 @functools.cache

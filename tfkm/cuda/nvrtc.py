@@ -13,6 +13,7 @@ import importlib.util
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ TYPES = {
 }  # fmt: skip
 # (dtype of points, whether computed in float64): each pair has kernels of its own.
 PAIRS = [(t, wide) for wide in (False, True) for t in TYPES if wide or t != "float64"]
+
+OLDEST = 80  # of compute capabilities, times ten: the first with bfloat16 in tensor cores
+_OPTIONS = ("-std=c++17", "-default-device", "--ptxas-options=-v")
 
 
 class Compiled(NamedTuple):
@@ -62,25 +66,46 @@ def compile_limits(arch: str) -> Compiled:
     return _Compiler(_library()).compile(_target(arch), "limits.cu", [])
 
 
-def cached(arch: str, points: str, wide: bool) -> bytes:
-    """As `compile_kernels(…).cubin`, kept in $XDG_CACHE_HOME/tfkm (else ~/.cache/tfkm) for the next
-    process."""
-    key = hashlib.sha256(repr((_target(arch), points, wide, version())).encode())
+def cached(arch: str, points: str, wide: bool, anew: bool = False) -> bytes:
+    """As `compile_kernels(…).cubin`, kept in `folder` for the next process; anew: whatever is there."""
+    about = _target(arch), _OPTIONS, definitions(points, wide), version()
+    key = hashlib.sha256(repr(about).encode())
     for path in sorted(sources().glob("*.*")):
         key.update(path.name.encode() + path.read_bytes())
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfkm"
-    path = home / f"{key.hexdigest()[:32]}.cubin"
-    if path.exists():
+    path = folder() / f"{key.hexdigest()[:32]}.cubin"
+    if path.exists() and not anew:
         return path.read_bytes()
     cubin = compile_kernels(arch, points, wide).cubin
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=home, delete=False) as file:
-            file.write(cubin)
-        os.replace(file.name, path)  # whole or not at all, for processes side by side
-    except OSError:
-        pass  # a home that cannot be written: compiled again next time
+    keep(path, cubin)
     return cubin
+
+
+def load(take: Callable[[bytes], None], arch: str, points: str, wide: bool) -> bytes:
+    """The cubin that `take` has taken. One that it refuses, by RuntimeError, may be a damaged file: it is
+    compiled once more."""
+    cubin = cached(arch, points, wide)
+    try:
+        take(cubin)
+    except RuntimeError:
+        cubin = cached(arch, points, wide, anew=True)
+        take(cubin)
+    return cubin
+
+
+def folder() -> Path:
+    """Where files stay for the next process: $XDG_CACHE_HOME/tfkm, else ~/.cache/tfkm."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfkm"
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, for processes side by side."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        os.replace(file.name, path)
+    except OSError:
+        pass  # a home that cannot be written: made again next time
 
 
 def resources(log: str) -> dict[str, Resources]:
@@ -133,10 +158,7 @@ class _Compiler:
 
     def compile(self, target: str, file: str, definitions: list[str]) -> Compiled:
         source = (sources() / file).read_bytes()
-        options = [
-            f"-arch={target}", "-std=c++17", "-default-device", f"-I{sources()}",
-            "--ptxas-options=-v", *definitions,
-        ]  # fmt: skip
+        options = [f"-arch={target}", f"-I{sources()}", *_OPTIONS, *definitions]
         self._call("nvrtcCreateProgram", source, file.encode(), 0, None, None)
         try:
             given = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
@@ -162,11 +184,13 @@ class _Compiler:
 
 def _target(arch: str) -> str:
     """The arch itself, or the newest PTX if NVRTC does not know it."""
+    number = int(arch.removeprefix("sm_"))
+    if number < OLDEST:
+        raise RuntimeError(f"{arch} is older than Ampere (sm_{OLDEST})")
     count = ctypes.c_int()
     _library().nvrtcGetNumSupportedArchs(ctypes.byref(count))
     known = (ctypes.c_int * count.value)()
     _library().nvrtcGetSupportedArchs(known)
-    number = int(arch.removeprefix("sm_"))
     return arch if number in list(known) else f"compute_{max(a for a in known if a <= number)}"
 
 
