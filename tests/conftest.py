@@ -13,12 +13,11 @@ sys.path.append(str(Path(__file__).parents[1]))
 import pytest
 import tensorflow as tf
 
-import tfkm
-from tfkm.ops import xla
+from tfkm.ops import backends, xla
 
 # The CUDA kernels have tests of their own where there is no card: test_cuda.py.
 HERE = [
-    name for name in tfkm.backends() if name != "cuda" or tf.config.list_physical_devices("GPU")
+    name for name in backends._NAMES if name != "cuda" or tf.config.list_physical_devices("GPU")
 ]
 
 

@@ -1,14 +1,18 @@
 """The CUDA kernels behind their launcher, driven by ctypes, on a driver without a card.
 
 `nox -s cuda` builds that driver (kernels/tests/fake_driver.cc), puts it where it is looked for and sets
-TFKM_EMULATION=1, so that nothing is skipped there. The rest needs none.
+TFKM_EMULATION=1, so that nothing is skipped there. With a card they run on that. The rest needs neither.
 """
 
+import contextlib
 import ctypes
 import functools
 import json
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -32,13 +36,33 @@ def card():
         card = driver.Card()
     except RuntimeError as error:
         missing(str(error))
-    if card.name != "the emulation":
-        missing("there is a card: tfkm.cuda.bench is for it")
+    if emulated(card):
+        return card
+    if os.environ.get("TFKM_EMULATION") == "1":
+        pytest.fail("there is a card")
+    # TensorFlow would take its memory, and is to compute beside it. Too late where other tests came first.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
     return card
 
 
-def load(card, points, wide):
-    card.load(points, wide, f"{points}{' in float64' if wide else ''}".encode())
+@pytest.fixture
+def emulation(card):
+    """For what holds on no real card."""
+    if not emulated(card):
+        pytest.skip("for the emulation")
+    return card
+
+
+def emulated(card):
+    return card.name == "the emulation"
+
+
+def load(card, points, wide=False):
+    if emulated(card):
+        card.load(points, wide, f"{points}{' in float64' if wide else ''}".encode())
+    else:
+        driver.load_compiled(card, points, wide)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -68,16 +92,17 @@ def test_cases(card, name):
 
 @pytest.mark.parametrize("tile", ["wide", "even", "slim", "halves"])
 def test_far_groups_on_every_tile(card, tile):
-    load(card, "float32", False)
+    load(card, "float32")
     case = CASES["two far groups"]()
     prepared = driver.Prepared(card, *case[:2], tile=tile)
     prepared.launch()
     assert_same_assignment(Assignment(*prepared.answer()[:2]), case)
 
 
-def test_by_pointers_and_a_stream(card):
+def test_by_pointers_and_a_stream(emulation):
     """As docs/gpu.md has it for CuPy; here memory is the host's."""
-    load(card, "float32", False)
+    card = emulation
+    load(card, "float32")
     x, c = CASES["ties"]()[:2]
     (n, d), k = x.shape, len(c)
     labels, sq = np.empty(n, np.int32), np.empty(n, np.float32)
@@ -91,50 +116,68 @@ def test_by_pointers_and_a_stream(card):
 
 
 def test_refusals(card):
-    load(card, "float32", False)
+    load(card, "float32")
     x = np.zeros((3, 2), np.float32)
     with pytest.raises(ValueError, match="do not take"):
         driver.Prepared(card, x, x, tile="none")
-    with pytest.raises(RuntimeError, match="no kernels for int4"):
-        card.load("float32", False, b"int4")
 
 
-FAULTS = {
-    "label": lambda a: a._replace(labels=np.roll(a.labels, 1)),
-    "outside": lambda a: a._replace(labels=a.labels + 1000),
-    "distances": lambda a: a._replace(sq_distances=a.sq_distances * 1.001),
-    "wrong sums": lambda a: a._replace(low=(0 * a.low[0], *a.low[1:])),
-    "wrong weights": lambda a: a._replace(high=(a.high[0], np.roll(a.high[1], 1), a.high[2])),
-    "wrong inertia": lambda a: a._replace(high=(*a.high[:2], a.high[2] * (1 + 1e-9))),
-}  # fmt: skip
+def test_a_cubin_that_is_refused_is_compiled_once_more(emulation, monkeypatch):
+    images = {False: b"int4", True: b"int8"}
+    monkeypatch.setattr(nvrtc, "cached", lambda *about, anew=False: images[anew])
+    driver.load_compiled(emulation, "int8")
+    images[True] = b"int2"
+    with pytest.raises(RuntimeError, match="no kernels for int2"):
+        driver.load_compiled(emulation, "int8")
+
+
+def test_any_thread_may_use_a_card(card):
+    load(card, "float32")
+    case = CASES["ties"]()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(driver.solve, card, "float32", *case[:2]).result()
+    assert_same_assignment(Assignment(*answer[:2]), case)
 
 
 def test_self_check(card, monkeypatch):
-    """It takes all tiles, passes on these kernels and finds what is wrong with others."""
-    monkeypatch.setattr(check, "MANY", 1600)  # a second turn, there
-    load(card, "float32", False)
-
-    def solve(*problem, fault=lambda answer: answer):
-        prepared = driver.Prepared(card, *problem)
-        prepared.launch()
-        answer = prepared.answer()
-        return answer if answer.low is None else fault(answer)
-
-    assert check.run(solve) == ""
-    for name, fault in FAULTS.items():
-        assert name in check.run(functools.partial(solve, fault=fault))
+    """It takes all tiles, and passes on these kernels."""
+    if emulated(card):
+        monkeypatch.setattr(check, "MANY", 1600)  # a second turn, there
+    load(card, "float32")
+    assert check.run(functools.partial(driver.solve, card, "float32")) == ""
 
 
-def test_bench(card, capsys, tmp_path, monkeypatch):
+def test_self_check_as_a_process(emulation, monkeypatch, capsys):
+    monkeypatch.setattr(check, "SHAPES", {"even": (70, 20, 9)})
+    monkeypatch.setattr(check, "MANY", 200)
+    for points, wide in ("float32", 0), ("bfloat16", 1):
+        assert check.main([points, str(wide)], load) == 0
+    monkeypatch.setattr(driver.Prepared, "launch", lambda self: None)  # NaN for all
+    assert check.main(["float32", "0"], load) == check._WRONG
+    assert "labels outside" in capsys.readouterr().out
+
+    def fail(error):
+        def solve(*problem):
+            raise RuntimeError(f"cuStreamSynchronize: {error}")
+
+        monkeypatch.setattr(driver, "solve", solve)
+        return check.main(["float32", "0"], load)
+
+    assert fail("an illegal memory access") == check._WRONG
+    assert "an illegal memory access" in capsys.readouterr().out
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fail("out of memory")
+
+
+def test_bench(emulation, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "SHAPES", {"digits": SHAPES["digits"].cut()._replace(n=70, d=50)})
     monkeypatch.setattr(bench, "TILES", ("even",))
     monkeypatch.setattr(bench, "SWEEP", SHAPES["digits"]._replace(d=8))
     monkeypatch.setattr(check, "SHAPES", {"even": (70, 20, 9)})  # test_self_check has them all
     monkeypatch.setattr(check, "MANY", 200)
     out = tmp_path / "bench.json"
-    emulated = lambda card, dtype: load(card, dtype, False)  # noqa: E731
     limits = Limits(2e12, 4e12, 1e12)
-    assert bench.main(["--quick", "--json", str(out)], emulated, lambda card: limits) == 0
+    assert bench.main(["--quick", "--json", str(out)], load, lambda card: limits) == 0
     found = json.loads(out.read_text())
     rows = found["rows"]
     assert found["limits"] == limits._asdict()
@@ -194,22 +237,33 @@ def test_without_a_gpu_it_says_so():
         cuda.assign(tf.zeros([1, 1]), tf.zeros([1, 1]))
 
 
+class Gpu(NamedTuple):
+    name: str
+    about: dict
+
+
+def gpu(number, *capability):
+    about = {"device_name": "a card", "compute_capability": capability}
+    return Gpu(f"/physical_device:GPU:{number}", about)
+
+
 @pytest.fixture
-def pretended(monkeypatch):
-    """Two cards, which the processor plays with its own kernels; what is loaded."""
+def pretended(monkeypatch, tmp_path):
+    """Two cards and between them an older one, after one that TensorFlow is not to see. The processor plays
+    them with its own kernels. What is loaded."""
     loaded = []
 
     class Launcher:
         @staticmethod
         def tfkm_cuda_load(image, kernels):
-            assert image == b"sm_90"
+            assert b"'sm_90'" in image
 
         @staticmethod
         def tfkm_cuda_use(*kernels):
             loaded.append(kernels[:3])
 
     def logical(kind=None):
-        return [tf.config.LogicalDevice("/device:CPU:0", "GPU")] * 2
+        return [tf.config.LogicalDevice(f"/device:CPU:{i}", "GPU") for i in (0, 9, 0)]
 
     call = xla_call.call
 
@@ -218,12 +272,16 @@ def pretended(monkeypatch):
             return call(*arguments)
 
     assert native.why_not_in_xla() == ""
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one", "two"])
+    gpus = [gpu(1, 9, 0), gpu(2, 7, 5), gpu(3, 9, 0)]
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus)
     monkeypatch.setattr(tf.config, "list_logical_devices", logical)
-    capability = lambda gpu: {"compute_capability": (9, 0)}  # noqa: E731
-    monkeypatch.setattr(tf.config.experimental, "get_device_details", capability)
-    monkeypatch.setattr(nvrtc, "cached", lambda arch, points, wide: arch.encode())
+    monkeypatch.setattr(tf.config, "get_logical_device_configuration", lambda gpu: None)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu.about)
+    monkeypatch.setattr(nvrtc, "cached", lambda *about: repr(about).encode())
     monkeypatch.setattr(driver, "launcher", Launcher)
+    monkeypatch.setattr(driver, "version", lambda: 12080)
+    monkeypatch.setattr(check, "COMMAND", [sys.executable, "-c", ""])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(xla_call, "why_not", lambda library, register="": "")
     monkeypatch.setattr(xla_call, "call", on_the_processor)
     for cache in cuda._prepare, backends._why_not:
@@ -237,7 +295,70 @@ def test_kernels_of_every_dtype_are_proved_on_every_card(pretended):
     assert tfkm.backends()["cuda"].usable
     assert backends.select(None) is cuda
     numbers = [(list(nvrtc.TYPES).index(points), wide) for points, wide in nvrtc.PAIRS]
-    assert pretended == [(device, *pair) for device in range(2) for pair in numbers]
+    assert pretended == [(device, *pair) for device in (1, 3) for pair in numbers]
+
+
+def test_cards_that_are_too_old(pretended, monkeypatch):
+    for about in gpu(0, 7, 0), Gpu("/physical_device:GPU:0", {}):
+        monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind, gpu=about: [gpu])
+        with pytest.raises(RuntimeError, match="no GPU from sm_80 on"):
+            cuda._prepare()
+    with pytest.raises(RuntimeError, match="sm_75 is older than Ampere"):
+        nvrtc._target("sm_75")
+
+
+CHILDREN = {
+    "float32: a self-check ended by SIGABRT": "import os; os.abort()",
+    "float32: a self-check took more than 0.5 s": "import time; time.sleep(60)",
+    "float32: wrong sums": "import sys; print('wrong sums'); sys.exit(3)",
+}
+
+
+@pytest.mark.parametrize("why", CHILDREN)
+def test_kernels_that_fail_in_a_process_of_their_own(pretended, monkeypatch, why):
+    """They are not tried in this one, nor in the next."""
+    if "0.5 s" in why:
+        monkeypatch.setattr(check, "LIMIT", 0.5)
+    monkeypatch.setattr(check, "COMMAND", [sys.executable, "-c", CHILDREN[why]])
+    monkeypatch.setattr(check, "run", lambda *about: pytest.fail("tried"))
+    for command in check.COMMAND, ["false"]:
+        monkeypatch.setattr(check, "COMMAND", command)
+        state = tfkm.backends()["cuda"]
+        assert not state.usable and why in state.why
+        backends._why_not.cache_clear()
+
+
+@pytest.mark.parametrize("command", [["false"], ["no such program"], ["sh", "-c", "kill -9 $$"]])
+def test_where_no_other_process_may_use_the_card(pretended, monkeypatch, tmp_path, command):
+    """This one decides, and nothing is kept."""
+    monkeypatch.setattr(check, "COMMAND", command)
+    monkeypatch.setattr(check, "run", lambda *about: "")
+    assert tfkm.backends()["cuda"].usable
+    assert not list(tmp_path.glob("**/*.verdict"))
+
+
+FAULTS = {
+    "label": lambda a: a._replace(labels=np.roll(a.labels, 1)),
+    "outside": lambda a: a._replace(labels=a.labels + 1000),
+    "distances": lambda a: a._replace(sq_distances=a.sq_distances * 1.001),
+    "wrong sums": lambda a: a._replace(low=(0 * a.low[0], *a.low[1:])),
+    "wrong weights": lambda a: a._replace(high=(a.high[0], np.roll(a.high[1], 1), a.high[2])),
+    "wrong inertia": lambda a: a._replace(high=(*a.high[:2], a.high[2] * (1 + 1e-9))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", ["few", "many"])
+def test_the_self_check_finds_faults(pretended, rows):
+    """Where all points are wrong, and where only they are that come again."""
+
+    def solve(*problem, fault):
+        answer = driver.Answer(*cuda._solve("float32", *problem))
+        many = len(answer.labels) == check.MANY
+        return fault(answer) if answer.low is not None and many == (rows == "many") else answer
+
+    for name, fault in FAULTS.items():
+        if rows == "few" or name != "outside":
+            assert name in check.run(functools.partial(solve, fault=fault))
 
 
 def test_kernels_that_fail_for_one_dtype_are_not_taken(pretended, monkeypatch):

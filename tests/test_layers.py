@@ -27,7 +27,7 @@ MAY_IMPORT = {
                    "ops.xla_call"},
     "cuda": set(),
     "cuda.nvrtc": set(),
-    "cuda.check": set(),
+    "cuda.check": {"cuda.nvrtc", "cuda.driver"},
     "cuda.build": {"cuda.nvrtc"},
     "cuda.driver": {"cuda.nvrtc"},
     "cuda.limits": {"cuda.nvrtc", "cuda.driver"},

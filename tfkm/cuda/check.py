@@ -1,14 +1,24 @@
 """Whether the kernels do on a card what they promise: nasty points against float64 on the processor.
 
-Kernels that fail `run` are not used.
+Kernels that fail `run` are not used. After an address that is none a process cannot use its card any more,
+and a kernel may never end: so they run in a process of their own first, by `apart`, which is `main`.
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
+import hashlib
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from tfkm.cuda import driver, nvrtc
 
 # (n, k, d) for which the rules of kernels/cuda/tuning.h take each of the tiles, with tails in all
 # three.
@@ -170,3 +180,69 @@ def _judge_sums(case: Case, labels: np.ndarray, high: tuple, low: tuple) -> str:
     if not np.isclose(float(inertia), float((weights * np.square(x - own).sum(1)).sum()), 1e-12, 0):
         return "a wrong inertia"
     return ""
+
+
+# --- in a process of its own
+# -----------------------------------------------------------------------------------
+
+COMMAND = [sys.executable, "-m", "tfkm.cuda.check"]
+LIMIT = 120.0  # seconds, for what takes some
+_WRONG = 3  # not 1 or 2, with which Python ends
+
+
+def apart(points: str, wide: bool, card: int, cubin: bytes, name: str) -> str:
+    """As `run`, in another process, for a cubin on the card of this number and name. Empty, too, if there
+    is no verdict: no memory for it, or no second process may use the card. Else it is kept, for as long as
+    cubin, card and driver are these.
+    """
+    key = hashlib.sha256(cubin + repr((name, driver.version())).encode())
+    path = nvrtc.folder() / f"{key.hexdigest()[:32]}.verdict"
+    if not path.exists():
+        verdict = _of_a_child([*COMMAND, points, str(int(wide)), str(card)])
+        if verdict is None:
+            return ""
+        nvrtc.keep(path, verdict.encode())
+    else:
+        verdict = path.read_bytes().decode()
+    return verdict and f"{verdict} (as {path} has it)"
+
+
+def _of_a_child(command: list[str]) -> str | None:
+    here = Path(__file__).parents[2]  # Python looks for packages there first: this one, not another
+    try:
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return f"a self-check took more than {LIMIT:g} s"
+    except OSError:
+        return None
+    if done.returncode == _WRONG:
+        return done.stdout.strip()
+    if done.returncode < 0 and -done.returncode != signal.SIGKILL:  # which wins back memory
+        return f"a self-check ended by {signal.Signals(-done.returncode).name}"
+    return "" if done.returncode == 0 else None
+
+
+def main(arguments: list[str] | None = None, load: Callable[..., None] | None = None) -> int:
+    """An error before the kernels run is no verdict on them, nor is a lack of memory."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("points", choices=nvrtc.TYPES)
+    parser.add_argument("wide", type=int, choices=(0, 1), help="whether computed in float64")
+    parser.add_argument("card", type=int, nargs="?", default=0, help="its number")
+    options = parser.parse_args(arguments)
+    if options.points == "bfloat16":
+        import ml_dtypes  # noqa: F401  # NumPy knows the name by it
+    card = driver.Card(options.card)
+    (load or driver.load_compiled)(card, options.points, bool(options.wide))
+    solve = functools.partial(driver.solve, card, options.points)
+    try:
+        wrong = run(solve, options.points, bool(options.wide))
+    except RuntimeError as error:
+        if "out of memory" in str(error):
+            raise
+        wrong = f"a self-check gave {error}"
+    print(wrong)
+    return _WRONG if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,8 @@
 """The CUDA kernels as a backend: XLA calls them on its own stream (kernels/xla/cuda_handlers.cc).
 
 They are compiled by NVRTC for the card that there is, at first use, and kept (tfkm/cuda/nvrtc.py). Then
-they prove themselves (tfkm/cuda/check.py), those of every dtype of points on every card: who chooses a
-backend knows neither yet. If any fails none is used.
+they prove themselves (tfkm/cuda/check.py), first in a process of their own, those of every dtype of points
+on every card that can run them: who chooses a backend knows neither yet. If any fails none is used.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import functools
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -75,29 +77,69 @@ def _call(target: str, arguments: list[tf.Tensor], results: list[xla_call.Value]
 def _prepare() -> None:
     """Compiles, loads and checks the kernels. Raises RuntimeError, with what is in the way; ops/backends.py
     keeps that, too."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        raise RuntimeError("TensorFlow shows no GPU")
+    cards = _cards()
     library = driver.launcher()
     if why := xla_call.why_not(library, "tfkm_register_cuda"):
         raise RuntimeError(why)
-    for device, gpu in enumerate(gpus):
-        major, minor = tf.config.experimental.get_device_details(gpu)["compute_capability"]
-        compiled = functools.partial(nvrtc.cached, f"sm_{major}{minor}")
+    for card in cards:
         with ThreadPoolExecutor() as pool:
-            images = list(pool.map(compiled, *zip(*nvrtc.PAIRS, strict=True)))
-        for (points, wide), image in zip(nvrtc.PAIRS, images, strict=True):
-            kernels = ctypes.c_void_p()
-            if refusal := library.tfkm_cuda_load(image, ctypes.byref(kernels)):
-                raise RuntimeError(refusal.decode())
-            library.tfkm_cuda_use(device, list(nvrtc.TYPES).index(points), wide, kernels)
+            loaded = list(pool.map(lambda pair, arch=card.arch: _load(arch, *pair), nvrtc.PAIRS))
+        for (points, wide), (cubin, kernels) in zip(nvrtc.PAIRS, loaded, strict=True):
+            _demand(card, points, wide, check.apart(points, wide, card.number, cubin, card.name))
+            library.tfkm_cuda_use(card.number, list(nvrtc.TYPES).index(points), wide, kernels)
     with tf.init_scope():
-        for gpu in tf.config.list_logical_devices("GPU"):
-            with tf.device(gpu.name):
-                for points, wide in nvrtc.PAIRS:
-                    if wrong := check.run(functools.partial(_solve, points), points, wide):
-                        dtype = f"{points} in float64" if wide else points
-                        raise RuntimeError(f"{gpu.name}, {dtype}: {wrong}")
+        for card in cards:
+            for device in card.devices:
+                with tf.device(device):
+                    for points, wide in nvrtc.PAIRS:
+                        solve = functools.partial(_solve, points)
+                        _demand(card, points, wide, check.run(solve, points, wide))
+
+
+class _Card(NamedTuple):
+    """number: the driver's. arch: "sm_90" and the like. devices: what TensorFlow calls it, or its parts."""
+
+    number: int
+    arch: str
+    name: str
+    devices: list[str]
+
+
+def _cards() -> list[_Card]:
+    """Those that TensorFlow uses and the kernels can run on."""
+    logical = iter(tf.config.list_logical_devices("GPU"))  # in the order of the cards
+    cards, found = [], []
+    for gpu in tf.config.get_visible_devices("GPU"):
+        parts = tf.config.get_logical_device_configuration(gpu) or [None]
+        devices = [device.name for device in islice(logical, len(parts))]
+        about = tf.config.experimental.get_device_details(gpu)
+        major, minor = about.get("compute_capability", (0, 0))  # none if it is not NVIDIA's
+        found.append(f"sm_{major}{minor}")
+        if 10 * major + minor >= nvrtc.OLDEST:
+            number = int(gpu.name.rpartition(":")[2])
+            cards.append(_Card(number, found[-1], about["device_name"], devices))
+    if not found:
+        raise RuntimeError("TensorFlow shows no GPU")
+    if not cards:
+        raise RuntimeError(f"no GPU from sm_{nvrtc.OLDEST} on, but {', '.join(found)}")
+    return cards
+
+
+def _load(arch: str, points: str, wide: bool) -> tuple[bytes, ctypes.c_void_p]:
+    """The cubin, and what the launcher has made of it."""
+    kernels = ctypes.c_void_p()
+
+    def take(cubin: bytes) -> None:
+        if refusal := driver.launcher().tfkm_cuda_load(cubin, ctypes.byref(kernels)):
+            raise RuntimeError(refusal.decode())
+
+    return nvrtc.load(take, arch, points, wide), kernels
+
+
+def _demand(card: _Card, points: str, wide: bool, wrong: str) -> None:
+    if wrong:
+        dtype = f"{points} in float64" if wide else points
+        raise RuntimeError(f"GPU {card.number}, {dtype}: {wrong}")
 
 
 def _solve(dtype: str, points, centroids, weights, grid) -> tuple:
