@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,20 @@ def test_patience_has_an_end(python, tmp_path):
     """With a worker that does not come, one that is silent, and a shard that kills whoever takes it."""
     pytest.importorskip("ray", reason="needs Ray: pip install 'tfkm[ray]'")
     python(_PATIENCE, str(tmp_path / "does"))
+
+
+def test_no_worker_is_left(cluster, paths):
+    """Not even one that was about to start again as the fit ended."""
+
+    def kill(done):
+        if done.iteration == OPTIONS["max_iter"]:
+            os.kill(workers()[0], signal.SIGKILL)
+
+    tfkm.kmeans(paths, K, init="random", engine=tfkm.Ray(workers=2), on_pass=kill, **OPTIONS)
+    until = time.monotonic() + 60
+    while workers():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_what_workers_cannot_read_is_refused(cluster, tmp_path):
