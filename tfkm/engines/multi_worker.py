@@ -100,6 +100,9 @@ class _Processes:
     def _own(self, task: Task, some: list[Shard]) -> Any:
         return self._stream.done(task, some[self._rank]) if self._rank < len(some) else None
 
+    def close(self) -> None:
+        """They end with their programs."""
+
     def gathered(self, do: Callable[[], Any]) -> list[Any]:
         """As `Engine.gathered`."""
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any
@@ -102,8 +101,6 @@ class _Workers(OneProcess):
         )
         self._class, self._source = actor(_Worker), ray.put(stream.source)
         self._actors: list[Any] = []
-        # One that was about to start again would never end: what it starts with is gone by then.
-        weakref.finalize(self, _dismiss, self._actors)
         self._asked: dict[Any, int] = {}  # calls that have not been answered: whose they are
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
@@ -138,6 +135,13 @@ class _Workers(OneProcess):
                     worker = self._ready()[0]
                     pending = submit(worker, shard)
             yield shard, result
+
+    def close(self) -> None:
+        """One that was about to start again would never end: what it starts with is gone by then."""
+        import ray
+
+        for actor in self._actors:
+            ray.kill(actor)
 
     def _hire(self) -> None:
         """As many as are wanted; each takes its place when there is one."""
@@ -176,13 +180,6 @@ class _Workers(OneProcess):
                 f"{self._settings.gpus} GPUs, the cluster has {have} CPUs"
             )
         return ready
-
-
-def _dismiss(actors: list[Any]) -> None:
-    import ray
-
-    for actor in actors if ray.is_initialized() else ():
-        ray.kill(actor)
 
 
 class _Worker:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -58,27 +59,29 @@ def fit(
     """
     stream = Stream(source)
     init = stream_seeding.checked(settings.init, stream, settings.k)
-    engine = (opener or Here)(stream)
-    stream_seeding.check_engine(init, engine)
-    if callbacks:
-        engine = Watched(engine, stream, callbacks)
-    # Of several processes all go by what the one that leads was given, and drawn.
-    given = settings._replace(init=init), rng.get_state(), checkpoint_dir is not None
-    settings, state, kept = engine.gathered(lambda: given)[0]
-    rng.set_state(state)
-    name = _name(settings, rng)
-    found = scan(stream, engine, digested=kept)
-    validate.check_clusters(settings.k, found.n)
-    checkpoints = None
-    if checkpoint_dir is not None and engine.leads:  # one reads, and writes
-        checkpoints = Checkpoints(checkpoint_dir, {**_data(stream, found), **name})
-    saved = engine.gathered(lambda: checkpoints and checkpoints.load())[0]
+    with closing((opener or Here)(stream)) as engine:
+        stream_seeding.check_engine(init, engine)
+        if callbacks:
+            engine = Watched(engine, stream, callbacks)
+        # Of several processes all go by what the one that leads was given, and drawn.
+        given = settings._replace(init=init), rng.get_state(), checkpoint_dir is not None
+        settings, state, kept = engine.gathered(lambda: given)[0]
+        rng.set_state(state)
+        name = _name(settings, rng)
+        found = scan(stream, engine, digested=kept)
+        validate.check_clusters(settings.k, found.n)
+        checkpoints = None
+        if checkpoint_dir is not None and engine.leads:  # one reads, and writes
+            checkpoints = Checkpoints(checkpoint_dir, {**_data(stream, found), **name})
+        saved = engine.gathered(lambda: checkpoints and checkpoints.load())[0]
 
-    def stops(done: Pass) -> bool:
-        """Whether one of them wants to; none goes on alone."""
-        return any(engine.gathered(lambda: on_pass is not None and bool(on_pass(done))))
+        def stops(done: Pass) -> bool:
+            """Whether one of them wants to; none goes on alone."""
+            return any(engine.gathered(lambda: on_pass is not None and bool(on_pass(done))))
 
-    return _Fit(stream, found, engine, settings, rng, callbacks, stops, checkpoints, saved).end()
+        return _Fit(
+            stream, found, engine, settings, rng, callbacks, stops, checkpoints, saved
+        ).end()
 
 
 class _Fit:

@@ -123,6 +123,9 @@ class Engine(Protocol):
         Raises: in all of them what it raises in one.
         """
 
+    def close(self) -> None:
+        """Lets those go who did the work."""
+
 
 class Opener(Protocol):
     """What makes an engine for a stream. Raises: ValueError or ImportError, if it cannot."""
@@ -139,13 +142,17 @@ class OneProcess:
         """As `Engine.gathered`."""
         return [do()]
 
+    def close(self) -> None:
+        """Nobody has to go."""
+
 
 class Watched:
     """An engine of which each shard is told to callbacks."""
 
     def __init__(self, engine: Engine, stream: Stream, callbacks: Callbacks) -> None:
         self._engine, self._stream, self._callbacks = engine, stream, callbacks
-        self.leads, self.local, self.gathered = engine.leads, engine.local, engine.gathered
+        self.leads, self.local = engine.leads, engine.local
+        self.gathered, self.close = engine.gathered, engine.close
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
         """As `Engine.run`."""
