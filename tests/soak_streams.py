@@ -81,7 +81,7 @@ for run in range(-4, runs):  # the first four are not killed, to learn how long 
         killer.start()
     began = time.monotonic()
     on_pass = lambda done: passes.append(done.iteration)
-    n_iter = fit(folder / f"out{run}.npz", engine=tfkm.Ray(workers=count), on_pass=on_pass)
+    n_iter = fit(folder / "now.npz", engine=tfkm.Ray(workers=count), on_pass=on_pass)
     seconds = time.monotonic() - began
     if run >= 0:
         ended.set()
@@ -92,7 +92,7 @@ for run in range(-4, runs):  # the first four are not killed, to learn how long 
     kills += len(killed)
     if killed:
         times.setdefault(count, []).append(seconds)
-    os.replace(folder / f"out{run}.npz", folder / f"out-{run + 4}.npz")
+    os.replace(folder / "now.npz", folder / f"out-{run + 4}.npz")
 for count, length in lengths.items():
     one = f"{count} workers of Ray: {length:.1f} s alone, killed {len(times[count])} times"
     print(f"{one}: median {np.median(times[count]):.1f} s, most {max(times[count]):.1f} s")
