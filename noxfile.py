@@ -79,7 +79,8 @@ def wheels(session: nox.Session) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(built))
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
-    session.run("auditwheel", "repair", "-w", str(dist), str(wheel))
+    tensorflows = "libtensorflow_framework.so.2"  # is there already, in whatever distribution
+    session.run("auditwheel", "repair", "--exclude", tensorflows, "-w", str(dist), str(wheel))
     shutil.copy(sdist, dist)
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
     listed = session.run("git", "ls-files", "tfkm", external=True, silent=True)
