@@ -98,8 +98,10 @@ def pytest_runtest_makereport(item, call):
     report = yield
     if report.failed or report.skipped:
         reason = report.longrepr[2] if report.skipped else call.excinfo.exconly()
+        # Results are published, the name of somebody's home is not.
+        reason = reason.removeprefix("Skipped: ").replace(str(Path.home()), "~")
         item.config.stash[NOT_MEASURED].append(
-            {"case": item.name, "failed": report.failed, "reason": reason.removeprefix("Skipped: ")}
+            {"case": item.name, "failed": report.failed, "reason": reason}
         )
     return report
 
