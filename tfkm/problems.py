@@ -155,14 +155,11 @@ def _parts(batch: _Batch, each: int, k: int) -> Iterator[_Batch]:
 def _largest_magnitudes(batch: _Batch) -> np.ndarray:
     """(b, d) float64; raises ValueError if a value is not finite or a squared norm may overflow."""
     points, counts = batch.points, batch.counts
-    if (counts == points.shape[1]).all():
-        # NumPy takes 18 ms for 1024 problems of 256 × 16, this 1 ms, or 6 with a copy.
-        largest = np.asarray(ops.largest_magnitudes(as_tensor(points)))
-    else:
-        given = (np.arange(points.shape[1]) < counts[:, None])[..., None]
-        low = points.min(axis=1, initial=0, where=given).astype(np.float64)
-        high = points.max(axis=1, initial=0, where=given).astype(np.float64)
-        largest = np.maximum(-low, high)
+    n, counted = points.shape[1], None
+    if (counts < n).any():
+        counted = tf.sequence_mask(counts, n)
+    # By TensorFlow 1 ms for 1024 problems of 256 × 16, or 6 with a copy, where NumPy takes 18.
+    largest = np.asarray(ops.largest_magnitudes(as_tensor(points), counted))
     compute = tf.as_dtype(batch.compute)
     with np.errstate(over="ignore"):
         fine = np.square(largest).sum(axis=1) <= validate.largest_sq_norm(compute)

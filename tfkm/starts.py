@@ -58,10 +58,8 @@ def mean_variance_of(problem: Problem) -> float:
     """The mean over the features of their variance (unweighted, as in scikit-learn), in one pass."""
     # Not by a `Starts`, whose making takes longer than a fit of few points.
     centroids, largest = problem.points[np.array([0])][None], problem.largest[None]
-    grid, alone = (
-        exact.grid(problem.points.n, largest, largest),
-        Problems(np.zeros((1, 3), np.int64)),
-    )
+    grid = exact.grid(problem.points.n, largest, largest)
+    alone = Problems(np.zeros((1, 3), np.int64))
     sweeps = [
         ops.partial_arrays(_one(block), centroids, None, grid, alone, backend=problem.backend)
         for _, block in _blocks_of(problem)
