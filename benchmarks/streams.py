@@ -82,7 +82,7 @@ config = os.environ.get("TF_CONFIG")
 strategy = tf.distribute.MultiWorkerMirroredStrategy() if config else None
 import tfkm
 from tfkm.streams import Stream, source_of
-from tfkm.streams.passes import sums
+from tfkm.streams.passes import SumShard, grids
 from tfkm.streams.scan import scan
 from tfkm.streams.stream import Here
 openers = {"none": Here, "Ray": tfkm.Ray(workers=workers)}
@@ -91,10 +91,12 @@ stream = Stream(source_of(folder + f"/few{d}.npy"), 4)
 engine = openers[name](stream)
 found = scan(stream, engine, digested=False)
 centroids = np.random.default_rng(0).standard_normal((1, k, d)).astype(np.float32)
+task = SumShard(centroids, grids(found, centroids, False), False, "native", rows=64)
 seconds = []
 for _ in range(5):
-    began = time.perf_counter()
-    sums(stream, found, engine, centroids, "native")
+    began, total = time.perf_counter(), None
+    for _, part in engine.run(task, stream.shards()):
+        total = part.owned() if total is None else total.and_next(part)
     seconds.append(time.perf_counter() - began)
 if not config or json.loads(config)["task"]["index"] == 0:
     json.dump(seconds[1:], open(folder + "/seconds.json", "w"))

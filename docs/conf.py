@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parent))  # for house_style; last, as in tests/conftest.py
 
 import tfkm
+from tfkm import seeding
 
 project = "tfkm"
 version = release = tfkm.__version__
@@ -24,10 +25,14 @@ python_maximum_signature_line_length = 88
 
 # Outside of this folder there are no pages, only files.
 _OUTSIDE = "](../benchmarks/"
+_EVERY_SEEDING = ".. autofunction:: tfkm.(every seeding)"
 
 
 def setup(app) -> None:
     def read(app, page: str, source: list[str]) -> None:
+        names = (seeding.function_of(name).__name__ for name in seeding.NAMES)
+        seedings = "\n\n".join(f".. autofunction:: tfkm.{name}" for name in names)
+        source[0] = source[0].replace(_EVERY_SEEDING, seedings)
         source[0] = source[0].replace(_OUTSIDE, "](path:../benchmarks/")
 
     app.connect("source-read", read)

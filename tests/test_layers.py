@@ -49,8 +49,7 @@ MAY_IMPORT = {
                          "seeding.potential", "seeding.plusplus"},
     "seeding.mcmc": {"types", "ops", "ops.validate", "seeding.problem", "seeding.potential",
                      "seeding.plusplus"},
-    "seeding": {"traces", "ops.validate", "points", "seeding.problem", "seeding.by_weight",
-                "seeding.plusplus", "seeding.parallel", "seeding.mcmc"},
+    "seeding": {"traces", "ops.validate", "points"},  # and its own modules, as every package
     "update": {"types", "traces"},
     "by_label": {"exact", "points"},
     "size_limits": {"types", "ops", "ops.validate", "points", "by_label"},
@@ -161,7 +160,8 @@ def test_imports_only_what_lies_below(module):
     siblings = [may for name, may in MAY_IMPORT.items() if name.startswith(beside)]
     may = MAY_IMPORT.get(module, set().union(*siblings))
     assert module in MAY_IMPORT or siblings, "a new module: give it a place in MAY_IMPORT"
-    assert imports_of(MODULES[module]) <= may
+    below = {name for name in MODULES if name.startswith(f"{module}.")}
+    assert imports_of(MODULES[module]) <= may | below
 
 
 def test_no_module_is_forgotten():

@@ -19,12 +19,7 @@ from tfkm.seeding.problem import Problem
 from tfkm.testing import duplicates, noise
 
 PLAIN = functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)
-FUNCTIONS = {
-    "k-means++": tfkm.kmeans_plusplus,
-    "k-means||": tfkm.kmeans_parallel,
-    "afk-mc2": tfkm.afk_mc2,
-    "random": tfkm.random_points,
-}
+FUNCTIONS = {name: seeding.function_of(name) for name in seeding.NAMES}
 FORMS = {**FUNCTIONS, "plain": PLAIN}
 BY_DISTANCE = {name: form for name, form in FORMS.items() if name != "random"}
 

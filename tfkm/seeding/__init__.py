@@ -21,7 +21,7 @@ from tfkm.traces import traced
 
 Init = str | np.ndarray | Callable
 
-# To add one: a module with a public function and `chooser`, a line here, and its place in `tfkm`.
+# To add one: a module with a public function and `chooser`, a line here, and its name in `tfkm`.
 _NAMED: dict[str, tuple[Callable, Callable[..., Choose]]] = {
     "k-means++": (kmeans_plusplus, plusplus.chooser),
     "k-means||": (kmeans_parallel, parallel.chooser),
