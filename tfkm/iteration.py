@@ -105,7 +105,7 @@ def iterate(
         centroids = np.stack([ends[run].centroids for run in moved])
         assignment, statistics = points.look(np.array(moved), centroids)
         for i, run in enumerate(moved):
-            labels = None if assignment is None else assignment.labels[i]
+            labels = None if assignment is None else assignment.labels[i].copy()  # alone
             ends[run] = ends[run]._replace(labels=labels, inertia=float(statistics.inertia[i]))
     return [ends[run] for run in sorted(ends)]
 
@@ -180,11 +180,10 @@ def mean_variances(
 
     centroids (a, 1, d), any; counts: () or (a,) points. Σ‖x − c‖² = n·Σvariance + n·‖mean − c‖².
     """
-    counts = np.broadcast_to(np.float64(counts), len(centroids))
-    means_from_centroids = statistics.sums[:, 0] / counts[:, None] - centroids[:, 0].astype(
-        np.float64
-    )
-    variances = statistics.inertia / counts - np.square(means_from_centroids).sum(axis=1)
+    n = np.asarray(counts, np.float64)
+    means = statistics.sums[:, 0] / n[..., None]
+    from_centroids = np.square(means - centroids[:, 0].astype(np.float64)).sum(axis=1)
+    variances = statistics.inertia / n - from_centroids
     return np.maximum(variances, 0.0) / centroids.shape[2]
 
 

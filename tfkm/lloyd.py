@@ -97,6 +97,21 @@ def kmeans(
     ([0.5, 10.5], 1.0)
     """
     check_parameters(n_clusters, init, n_init, max_iter, tol, metric)
+    end = fit(
+        points, n_clusters, weights=weights, init=init, n_init=starts(n_init, init), max_iter=max_iter,
+        tol=tol, random_state=random_state, metric=metric, backend=backend, copy=copy,
+        size_min=size_min, size_max=size_max, on_pass=on_pass, callbacks=callbacks,
+        checkpoint_dir=checkpoint_dir, engine=engine,
+    )  # fmt: skip
+    return _in_tensors(end)
+
+
+def fit(
+    points, n_clusters, *, weights, init, n_init, max_iter, tol, random_state, metric, backend, copy,
+    size_min, size_max, on_pass, callbacks, checkpoint_dir, engine,
+) -> End:  # fmt: skip
+    """`kmeans` of checked parameters, in arrays: for an estimator, which would make arrays of tensors
+    again. n_init: a number."""
     backend = backends.select(backend).__name__.rpartition(".")[2]
     told = Callbacks(callbacks)
     on_pass = _both(told, on_pass)
@@ -105,7 +120,7 @@ def kmeans(
         settings = streams.Settings(
             int(n_clusters),
             init,
-            starts(n_init, init),
+            n_init,
             int(max_iter),
             float(tol),
             backend,
@@ -114,12 +129,10 @@ def kmeans(
         source = streams.source_of(points, weights)
         rng = check_random_state(random_state)
         end = streams.fit(source, settings, rng, told, on_pass, checkpoint_dir, engine)
-        labels = None
         if not streams.is_stream(points):
-            labels = tf.constant(one_pass(points, end.centroids, backend=backend)[0].labels)
-        result = Result(tf.constant(end.centroids), labels, end.inertia, end.n_iter, end.status)
-        told.on_end(result)
-        return result
+            labels = one_pass(points, end.centroids, backend=backend)[0].labels
+            end = end._replace(labels=labels)
+        return _told(end, told)
     data = Points(points, copy=copy)
     weights = validate.weights_array(weights, data.n)
     validate.check_clusters(n_clusters, data.n)
@@ -153,17 +166,19 @@ def kmeans(
         told.on_seed(start)
         return centroids
 
-    seeds = [seed(start) for start in range(starts(n_init, init))]
-    best = _best(problem, seeds, threshold, max_iter, on_pass)
-    result = Result(
-        tf.constant(best.centroids),
-        tf.constant(best.labels),
-        best.inertia,
-        best.n_iter,
-        best.status,
-    )
-    told.on_end(result)
-    return result
+    seeds = [seed(start) for start in range(n_init)]
+    return _told(_best(problem, seeds, threshold, max_iter, on_pass), told)
+
+
+def _in_tensors(end: End) -> Result:
+    labels = None if end.labels is None else tf.constant(end.labels)
+    return Result(tf.constant(end.centroids), labels, end.inertia, end.n_iter, end.status)
+
+
+def _told(end: End, told: Callbacks) -> End:
+    if told:
+        told.on_end(_in_tensors(end))
+    return end
 
 
 def _both(
@@ -188,7 +203,7 @@ def _best(
     bytes_of_one = 32 * problem.points.n + 64 * seeds[0].size
     together = max(1, _TOGETHER_BYTES // bytes_of_one)
     for first in range(0, len(seeds), together):
-        group = np.stack(seeds[first : first + together])
+        group = np.array(seeds[first : first + together])
         thresholds = np.full(len(group), threshold)
         runs, state = Starts(problem, group), State.first(group)
         ends = iterate(runs, state, thresholds, max_iter, on_pass, first=first)

@@ -99,7 +99,7 @@ class Starts:
         largest = np.maximum(problem.largest, np.abs(centroids).max(axis=1).astype(np.float64))
         heaviest = 1.0 if problem.weights is None else problem.weights.max()
         sums, others = exact.grid(problem.points.n, problem.largest, largest, heaviest)
-        self._grids = exact.Grid(np.broadcast_to(sums, largest.shape), others)
+        self._grids = exact.Grid(np.repeat(sums[None], len(largest), axis=0), others)
         self._runs = np.arange(len(centroids))
         self._given_runs = np.arange(0)
         self._before: dict[int, Sweep] = {}  # over each block, by where it starts

@@ -161,7 +161,7 @@ class KMeans(CentroidEstimator):
                 stacklevel=3,
             )
         printer = PassPrinter("Initialization complete") if self.verbose else None
-        result = lloyd.kmeans(
+        end = lloyd.fit(
             points,
             self.n_clusters,
             weights=weights,
@@ -180,10 +180,8 @@ class KMeans(CentroidEstimator):
             engine=self.engine,
             callbacks=self.callbacks or (),
         )
-        self.cluster_centers_ = result.centroids.numpy()
-        self.labels_ = None if result.labels is None else result.labels.numpy()
-        self.inertia_ = result.inertia
-        self.n_iter_ = result.n_iter
+        self.cluster_centers_, self.labels_ = end.centroids, end.labels
+        self.inertia_, self.n_iter_ = end.inertia, end.n_iter
         if self.labels_ is not None:
             self._warn_of_fewer_clusters()
         if printer is not None:
