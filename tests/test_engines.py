@@ -89,6 +89,7 @@ def test_all_points_do_not_travel_to_the_driver(cluster, paths, init):
 
 
 # A cluster of one core; a node of two joins in the middle, with room for two workers more, and goes again.
+# Where the number of workers is the cluster's, it is counted anew before the next pass.
 _NODES = """
     import sys, time
     import numpy as np, ray
@@ -97,6 +98,7 @@ _NODES = """
     from tfkm.engines import ray as engine
     from tfkm.seeding import draws
     draws._CHUNK_BYTES = 64 * 8 * 4
+    workers = int(sys.argv[2]) or None
     cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1, include_dashboard=False))
     ray.init(address=cluster.address, log_to_driver=False)
     nodes, used, lost = [], set(), []
@@ -126,6 +128,7 @@ _NODES = """
             if done.iteration == 2:
                 assert used == {0}
                 nodes.append(cluster.add_node(num_cpus=2))
+            if done.iteration == (2 if workers else 3):
                 until = time.monotonic() + 200
                 while len(Noting.one._ready()) < 3 and time.monotonic() < until:
                     time.sleep(0.2)
@@ -136,7 +139,8 @@ _NODES = """
                 used.add("gone")
 
     options = dict(init="k-means||", n_init=1, random_state=0, max_iter=6, tol=0)
-    found = tfkm.kmeans(sys.argv[1], 7, engine=tfkm.Ray(3, wait=250), callbacks=[Change()], **options)
+    own = tfkm.Ray(workers, wait=250)
+    found = tfkm.kmeans(sys.argv[1], 7, engine=own, callbacks=[Change()], **options)
     alone = tfkm.kmeans(sys.argv[1], 7, **options)
     assert "gone" in used and set(lost) <= {1, 2} and lost, (used, lost)
     assert np.array_equal(found.centroids, alone.centroids) and found[2:] == alone[2:]
@@ -145,10 +149,11 @@ _NODES = """
 """
 
 
-def test_nodes_come_and_go(python, tmp_path):
+@pytest.mark.parametrize("workers", [3, None])
+def test_nodes_come_and_go(python, tmp_path, workers):
     pytest.importorskip("ray", reason="needs Ray: pip install 'tfkm[ray]'")
     np.save(tmp_path / "x.npy", POINTS)
-    python(_NODES, str(tmp_path / "x.npy"))
+    python(_NODES, str(tmp_path / "x.npy"), str(workers or 0))
 
 
 # What the source does is written on a file, by the fit's first pass.
