@@ -1,6 +1,8 @@
 """The short examples: what each claims about its result, on little data."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +18,21 @@ def invoke(command, *arguments):
         raise done.exception
     assert done.exit_code == 0, done.output
     return done.output
+
+
+# But that of Spark, whose functions are for programs of one's own.
+_IMPORTS = """
+import importlib, pkgutil, sys
+import tfkm.examples
+for module in pkgutil.iter_modules(tfkm.examples.__path__, "tfkm.examples."):
+    if not module.name.endswith(".spark"):
+        importlib.import_module(module.name)
+sys.exit("tensorflow" in sys.modules)
+"""
+
+
+def test_tensorflow_is_not_loaded_before_an_example_can_hold_its_log_back():
+    assert subprocess.run([sys.executable, "-c", _IMPORTS], timeout=120).returncode == 0
 
 
 def sq_distances(a, b):

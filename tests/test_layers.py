@@ -1,6 +1,8 @@
 """Imports point one way: estimators → lloyd → seeding, update → ops → a backend → exact, types."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,3 +168,19 @@ def test_imports_only_what_lies_below(module):
 
 def test_no_module_is_forgotten():
     assert set(MAY_IMPORT) <= set(MODULES), "MAY_IMPORT names a module that is gone"
+
+
+_WITHOUT = """
+import sys
+sys.modules["tensorflow"] = None
+import tfkm
+print(tfkm.datasets.load("digits").points.shape)  # for which there is no need of it
+tfkm.KMeans
+"""
+
+
+def test_without_tensorflow_it_says_which_to_install():
+    call = [sys.executable, "-c", _WITHOUT]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stdout == "(1797, 64)\n"
+    assert "ImportError: tfkm needs TensorFlow, which comes as several" in done.stderr

@@ -80,16 +80,16 @@ def __getattr__(name: str):
     if name not in __all__:
         raise AttributeError(f"module 'tfkm' has no attribute {name!r}")
     try:
-        import tensorflow  # noqa: F401
+        home = importlib.import_module(_HOMES.get(name, f"tfkm.{name}"))
     except ImportError as error:
+        if (error.name or "").partition(".")[0] != "tensorflow":
+            raise
         raise ImportError(
             "tfkm needs TensorFlow, which comes as several distributions; install the one for this "
             "machine: pip install 'tfkm[cpu]' (x86-64 without a GPU), 'tfkm[gpu]' (NVIDIA) or "
             f"'tfkm[tensorflow]' (any other). ({error})"
         ) from error
-    if name in _MODULES:
-        return importlib.import_module(f"tfkm.{name}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = home if name in _MODULES else getattr(home, name)
     globals()[name] = value
     return value
 
