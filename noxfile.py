@@ -16,11 +16,31 @@ GROUPS = nox.project.dependency_groups
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
-def install(
-    session: nox.Session, group: str, *extras: str, tensorflow: str = "cpu", **options
-) -> None:
+_built: list[Path] = []
+
+
+def wheel(session: nox.Session) -> Path:
+    """Of this tree. It fits every Python and TensorFlow, so the sessions of a run share it: to compile one
+    takes 1.5 minutes on two cores, and seven sessions of CI want it."""
+    if not _built:
+        folder = Path("build/wheels").absolute()
+        shutil.rmtree(folder, ignore_errors=True)
+        session.install("build")
+        session.run("python", "-m", "build", "--wheel", "--outdir", str(folder))
+        _built.extend(folder.glob("*.whl"))
+    return _built[0]
+
+
+def install(session: nox.Session, group: str, *extras: str, tensorflow: str = "cpu") -> None:
     """The package as a user gets it, with these extras, and a dependency group."""
-    session.install(f".[{','.join((tensorflow, *extras))}]", *GROUPS(PROJECT, group), **options)
+    install_with(session, (tensorflow, *extras), *GROUPS(PROJECT, group))
+
+
+def install_with(session: nox.Session, extras: tuple[str, ...], *more: str) -> None:
+    own = wheel(session)
+    session.install(f"tfkm[{','.join(extras)}] @ {own.as_uri()}", *more)
+    # An environment that is used again has an older build, of the same version.
+    session.install("--no-deps", "--force-reinstall", str(own))
 
 
 @nox.session
@@ -57,9 +77,8 @@ def interpreter(version: str) -> str | None:
 )
 def compat(session: nox.Session, tensorflow: str) -> None:
     """The ops, fits and what TensorFlow could change under them, on other versions of it and Python."""
-    session.install(
-        ".[cpu,onnx]", f"tensorflow-cpu=={tensorflow}.*", "pytest", "pandas", "onnxruntime"
-    )
+    others = f"tensorflow-cpu=={tensorflow}.*", "pytest", "pandas", "onnxruntime"
+    install_with(session, ("cpu", "onnx"), *others)
     telling = (
         "assign", "compatibility", "compiled", "export", "gradients", "kmeans", "layers_keras",
         "native", "saved", "xla",
@@ -184,8 +203,7 @@ def docs(session: nox.Session) -> None:
     It draws the figures anew. A warning fails it, and so does a link within the site that leads nowhere;
     links out of it are not followed.
     """
-    # No page needs the compiled kernels, and they take minutes.
-    install(session, "docs", "plot", "tensorboard", env={"SKBUILD_WHEEL_CMAKE": "false"})
+    install(session, "docs", "plot", "tensorboard")
     session.run("python", "docs/figures.py")
     # From nothing, since a page that has not changed would not warn again.
     session.run("sphinx-build", "-W", "--keep-going", "-E", "-a", "-q", "docs", "build/docs")
@@ -233,14 +251,16 @@ def bench_gpu(session: nox.Session) -> None:
 @nox.session(name="bench-compare")
 def bench_compare(session: nox.Session) -> None:
     """This build against that of another commit, turn by turn: `-- REF`."""
-    session.install(".[cpu]", "pip")  # which makes the other build; uv's environments have none
+    install_with(
+        session, ("cpu",), "pip"
+    )  # which makes the other build; uv's environments have none
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
 
 
 @nox.session
 def gate(session: nox.Session) -> None:
     """Fails if a kernel has become slower than at the last accepted commit (benchmarks/gate.py)."""
-    session.install(".[cpu]", "pip")
+    install_with(session, ("cpu",), "pip")
     session.run("python", "-m", "benchmarks.gate", *session.posargs)
 
 
