@@ -21,15 +21,14 @@ _built: list[Path] = []
 
 def wheel(session: nox.Session) -> Path:
     """Of this tree. It fits every Python and TensorFlow, so the sessions of a run share it: to compile one
-    takes 1.5 minutes on two cores, and seven sessions of CI want it."""
+    takes minutes, and seven sessions of CI want it."""
     if not _built:
         folder = Path("build/wheels").absolute()
         session.install("build")
         session.run_install("python", "-m", "build", "--wheel", "--outdir", str(folder))
         wheels = sorted(folder.glob("*.whl"), key=lambda wheel: wheel.stat().st_mtime)
-        _built.append(
-            wheels[-1] if wheels else folder
-        )  # none with `nox -R`, which installs nothing
+        # None with `nox -R`, which installs nothing.
+        _built.append(wheels[-1] if wheels else folder)
     return _built[0]
 
 
@@ -253,9 +252,8 @@ def bench_gpu(session: nox.Session) -> None:
 @nox.session(name="bench-compare")
 def bench_compare(session: nox.Session) -> None:
     """This build against that of another commit, turn by turn: `-- REF`."""
-    install_with(
-        session, ("cpu",), "pip"
-    )  # which makes the other build; uv's environments have none
+    # pip makes the other build; uv's environments have none.
+    install_with(session, ("cpu",), "pip")
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
 
 

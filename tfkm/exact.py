@@ -83,6 +83,14 @@ def grid(count, points_max, centroids_max, weights_max=1.0) -> Grid:
     return Grid(each * power_of_two_above(points_max), others)
 
 
+def grids(count, points_max, centroids, weights_max=1.0) -> Grid:
+    """With r in front: one for all passes of each run that begins with centroids (r, k, d), in NumPy. Means
+    never leave the hull of points and centroids."""
+    largest = np.maximum(points_max, np.abs(centroids).max(axis=1).astype(np.float64))
+    sums, others = grid(count, points_max, largest, weights_max)
+    return Grid(np.repeat(sums[None], len(largest), axis=0), others)
+
+
 def power_of_two_above(x):
     """The least power of two > x, for x ≥ 0, by its exponent bits: exact, unlike 2**ceil(log2)."""
     if isinstance(x, int | float) and x < 2.0**1000:  # NumPy takes 4 µs for it

@@ -95,11 +95,8 @@ class Starts:
 
     def __init__(self, problem: Problem, centroids: np.ndarray) -> None:
         self._problem, self.n = problem, problem.points.n
-        # One grid for all passes of a start: means never leave the hull of points and centroids.
-        largest = np.maximum(problem.largest, np.abs(centroids).max(axis=1).astype(np.float64))
         heaviest = 1.0 if problem.weights is None else problem.weights.max()
-        sums, others = exact.grid(problem.points.n, problem.largest, largest, heaviest)
-        self._grids = exact.Grid(np.repeat(sums[None], len(largest), axis=0), others)
+        self._grids = exact.grids(problem.points.n, problem.largest, centroids, heaviest)
         self._runs = np.arange(len(centroids))
         self._given_runs = np.arange(0)
         self._before: dict[int, Sweep] = {}  # over each block, by where it starts

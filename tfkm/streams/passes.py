@@ -116,11 +116,8 @@ def assigned(block: Block, centroids: np.ndarray, grid: exact.Grid, weighted: bo
 
 
 def grids(scan: Scan, centroids: np.ndarray, weighted: bool) -> exact.Grid:
-    """With r in front: one for all passes of each run that begins with centroids (r, k, d)."""
-    # As in `starts.py`: means never leave the hull of points and centroids.
-    largest = np.maximum(scan.largest, np.abs(centroids).max(axis=1).astype(np.float64))
-    sums, others = exact.grid(scan.n, scan.largest, largest, scan.heaviest if weighted else 1.0)
-    return exact.Grid(np.broadcast_to(sums, largest.shape), others)
+    """As `exact.grids`."""
+    return exact.grids(scan.n, scan.largest, centroids, scan.heaviest if weighted else 1.0)
 
 
 def sums(
