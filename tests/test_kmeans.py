@@ -366,6 +366,12 @@ def test_bad_parameters(options, message):
         KMeans(**options).fit(DIGITS)
 
 
+@pytest.mark.parametrize("name", ["n_clusters", "n_init", "max_iter", "tol"])
+def test_truth_values_are_no_numbers(name):
+    with pytest.raises(TypeError, match=f"^{name}: True is of type bool"):
+        KMeans(**{"n_clusters": 2, name: True}).fit(DIGITS)
+
+
 @pytest.mark.parametrize(
     "X, message",
     [

@@ -161,12 +161,17 @@ class KMeans(CentroidEstimator):
                 stacklevel=3,
             )
         printer = PassPrinter("Initialization complete") if self.verbose else None
+        n_init = self._starts(10)
+        # Truth values, which scikit-learn takes for numbers, are refused.
+        lloyd.check_parameters(
+            self.n_clusters, self.init, n_init, self.max_iter, self.tol, self.metric
+        )
         end = lloyd.fit(
             points,
             self.n_clusters,
             weights=weights,
             init=self._checked_init(self.n_features_in_),
-            n_init=self._starts(10),
+            n_init=n_init,
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=self.random_state,
