@@ -15,6 +15,14 @@ nox.options.sessions = ["lint", "tests", "kernels", "cuda", "docs"]
 GROUPS = nox.project.dependency_groups
 PROJECT = nox.project.load_toml("pyproject.toml")
 
+# pip compiles what it installs, uv only if told to. Where PYTHONDONTWRITEBYTECODE is set nobody would
+# ever do it, and each process that imports TensorFlow takes three times as long (16 s instead of 5 on two
+# slow cores).
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
+# The suite spends its time in XLA's compiler, which has one thread. A file's tests stay together, since
+# they share clusters and exported models.
+PYTEST = "pytest", f"--numprocesses={min(os.cpu_count() or 1, 4)}", "--dist=loadfile"
+
 
 _built: list[Path] = []
 
@@ -49,7 +57,7 @@ def tests(session: nox.Session) -> None:
     """The test suite, the examples in the docstrings and those in docs/."""
     extras = ("files", "plot", "datasets", "limits", "ray", "tensorboard", "onnx")
     install(session, "test", *extras)
-    session.run("pytest", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 # TensorFlow's two newest minor versions, on the oldest and the newest Python that both have; on a machine
@@ -78,13 +86,12 @@ def interpreter(version: str) -> str | None:
 )
 def compat(session: nox.Session, tensorflow: str) -> None:
     """The ops, fits and what TensorFlow could change under them, on other versions of it and Python."""
-    others = f"tensorflow-cpu=={tensorflow}.*", "pytest", "pandas", "onnxruntime"
+    others = f"tensorflow-cpu=={tensorflow}.*", "pytest", "pytest-xdist", "pandas", "onnxruntime"
     install_with(session, ("cpu", "onnx"), *others)
     telling = (
-        "assign", "compatibility", "compiled", "export", "gradients", "kmeans", "layers_keras",
-        "native", "saved", "xla",
+        "assign", "compatibility", "compiled", "export", "gradients", "kmeans", "layers_keras", "saved",
     )  # fmt: skip
-    session.run("pytest", *(session.posargs or (f"tests/test_{name}.py" for name in telling)))
+    session.run(*PYTEST, *(session.posargs or (f"tests/test_{name}.py" for name in telling)))
 
 
 @nox.session
@@ -138,26 +145,29 @@ def spark(session: nox.Session) -> None:
 def kernels(session: nox.Session) -> None:
     """The C++ core without Python or TensorFlow: ctest, plain and under sanitizers; then for NEON.
 
-    Under sanitizers it is a twentieth of the jobs; the fuzz target runs on 20,000 inputs each time
-    (`build/kernels/plain/kernels/tests/fuzz_accumulate --inputs 1000000` takes about a minute).
+    It runs a third of the jobs, `-- --all` all of them; under sanitizers it is a fortieth. The fuzz target
+    runs on 20,000 inputs each time, and on more by hand: a million take about a minute
+    (`build/kernels/plain/kernels/tests/fuzz_accumulate --inputs 1000000`).
     """
     session.install("cmake", "ninja", "ziglang")
 
-    def build(name: str, *options: str, **env: str) -> str:
+    def build(name: str, *options: str, targets: tuple[str, ...] = ("all",), **env: str) -> str:
         folder = f"build/kernels/{name}"
         configure = ("-S", ".", "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release")
         session.run("cmake", *configure, "-DTFKM_TESTS=ON", *options, env=env)
-        session.run("cmake", "--build", folder)
+        session.run("cmake", "--build", folder, "--target", *targets)
         return folder
 
+    share = f"-DTFKM_SHARE={1 if '--all' in session.posargs else 3}"
     for name, sanitize in ("plain", ""), ("address", "address,undefined"), ("thread", "thread"):
-        folder = build(name, f"-DTFKM_SANITIZE={sanitize}")
+        folder = build(name, f"-DTFKM_SANITIZE={sanitize}", share)
         session.run("ctest", "--test-dir", folder, "--output-on-failure", "-j", str(os.cpu_count()))
     # clang, for a processor that is not here: compiled and linked, not run.
     build(
         "aarch64",
         "-DCMAKE_SYSTEM_NAME=Linux",
         "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        targets=("_kernels", "_cuda", "test_accumulate", "test_batch", "test_seed"),
         CXX="python -m ziglang c++ -target aarch64-linux-gnu.2.28",
     )
 
