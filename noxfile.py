@@ -19,8 +19,10 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 # ever do it, and each process that imports TensorFlow takes three times as long (16 s instead of 5 on two
 # slow cores).
 os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
-# The suite spends its time in XLA's compiler, which has one thread. A file's tests stay together, since
-# they share clusters and exported models.
+# The suite spends its time in XLA's compiler, which has one thread: two processes took 28 minutes where one
+# took 41. A file's tests stay together, since they share clusters and exported models; files of many tests
+# go first, so the engines' processes, last, have the machine for themselves (with worksteal they did not,
+# and took five times as long).
 PYTEST = "pytest", f"--numprocesses={min(os.cpu_count() or 1, 4)}", "--dist=loadfile"
 
 

@@ -1,5 +1,6 @@
 """engines: whoever computes, the result has the same bits, and workers may be killed."""
 
+import contextlib
 import os
 import signal
 import time
@@ -33,12 +34,20 @@ def paths(tmp_path, monkeypatch):
     return str(tmp_path / "*.npy")
 
 
+def ancestors(pid):
+    while pid := int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1]):
+        yield pid
+
+
 def workers():
-    """Processes of actors."""
-    named = (
-        (int(path.parent.name), path.read_bytes()) for path in Path("/proc").glob("[0-9]*/cmdline")
-    )
-    return [pid for pid, name in named if name.startswith(b"ray::_Worker")]
+    """Processes of actors, of this process's Ray: another test process may have one of its own."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            is_worker = (folder / "cmdline").read_bytes().startswith(b"ray::_Worker")
+            if is_worker and os.getpid() in ancestors(folder.name):
+                found.append(int(folder.name))
+    return found
 
 
 def test_workers_and_kills_do_not_show(cluster, paths, tmp_path):
