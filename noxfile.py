@@ -21,8 +21,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 # The suite spends its time in XLA's compiler, which has one thread: two processes took 28 minutes where one
 # took 41. A file's tests stay together, since they share clusters and exported models; files of many tests
-# go first, so the engines' processes, last, have the machine for themselves (with worksteal they did not,
-# and took five times as long).
+# go first, so the engines, which start processes of their own, come last.
 PYTEST = "pytest", f"--numprocesses={min(os.cpu_count() or 1, 4)}", "--dist=loadfile"
 
 
@@ -160,7 +159,8 @@ def kernels(session: nox.Session) -> None:
         session.run("cmake", "--build", folder, "--target", *targets)
         return folder
 
-    share = f"-DTFKM_SHARE={1 if '--all' in session.posargs else 3}"
+    # -U: else a build folder would keep what it was told last.
+    share = "-DTFKM_SHARE=1" if "--all" in session.posargs else "-UTFKM_SHARE"
     for name, sanitize in ("plain", ""), ("address", "address,undefined"), ("thread", "thread"):
         folder = build(name, f"-DTFKM_SANITIZE={sanitize}", share)
         session.run("ctest", "--test-dir", folder, "--output-on-failure", "-j", str(os.cpu_count()))
