@@ -20,26 +20,30 @@ namespace {
 // on 1000 patches), so bfloat16 stays, and an assignment of (131072, 1024, 192) takes 70 ms instead of 111. On noise it
 // does not pay. Centring each tile on its own, beside that, would leave a twentieth (simulated), and take a product in
 // float32 of each point with each tile.
-template <class S, class T>
+template <class T>
 int order_if_worthwhile(const Job& job, Frame<T>& frame, const ParallelFor& parallel_for) {
   constexpr int64_t kPoints = 2 * kPairBlock;
   constexpr double kWorthOrdering = 0.05;
   if (frame.rule.ordered) return frame.pack_in_order(static_cast<const T*>(job.centroids), parallel_for), 0;
   if (frame.rule.form != Form::kBfloat16 || job.n < 32 * kPoints || frame.tiles < 8) return 0;
-  int64_t stride = job.stride * (job.n / kPoints);
+  int64_t step = job.n / kPoints;
+  Source<T> source(job.points, job.dtype, job.stride, job.d);
   Arena arena;
-  { Screen<S, T>(frame, kPoints, arena); }
+  { Screen<T>(frame, kPoints, arena), arena.take<T>(source.scratch(kPoints)); }
   if (!arena.allocate()) return 1;
-  Screen<S, T> screen(frame, kPoints, arena);
-  for (int64_t row = 0; row < kPoints; row += screen.rows())
-    screen.run(static_cast<const S*>(job.points) + row * stride, stride, std::min(screen.rows(), kPoints - row));
+  Screen<T> screen(frame, kPoints, arena);
+  T* scratch = arena.take<T>(source.scratch(kPoints));
+  for (int64_t row = 0; row < kPoints; row += screen.rows()) {
+    int64_t count = std::min(screen.rows(), kPoints - row);
+    screen.run(source.rows(row * step, count, scratch, step), count);
+  }
   if (screen.again() > kWorthOrdering) frame.pack_in_order(static_cast<const T*>(job.centroids), parallel_for);
   return 0;
 }
 
-template <class S, class T>
+template <class T>
 int run(const Job& job, const ParallelFor& parallel_for) {
-  using W = Worker<S, T>;
+  using W = Worker<T>;
   constexpr int kLanes = kVectorBytes / sizeof(T);
   Arena for_bounds;
   { Bounds<T>(job, for_bounds); }
@@ -71,7 +75,7 @@ int run(const Job& job, const ParallelFor& parallel_for) {
   Frame<T> frame(job, rule, arena), moved_frame(moved, moved_rule, arena);
   if (sifts) moved_frame.pack(bounds.moved_centroids(), parallel_for);
   frame.pack(static_cast<const T*>(job.centroids), parallel_for);
-  if (order_if_worthwhile<S>(job, frame, parallel_for)) return 1;
+  if (order_if_worthwhile(job, frame, parallel_for)) return 1;
   char* memory = static_cast<char*>(std::malloc(workers * sizeof(W) + 1));
   if (!memory) return 1;
   W* all = reinterpret_cast<W*>(memory);
@@ -90,8 +94,7 @@ int run(const Job& job, const ParallelFor& parallel_for) {
 }
 
 int accumulate_here(const Job& job, const ParallelFor& parallel_for) {
-  return with_types(job.dtype, job.wide,
-                    [&](auto s, auto t) { return run<decltype(s), decltype(t)>(job, parallel_for); });
+  return job.wide ? run<double>(job, parallel_for) : run<float>(job, parallel_for);
 }
 
 }  // namespace

@@ -37,8 +37,7 @@ struct Pairs {
 };
 
 // (count, d) rows -> blocks of (pairs, kPairBlock), around the offset; ‖x‖² and what rounding took from it.
-template <class S>
-void pack_pairs(const S* x, int64_t stride, int64_t count, const Frame<float>& frame, Group<float>& group, Pairs& pairs) {
+inline void pack_pairs(const float* x, int64_t stride, int64_t count, const Frame<float>& frame, Group<float>& group, Pairs& pairs) {
   for (int64_t first = 0; first < round_up(count, kPairBlock); first += 16) {
     uint32_t* out = pairs.packed + first / kPairBlock * kPairBlock * frame.pairs + first % kPairBlock;
     Floats squares[16] = {}, residuals[16] = {};
@@ -47,7 +46,7 @@ void pack_pairs(const S* x, int64_t stride, int64_t count, const Frame<float>& f
       for (int p = 0; p < 16; ++p) {
         v[p] = Floats{};
         if (first + p >= count) continue;
-        const S* here = x + (first + p) * stride + j;
+        const float* here = x + (first + p) * stride + j;
         Floats a = widened<Floats>(here, frame.d - j) - load<Floats>(frame.offset + j), b = {};
         if (j + 16 < frame.d) b = widened<Floats>(here + 16, frame.d - j - 16) - load<Floats>(frame.offset + j + 16);
         __m512i rounded = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
@@ -147,8 +146,7 @@ inline int64_t list_rows(const Pairs& pairs, int64_t t, int64_t count) {
 }
 
 // Those tiles in float32. The number of pairs of a row and a tile.
-template <class S>
-int64_t look_again(const S* x, int64_t stride, int64_t count, const Frame<float>& frame, const Pairs& pairs,
+inline int64_t look_again(const float* x, int64_t stride, int64_t count, const Frame<float>& frame, const Pairs& pairs,
                    const Lanes<float>& lanes) {
   int64_t again = 0;
   for (int64_t t = 0; t < frame.tiles; ++t) {

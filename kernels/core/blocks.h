@@ -10,8 +10,8 @@ namespace {
 // (count, d) rows -> blocks of (d, kBlock), around the offset, and ‖x‖². Missing rows are zero.
 // kLanes rows and features at a time are turned in registers: with scalar stores a whole assignment at
 // (65536, 10, 784) took twice as long, as measured beside scikit-learn's.
-template <class S, class T>
-void pack_wide(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, Group<T>& group) {
+template <class T>
+void pack_wide(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, Group<T>& group) {
   using Vector = typename Simd<T>::Vector;
   constexpr int kLanes = Group<T>::kLanes, kBlock = Group<T>::kBlock;
   int64_t d = frame.d;
@@ -40,8 +40,8 @@ void pack_wide(const S* x, int64_t stride, int64_t count, const Frame<T>& frame,
 }
 
 // As pack_wide for d ≤ 8, where half of each vector of 16 lanes would be empty: rows p and p + 8 share one.
-template <class S, class T>
-void pack_narrow(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, Group<T>& group) {
+template <class T>
+void pack_narrow(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, Group<T>& group) {
   using Vector = typename Simd<T>::Vector;
   using Half = typename Several<T, 8>::Vector;
   constexpr int kLanes = Group<T>::kLanes, kBlock = Group<T>::kBlock;
@@ -62,8 +62,8 @@ void pack_narrow(const S* x, int64_t stride, int64_t count, const Frame<T>& fram
   }
 }
 
-template <class S, class T>
-void pack_blocks(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, Group<T>& group) {
+template <class T>
+void pack_blocks(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, Group<T>& group) {
   if constexpr (Group<T>::kLanes == 16)
     if (frame.d <= 8) return pack_narrow(x, stride, count, frame, group);
   pack_wide(x, stride, count, frame, group);

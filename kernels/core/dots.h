@@ -3,17 +3,16 @@
 #pragma once
 
 #include "lanes.h"
+#include "rows.h"
 
 namespace {
 
-// At (65536, 10, 784) an assignment takes 6.9 ms, with anything from 16 to 64 KiB; 10.4 ms when half a point was
-// fetched here and half with its distance, a group of 64 KiB ahead, and 13.1 ms with nothing fetched.
-constexpr int64_t kAhead = 32 << 10;
-
 // The products of `rows` points with all centroids, yet to be summed over the lanes; for each point then the square of
-// itself if there is room for it. Meanwhile what comes kAhead bytes later is fetched.
-template <class S, class T, int centroids, int rows, int each>
-inline __attribute__((always_inline)) void multiply(const S* x, int64_t stride, const Frame<T>& frame,
+// itself if there is room for it. Meanwhile what comes kAhead bytes later is fetched: at (65536, 10, 784) an assignment takes
+// 6.9 ms, with anything from 16 to 64 KiB; 10.4 ms when half a point was fetched here and half with its distance, a group of
+// 64 KiB ahead, and 13.1 ms with nothing fetched.
+template <class T, int centroids, int rows, int each>
+inline __attribute__((always_inline)) void multiply(const T* x, int64_t stride, const Frame<T>& frame,
                                                     typename Simd<T>::Vector (&sums)[rows][each]) {
   using Vector = typename Simd<T>::Vector;
   constexpr int kLanes = Group<T>::kLanes;
@@ -27,8 +26,8 @@ inline __attribute__((always_inline)) void multiply(const S* x, int64_t stride, 
     Vector offset = load<Vector>(frame.offset + j), v[rows];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
-      const S* here = x + r * stride + j;
-      __builtin_prefetch(here + kAhead / sizeof(S));
+      const T* here = x + r * stride + j;
+      __builtin_prefetch(here + kAhead / sizeof(T));
       v[r] = values(here) - offset;
       if constexpr (each > centroids) sums[r][centroids] = fma(v[r], v[r], sums[r][centroids]);
     }
@@ -41,16 +40,16 @@ inline __attribute__((always_inline)) void multiply(const S* x, int64_t stride, 
     factors += centroids * kLanes;
   };
   int64_t j = 0;
-  for (; j + kLanes <= d; j += kLanes) step(j, [](const S* p) { return widened<Vector>(p); });
-  if (j < d) step(j, [&](const S* p) { return widened<Vector>(p, d - j); });
+  for (; j + kLanes <= d; j += kLanes) step(j, [](const T* p) { return widened<Vector>(p); });
+  if (j < d) step(j, [&](const T* p) { return widened<Vector>(p, d - j); });
 }
 
-template <class S, class T, int centroids, int rows>
-void screen_rows(const S* x, int64_t stride, const Frame<T>& frame, int64_t row, Lanes<T>& lanes, Group<T>& group) {
+template <class T, int centroids, int rows>
+void screen_rows(const T* x, int64_t stride, const Frame<T>& frame, int64_t row, Lanes<T>& lanes, Group<T>& group) {
   using Vector = typename Simd<T>::Vector;
   constexpr int kLanes = Group<T>::kLanes;
   Vector sums[rows][centroids + 1];
-  multiply<S, T, centroids>(x, stride, frame, sums);
+  multiply<T, centroids>(x, stride, frame, sums);
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
     Vector v[kLanes] = {};
@@ -68,18 +67,18 @@ void screen_rows(const S* x, int64_t stride, const Frame<T>& frame, int64_t row,
 }
 
 // (count, d) rows -> each lane's value in lanes.best, and ‖x‖². As many points at a time as registers hold.
-template <class S, class T, int centroids = kVectorBytes / sizeof(T)>
-void screen_dots(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, Lanes<T>& lanes,
+template <class T, int centroids = kVectorBytes / sizeof(T)>
+void screen_dots(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, Lanes<T>& lanes,
                  Group<T>& group) {
   constexpr int registers = kBatch == 14 ? 32 : 16, most = (registers - 1) / (centroids + 2);
   constexpr int rows = most < 1 ? 1 : most > 4 ? 4 : most;
   if constexpr (centroids > 2)
     if (frame.tile < centroids)
-      return screen_dots<S, T, centroids - 2>(x, stride, count, frame, lanes, group);
+      return screen_dots<T, centroids - 2>(x, stride, count, frame, lanes, group);
   int64_t row = 0;
   for (; row + rows <= count; row += rows)
-    screen_rows<S, T, centroids, rows>(x + row * stride, stride, frame, row, lanes, group);
-  for (; row < count; ++row) screen_rows<S, T, centroids, 1>(x + row * stride, stride, frame, row, lanes, group);
+    screen_rows<T, centroids, rows>(x + row * stride, stride, frame, row, lanes, group);
+  for (; row < count; ++row) screen_rows<T, centroids, 1>(x + row * stride, stride, frame, row, lanes, group);
 }
 
 }  // namespace

@@ -11,12 +11,11 @@
 #include <cmath>
 
 #include "core.h"
-#include "direct.h"
-#include "simd.h"
+#include "rows.h"
 
 namespace {
 
-template <class S, class T>
+template <class T>
 class Narrow {
   using Vector = typename Simd<T>::Vector;
   static constexpr int kLanes = kLanesOf<Vector>, kVectors = kLanes < 8 ? 8 / kLanes : 1, kStep = kLanes * kVectors;
@@ -32,33 +31,33 @@ class Narrow {
 
   // The least of nearest[first …] and D² to the first candidate.
   template <int d = kMostInRegisters>
-  void take(int64_t first, int64_t last, T* nearest) {
+  void take(Rows<T> points, int64_t first, int64_t last, T* nearest) {
     if constexpr (d > 1)
-      if (seeding_.d < d) return this->template take<d - 1>(first, last, nearest);
-    transpose<d>(first, last);
+      if (seeding_.d < d) return this->template take<d - 1>(points, first, last, nearest);
+    transpose<d>(points, last - first);
     for (int u = 0; u < kRows; u += 8) {
       Eights old = load<Eights>(nearest + first + u), distance = distances<d>(u, candidates_);
       store(nearest + first + u, distance < old ? distance : old);
     }
   }
 
-  // A ball around points [first, last): its centre is every `step`-th of (d,). Returns the radius.
+  // A ball around some points: its centre is every `step`-th of (d,). Returns the radius.
   template <int d = kMostInRegisters>
-  T enclose(int64_t first, int64_t last, T* centre, int64_t step) {
+  T enclose(Rows<T> points, int64_t rows, T* centre, int64_t step) {
     if constexpr (d > 1)
-      if (seeding_.d < d) return this->template enclose<d - 1>(first, last, centre, step);
-    transpose<d>(first, last);
+      if (seeding_.d < d) return this->template enclose<d - 1>(points, rows, centre, step);
+    transpose<d>(points, rows);
     T sums[kRows] = {}, far = 0;
     for (int j = 0; j < d; ++j) {
       T low = points_[j * kRows], high = low;
-      for (int r = 1; r < last - first; ++r) {
+      for (int r = 1; r < rows; ++r) {
         T x = points_[j * kRows + r];
         low = x < low ? x : low, high = x > high ? x : high;
       }
       T middle = centre[j * step] = low / 2 + high / 2;
       for (int r = 0; r < kRows; ++r) sums[r] += (points_[j * kRows + r] - middle) * (points_[j * kRows + r] - middle);
     }
-    for (int r = 0; r < last - first; ++r) far = sums[r] > far ? sums[r] : far;
+    for (int r = 0; r < rows; ++r) far = sums[r] > far ? sums[r] : far;
     return std::sqrt(far) * (1 + kSlack);
   }
 
@@ -91,10 +90,10 @@ class Narrow {
   // Of points [first, last), whose D² are nearest[first …], −1 where there is none: adds to `gains` what each of the
   // candidates whose bits are set would take. Returns a bit for each that takes something.
   template <int d = kMostInRegisters>
-  uint64_t gains(int64_t first, int64_t last, const T* nearest, uint64_t candidates, double* gains) {
+  uint64_t gains(Rows<T> points, int64_t first, int64_t last, const T* nearest, uint64_t candidates, double* gains) {
     if constexpr (d > 1)
-      if (seeding_.d < d) return this->template gains<d - 1>(first, last, nearest, candidates, gains);
-    transpose<d>(first, last);
+      if (seeding_.d < d) return this->template gains<d - 1>(points, first, last, nearest, candidates, gains);
+    transpose<d>(points, last - first);
     uint64_t touched = 0;
     for (int r = 0; r < kRows; r += kStep) {
       Vector x[kVectors][d], enough[kVectors];
@@ -134,14 +133,12 @@ class Narrow {
   // Rows p and p + 8 share a vector of 16 lanes, as in pack_narrow; with scalar stores a seeding at (131072, 256, 8) took 182 ms
   // instead of 136.
   template <int d>
-  void transpose(int64_t first, int64_t last) {
-    const S* x = static_cast<const S*>(seeding_.points) + first * seeding_.stride;
-    int64_t stride = seeding_.stride, rows = last - first;
+  void transpose(Rows<T> points, int64_t rows) {
     if constexpr (kLanes < 8) {
       for (int64_t r = 0; r < kRows; ++r)
-        for (int j = 0; j < d; ++j) points_[j * kRows + r] = r < rows ? T(x[r * stride + j]) : T(0);
+        for (int j = 0; j < d; ++j) points_[j * kRows + r] = r < rows ? points.row(r)[j] : T(0);
     } else {
-      auto row = [&](int64_t r) { return r < rows ? widened<Eights>(x + r * stride, d) : Eights{}; };
+      auto row = [&](int64_t r) { return r < rows ? widened<Eights>(points.row(r), d) : Eights{}; };
       for (int64_t r = 0; r < kRows; r += kLanes) {
         Vector v[8];
 #pragma GCC unroll 8

@@ -12,8 +12,8 @@ constexpr int kPiece = 256, kPieceStride = kPiece + 16;
 constexpr int64_t batch_values(int64_t d) { return (d + kPiece - 1) / kPiece * kBatch * kPieceStride; }
 
 // One point, around the offset, into its place in a batch; ‖x‖².
-template <class S, class T>
-T pack_row(const S* x, const Frame<T>& frame, T* out) {
+template <class T>
+T pack_row(const T* x, const Frame<T>& frame, T* out) {
   using Vector = typename Simd<T>::Vector;
   constexpr int kLanes = kVectorBytes / sizeof(T);
   Vector sums = {};
@@ -74,8 +74,8 @@ void screen_panel(const Frame<T>& frame, int64_t t, const T* x, const int* at, c
   }
 }
 
-template <class S, class T>
-void screen_panels(const S* x, int64_t stride, int64_t count, const Frame<T>& frame, const Lanes<T>& lanes,
+template <class T>
+void screen_panels(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, const Lanes<T>& lanes,
                    Group<T>& group) {
   int64_t values = batch_values(frame.d);
   for (int64_t i = 0; i < count; ++i)

@@ -1,8 +1,7 @@
-// Work in parts, and a function for the types at hand.
+// Work in parts.
 #pragma once
 
 #include "core.h"
-#include "direct.h"
 #include "subnormals.h"
 
 namespace {
@@ -25,21 +24,6 @@ void in_parts(const ParallelFor& parallel_for, int64_t count, int64_t step, cons
         c.task(first, last < c.count ? last : c.count, worker);
       },
       &context);
-}
-
-// task(S(), T()) of points stored as S and computed in T.
-template <class Task>
-int with_types(tfkm::Dtype dtype, bool wide, const Task& task) {
-  using tfkm::Dtype;
-  switch (dtype) {
-    case Dtype::kFloat64: return task(double(), double());
-    case Dtype::kFloat32: return wide ? task(float(), double()) : task(float(), float());
-    case Dtype::kFloat16: return wide ? task(Float16(), double()) : task(Float16(), float());
-    case Dtype::kBfloat16: return wide ? task(Bfloat16(), double()) : task(Bfloat16(), float());
-    case Dtype::kInt8: return wide ? task(int8_t(), double()) : task(int8_t(), float());
-    case Dtype::kUint8: return wide ? task(uint8_t(), double()) : task(uint8_t(), float());
-  }
-  return 1;
 }
 
 }  // namespace

@@ -6,10 +6,11 @@
 #include "dots.h"
 #include "panels.h"
 #include "registers.h"
+#include "rows.h"
 
 namespace {
 
-template <class S, class T>
+template <class T>
 class Screen {
   static constexpr int kLanes = Group<T>::kLanes;
   // Four times that of tfkm/ops/validate.py, since this is around the offset.
@@ -40,7 +41,9 @@ class Screen {
   }
 
   // Of up to rows() points: what the functions below tell of the i-th of them.
-  void run(const S* x, int64_t stride, int64_t count) {
+  void run(Rows<T> points, int64_t count) {
+    const T* x = points.x;
+    int64_t stride = points.stride;
     switch (frame_.rule.form) {
       case Form::kRegisters:
         pack_blocks(x, stride, count, frame_, group_);
@@ -59,7 +62,7 @@ class Screen {
         break;
       case Form::kDots:
         number_lanes(lanes_, count);
-        screen_dots<S, T>(x, stride, count, frame_, lanes_, group_);
+        screen_dots(x, stride, count, frame_, lanes_, group_);
         join_lanes(lanes_, count, group_);
     }
     for (int64_t i = 0; i < count; ++i) {
@@ -73,7 +76,7 @@ class Screen {
   int64_t place(int64_t i) const { return group_.labels[i]; }  // in the frame, of the nearest if sure
 
   // Where not sure: the squared distance of the nearest and its place, by the direct form of what is too near to tell apart.
-  double decide(const S* x, int64_t i, int64_t* place) const {
+  double decide(const T* x, int64_t i, int64_t* place) const {
     if (!(group_.sq_norms[i] <= kLargestSqNorm)) return *place = frame_.place_of(0), NAN;
     double least = sq_distance(x, frame_.row(*place), frame_.d);
     if (frame_.rule.form < Form::kPanels) {
@@ -111,9 +114,9 @@ class Screen {
 
   // Only such others(), where the nearest is meant to be `own`, a place in the frame or −1. With nothing to decide this is as
   // quick as the form is.
-  void bound_others(const S* x, int64_t stride, int64_t count, const int32_t* own) {
-    if (!run_others_halved(x, stride, count, own)) {
-      run(x, stride, count);
+  void bound_others(Rows<T> points, int64_t count, const int32_t* own) {
+    if (!run_others_halved(points.x, points.stride, count, own)) {
+      run(points, count);
       for (int64_t i = 0; i < count; ++i) others_[i] = group_.labels[i] == own[i] ? group_.second[i] : group_.best[i];
     }
     lower_others(count);
@@ -136,7 +139,7 @@ class Screen {
   }
 
   // Whether that was the way to go for these rows, as far as the rows before tell.
-  bool run_halved([[maybe_unused]] const S* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] int64_t count) {
+  bool run_halved([[maybe_unused]] const T* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] int64_t count) {
 #if defined(__AVX512BF16__)
     if constexpr (sizeof(T) == 4) {
       if (frame_.rule.form != Form::kBfloat16 || again_ > kWorthwhile * double(seen_ * frame_.tiles)) return false;
@@ -151,7 +154,7 @@ class Screen {
     return false;
   }
 
-  bool run_others_halved([[maybe_unused]] const S* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] int64_t count,
+  bool run_others_halved([[maybe_unused]] const T* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] int64_t count,
                          [[maybe_unused]] const int32_t* own) {
 #if defined(__AVX512BF16__)
     if constexpr (sizeof(T) == 4) {
@@ -178,14 +181,14 @@ class Screen {
   T off_by_halves(int64_t i) const { return frame_.pair_margin(group_.sq_norms[i], pairs_.residuals[i]) / 2; }
 #endif
 
-  void nearest_among(const S* x, int64_t first, int64_t step, int64_t* place, double* least) const {
+  void nearest_among(const T* x, int64_t first, int64_t step, int64_t* place, double* least) const {
     for (int64_t c = first; c < frame_.k; c += step)
       // Rounded in T this is off by a share of itself, unlike the screen's value: few are left.
       if (!(T(frame_.least_share) * narrow_sq_distance(x, frame_.row(c), frame_.d) > T(*least)))
         nearest_of(x, c, place, least);
   }
 
-  void nearest_of(const S* x, int64_t c, int64_t* place, double* least) const {
+  void nearest_of(const T* x, int64_t c, int64_t* place, double* least) const {
     double distance = sq_distance(x, frame_.row(c), frame_.d);
     if (distance < *least || (distance == *least && frame_.centroid_at(c) < frame_.centroid_at(*place)))
       *least = distance, *place = c;

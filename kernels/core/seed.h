@@ -13,19 +13,20 @@
 #include "dots.h"
 #include "narrow.h"
 #include "parts.h"
+#include "rows.h"
 
 namespace {
 
 using tfkm::Seeding;
 
-template <class S, class T>
+template <class T>
 class Potential {
   // Rows in a block, and blocks in a part. Blocks of 64 rows: a fifth slower, as `add` looks at all rows of a block.
-  static constexpr int kLanes = Group<T>::kLanes, kBlock = Narrow<S, T>::kRows, kBlocks = 32;
+  static constexpr int kLanes = Group<T>::kLanes, kBlock = Narrow<T>::kRows, kBlocks = 32;
 
  public:
   Potential(const Seeding& seeding, int workers, Arena& arena)
-      : seeding_(seeding), points_(static_cast<const S*>(seeding.points)), workers_(workers),
+      : seeding_(seeding), source_(seeding.points, seeding.dtype, seeding.stride, seeding.d), workers_(workers),
         blocks_((seeding.n + kBlock - 1) / kBlock), narrow_(seeding.d <= kMostInRegisters) {
     nearest_ = arena.take<T>(blocks_ * kBlock);
     sq_norms_ = arena.take<T>(narrow_ ? 0 : seeding.n);
@@ -40,6 +41,7 @@ class Potential {
     candidates_ = arena.take<T>((narrow_ ? tfkm::kMostTrials : kLanes) * seeding.d);
     row_ = arena.take<T>(round_up(seeding.d, 8));
     gains_ = arena.take<double>(workers * tfkm::kMostTrials);
+    widened_ = arena.take<T>(workers * source_.scratch(kBlock));
     arena_start_ = arena.take<char>(scratch());
   }
 
@@ -50,10 +52,13 @@ class Potential {
     const T* known = static_cast<const T*>(seeding_.sq_distances);
     centre();
     if (!known) copy_row(seeding_.first);
-    in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int) {
-      for (int64_t i = first * kBlock; i < end(last - 1); ++i) {
-        nearest_[i] = known ? known[i] : T(sq_distance(row(i), row_, seeding_.d));
-        if (!narrow_) sq_norms_[i] = T(sq_distance(row(i), offset_, seeding_.d));
+    in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int worker) {
+      for (int64_t b = first; b < last; ++b) {
+        Rows<T> points = block(b, worker);
+        for (int64_t i = b * kBlock, r = 0; i < end(b); ++i, ++r) {
+          nearest_[i] = known ? known[i] : T(sq_distance(points.row(r), row_, seeding_.d));
+          if (!narrow_) sq_norms_[i] = T(sq_distance(points.row(r), offset_, seeding_.d));
+        }
       }
     });
     for (int64_t i = seeding_.n; i < blocks_ * kBlock; ++i) nearest_[i] = -1;  // which nothing is below
@@ -64,16 +69,17 @@ class Potential {
   // Makes candidate `trial` of the last round, a point, one of the chosen.
   void add(int64_t index, int trial, const ParallelFor& parallel_for) {
     copy_row(index);
-    in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int) {
-      Narrow<S, T> narrow(seeding_, shift_, row_, 1);
+    in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int worker) {
+      Narrow<T> narrow(seeding_, shift_, row_, 1);
       for (int64_t b = first; b < last; ++b) {
         if (!(touched_[b] >> trial & 1)) continue;
+        Rows<T> points = block(b, worker);
         if (narrow_) {
-          narrow.take(b * kBlock, end(b), nearest_);
+          narrow.take(points, b * kBlock, end(b), nearest_);
           limits_[b] = narrow.limit(radii_[b], nearest_ + b * kBlock);
         }
-        for (int64_t i = b * kBlock; i < end(b) && !narrow_; ++i) {
-          T distance = T(sq_distance(row(i), row_, seeding_.d));
+        for (int64_t i = b * kBlock, r = 0; i < end(b) && !narrow_; ++i, ++r) {
+          T distance = T(sq_distance(points.row(r), row_, seeding_.d));
           if (distance < nearest_[i]) nearest_[i] = distance;
         }
         totals_[b] = sum(b);
@@ -121,7 +127,10 @@ class Potential {
   }
 
  private:
-  const S* row(int64_t i) const { return points_ + i * seeding_.stride; }
+  // Of one worker, until it asks for another one.
+  Rows<T> block(int64_t b, int worker) const {
+    return source_.rows(b * kBlock, end(b) - b * kBlock, widened_ + worker * source_.scratch(kBlock));
+  }
   int64_t end(int64_t b) const { return (b + 1) * kBlock < seeding_.n ? (b + 1) * kBlock : seeding_.n; }
   double cost(int64_t i, T nearest) const {
     return seeding_.weights ? seeding_.weights[i] * double(nearest) : double(nearest);
@@ -154,15 +163,21 @@ class Potential {
   }
 
   void copy_row(int64_t index) {
-    for (int64_t j = 0; j < round_up(seeding_.d, 8); ++j) row_[j] = j < seeding_.d ? T(row(index)[j]) : T(0);
+    source_.copy(index, row_);
+    for (int64_t j = seeding_.d; j < round_up(seeding_.d, 8); ++j) row_[j] = 0;
+  }
+  void copy_candidates(const int64_t* candidates, int count) {
+    for (int c = 0; c < count; ++c) source_.copy(candidates[c], candidates_ + c * seeding_.d);
   }
 
   // Any offset is right, as in frame.h; this one serves all rounds.
   void centre() {
     int64_t step = 1 + seeding_.n / 256, count = (seeding_.n + step - 1) / step;
     for (int64_t j = 0; j < round_up(seeding_.d, 32); ++j) offset_[j] = 0;
-    for (int64_t i = 0; i < seeding_.n; i += step)
-      for (int64_t j = 0; j < seeding_.d; ++j) offset_[j] += T(row(i)[j]) / T(count);
+    for (int64_t i = 0; i < seeding_.n; i += step) {
+      source_.copy(i, row_);
+      for (int64_t j = 0; j < seeding_.d; ++j) offset_[j] += row_[j] / T(count);
+    }
   }
 
   Job job(int count) const {
@@ -178,15 +193,15 @@ class Potential {
   }
 
   void try_narrow(const int64_t* candidates, int count, const ParallelFor& parallel_for) {
-    for (int c = 0; c < count; ++c)
-      for (int64_t j = 0; j < seeding_.d; ++j) candidates_[c * seeding_.d + j] = T(row(candidates[c])[j]);
+    copy_candidates(candidates, count);
     in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int worker) {
-      Narrow<S, T> narrow(seeding_, shift_, candidates_, count);
+      Narrow<T> narrow(seeding_, shift_, candidates_, count);
       uint64_t near[kBlocks];
       narrow.near(centres_ + first, round_up(blocks_, kBlocks), limits_ + first, kBlocks, near);
       for (int64_t b = first; b < last; ++b)
         if (near[b - first])
-          touched_[b] = narrow.gains(b * kBlock, end(b), nearest_, near[b - first], gains_ + worker * tfkm::kMostTrials);
+          touched_[b] = narrow.gains(block(b, worker), b * kBlock, end(b), nearest_, near[b - first],
+                                     gains_ + worker * tfkm::kMostTrials);
     });
   }
 
@@ -194,10 +209,10 @@ class Potential {
     int64_t balls = round_up(blocks_, kBlocks);
     for (int64_t i = blocks_; i < balls; ++i) limits_[i] = 0;
     for (int64_t i = 0; i < balls * seeding_.d; ++i) centres_[i] = 0;
-    in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int) {
-      Narrow<S, T> narrow(seeding_, shift_, row_, 1);
+    in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int worker) {
+      Narrow<T> narrow(seeding_, shift_, row_, 1);
       for (int64_t b = first; b < last; ++b) {
-        radii_[b] = narrow.enclose(b * kBlock, end(b), centres_ + b, balls);
+        radii_[b] = narrow.enclose(block(b, worker), end(b) - b * kBlock, centres_ + b, balls);
         limits_[b] = narrow.limit(radii_[b], nearest_ + b * kBlock);
       }
     });
@@ -205,14 +220,14 @@ class Potential {
 
   void try_some(const int64_t* candidates, int count, int number, const ParallelFor& parallel_for) {
     int64_t d = seeding_.d;
-    for (int c = 0; c < count; ++c)
-      for (int64_t j = 0; j < d; ++j) candidates_[c * d + j] = T(row(candidates[c])[j]);
+    copy_candidates(candidates, count);
     Arena arena(arena_start_);
     Frame<T> frame(job(count), kDotsRule, arena);
     for (int64_t j = 0; j < round_up(d, 32); ++j) frame.offset[j] = offset_[j];
     frame.pack_around_offset(candidates_, parallel_for);
     in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int worker) {
-      for (int64_t b = first; b < last; ++b) try_block(b, frame, number, gains_ + worker * tfkm::kMostTrials + number);
+      for (int64_t b = first; b < last; ++b)
+        try_block(block(b, worker), b, frame, number, gains_ + worker * tfkm::kMostTrials + number);
     });
   }
 
@@ -220,10 +235,10 @@ class Potential {
   // candidates. A round at (65536, 1024, 64) with 2 threads took 0.48 ms with one point at a time, 0.41 to 0.45 with several,
   // 0.35 with each factor read once, and 0.29 with the pool's threads awake, too.
   template <int candidates = kLanes>
-  void try_block(int64_t b, const Frame<T>& frame, int number, double* gains) {
+  void try_block(Rows<T> points, int64_t b, const Frame<T>& frame, int number, double* gains) {
     using Vector = typename Simd<T>::Vector;
     if constexpr (candidates > 2)
-      if (frame.tile < candidates) return try_block<candidates - 2>(b, frame, number, gains);
+      if (frame.tile < candidates) return try_block<candidates - 2>(points, b, frame, number, gains);
     constexpr int width = candidates <= 2 ? 2 : candidates <= 4 ? 4 : candidates <= 8 ? 8 : 16, rows = kLanes / width;
     int64_t begin = b * kBlock, count = end(b) - begin, i = 0;
     T enough[kBlock + kLanes];  // what −2x·c + ‖c‖² has to be below
@@ -236,7 +251,7 @@ class Potential {
     Vector start = load<Vector>(starts);
     for (; i + rows <= count; i += rows) {
       Vector sums[rows][candidates], v[kLanes] = {};
-      multiply<S, T, candidates>(row(begin + i), seeding_.stride, frame, sums);
+      multiply<T, candidates>(points.row(i), points.stride, frame, sums);
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 16
@@ -244,23 +259,23 @@ class Potential {
       unsigned near = lanes_below(sum_each<T>(v) + start, repeated<width>(load<Vector>(enough + i)));
       for (; __builtin_expect(near != 0, 0); near &= near - 1) {
         int lane = __builtin_ctz(near);
-        try_one(begin + i + lane / width, lane % width, frame, number, b, gains);
+        try_one(points.row(i + lane / width), begin + i + lane / width, lane % width, frame, number, b, gains);
       }
     }
     for (; i < count; ++i)
-      for (int c = 0; c < frame.k; ++c) try_one(begin + i, c, frame, number, b, gains);
+      for (int c = 0; c < frame.k; ++c) try_one(points.row(i), begin + i, c, frame, number, b, gains);
   }
 
-  void try_one(int64_t i, int c, const Frame<T>& frame, int number, int64_t b, double* gains) {
+  void try_one(const T* x, int64_t i, int c, const Frame<T>& frame, int number, int64_t b, double* gains) {
     if (c >= frame.k) return;
-    T nearest = nearest_[i], distance = T(sq_distance(row(i), frame.row(c), seeding_.d));
+    T nearest = nearest_[i], distance = T(sq_distance(x, frame.row(c), seeding_.d));
     if (!(distance < nearest)) return;
     gains[c] += rounded(i, nearest) - rounded(i, distance);
     touched_[b] |= uint64_t(1) << (number + c);
   }
 
   const Seeding& seeding_;
-  const S* points_;
+  Source<T> source_;
   int workers_;
   int64_t blocks_;
   bool narrow_;  // d ≤ kMostInRegisters
@@ -270,15 +285,16 @@ class Potential {
   T *centres_, *radii_, *limits_;    // of the blocks' balls: (d, blocks), (blocks,), (blocks,), see narrow.h
   double *totals_, *ends_, *gains_;  // (blocks,), (blocks,) running, (workers, kMostTrials)
   uint64_t* touched_;                // (blocks,) one bit for each trial that improved a point of the block
+  T* widened_;                       // (workers, kBlock, d), of blocks that do not lie in this type
   char* arena_start_;
 };
 
-template <class S, class T>
+template <class T>
 int choose(const Seeding& seeding, const ParallelFor& parallel_for) {
   Arena arena;
-  { Potential<S, T>(seeding, parallel_for.workers, arena); }
+  { Potential<T>(seeding, parallel_for.workers, arena); }
   if (!arena.allocate()) return 1;
-  Potential<S, T> potential(seeding, parallel_for.workers, arena);
+  Potential<T> potential(seeding, parallel_for.workers, arena);
   for (int64_t i = 0; i < seeding.k; ++i) seeding.chosen[i] = -1;
   int64_t i = 0;
   if (!seeding.sq_distances) seeding.chosen[i++] = seeding.first;
@@ -300,9 +316,7 @@ int choose(const Seeding& seeding, const ParallelFor& parallel_for) {
 }
 
 int seed_here(const Seeding& seeding, const ParallelFor& parallel_for) {
-  return with_types(seeding.dtype, seeding.wide, [&](auto s, auto t) {
-    return choose<decltype(s), decltype(t)>(seeding, parallel_for);
-  });
+  return seeding.wide ? choose<double>(seeding, parallel_for) : choose<float>(seeding, parallel_for);
 }
 
 }  // namespace

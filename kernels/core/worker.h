@@ -3,18 +3,21 @@
 
 #include "bounds.h"
 #include "exact.h"
+#include "rows.h"
 #include "screen.h"
 
 namespace {
 
-template <class S, class T>
+template <class T>
 class Worker {
  public:
   // moved_frame: of the centroids that have moved, for the sieve; or null.
   Worker(const Job& job, const Frame<T>& frame, const Bounds<T>& bounds, const Frame<T>* moved_frame, Arena& arena)
-      : job_(job), frame_(frame), bounds_(bounds), screen_(frame, job.n, arena), sums_(job, arena),
+      : job_(job), frame_(frame), bounds_(bounds), source_(job.points, job.dtype, job.stride, job.d),
+        screen_(frame, job.n, arena), sums_(job, arena),
         sieve_(moved_frame ? *moved_frame : frame, moved_frame ? job.n : 1, arena), sifts_(moved_frame),
         open_(sifts_ ? sieve_.rows() : 0, job.d, arena), undecided_(bounds.kept() ? screen_.rows() : 0, job.d, arena) {
+    widened_ = arena.take<T>(source_.scratch(screen_.rows()));
     distances_ = arena.take<double>(screen_.rows());
     found_ = arena.take<int32_t>(undecided_.most), margins_ = arena.take<T>(undecided_.most);
     listed_ = arena.take<int32_t>(undecided_.most + 1), own_ = arena.take<int32_t>(round_up(open_.most, kPairBlock));
@@ -28,11 +31,10 @@ class Worker {
     if (job_.high.sums && !sums_.started()) sums_.start();
     for (int64_t row = begin; row < end; row += screen_.rows()) {
       int64_t count = end - row < screen_.rows() ? end - row : screen_.rows();
-      const S* x = static_cast<const S*>(job_.points) + row * job_.stride;
       if (bounds_.kept())
-        pass_over(x, row, count);
+        pass_over(row, count);
       else
-        measure(x, row, count);
+        measure(source_.rows(row, count, widened_), row, count);
     }
     if (open_.count) sift();
     if (undecided_.count) decide_gathered();
@@ -45,34 +47,36 @@ class Worker {
 
   // Copies of rows from here and there.
   struct Gathered {
-    int64_t most, count = 0;
-    S* points;  // (most, d)
+    int64_t most, d, count = 0;
+    T* points;  // (most, d)
     int64_t* rows;
 
     Gathered(int64_t most, int64_t d, Arena& arena)
-        : most(most), points(arena.take<S>(most * d)), rows(arena.take<int64_t>(most)) {}
-    void add(const S* x, int64_t d, int64_t row) {
-      std::memcpy(points + count * d, x, d * sizeof(S));
-      rows[count++] = row;
+        : most(most), d(d), points(arena.take<T>(most * d)), rows(arena.take<int64_t>(most)) {}
+    T* next(int64_t row) {
+      rows[count] = row;
+      return points + count++ * d;
     }
+    Rows<T> all() const { return {points, d}; }
   };
 
   // --- labels, distances and sums ---
 
-  void measure(const S* x, int64_t row, int64_t count) {
-    screen_.run(x, job_.stride, count);
+  void measure(Rows<T> points, int64_t row, int64_t count) {
+    screen_.run(points, count);
     if (!job_.high.sums)
-      each<false, false>(x, row, count);
+      each<false, false>(points, row, count);
     else if (job_.weights)
-      each<true, true>(x, row, count);
+      each<true, true>(points, row, count);
     else
-      each<true, false>(x, row, count);
+      each<true, false>(points, row, count);
   }
 
   template <bool with_sums, bool weighted>
-  void each(const S* x, int64_t row, int64_t count) {
+  void each(Rows<T> points, int64_t row, int64_t count) {
     T* distances = static_cast<T*>(job_.sq_distances) + row;
-    for (int64_t i = 0; i < count; ++i, x += job_.stride) {
+    for (int64_t i = 0; i < count; ++i) {
+      const T* x = points.row(i);
       int64_t place = screen_.place(i);
       double distance = __builtin_expect(screen_.sure(i), 1) ? sq_distance(x, frame_.row(place), job_.d)
                                                              : screen_.decide(x, i, &place);
@@ -89,7 +93,7 @@ class Worker {
 
   // The point of this row into its cluster, and out of the one where it was.
   template <bool weighted>
-  void take(const S* x, int64_t row, int64_t label) {
+  void take(const T* x, int64_t row, int64_t label) {
     int64_t before = job_.labels[row];
     double weight = weighted ? job_.weights[row] : 1.0;
     job_.labels[row] = int32_t(label);
@@ -104,55 +108,52 @@ class Worker {
   // --- labels, bounds and sums ---
 
   // Rows that their bounds leave open are decided: all of them where they lie, or gathered until they are a group.
-  void pass_over(const S* x, int64_t row, int64_t count) {
+  void pass_over(int64_t row, int64_t count) {
     int64_t open = job_.moved_from ? bounds_.list(row, count, listed_) : count;
     bool sifts = sifts_ && double(left_open_) <= kMostSifted * double(sifted_);
-    if (!sifts && double(open) > kMostGathered * double(count)) return decide(x, job_.stride, nullptr, row, count);
+    if (!sifts && double(open) > kMostGathered * double(count))
+      return decide(source_.rows(row, count, widened_), nullptr, row, count);
     for (int64_t o = 0; o < open; ++o) {
-      const S* here = x + listed_[o] * job_.stride;
       int64_t at = row + listed_[o];
       if (!sifts) {
-        undecided(here, at);
+        source_.copy(at, undecided_.next(at));
+        if (undecided_.count == undecided_.most) decide_gathered();
         continue;
       }
       own_[open_.count] = bounds_.place_among_moved(job_.labels[at]);
-      open_.add(here, job_.d, at);
+      source_.copy(at, open_.next(at));
       if (open_.count == open_.most) sift();
     }
   }
 
   // Rows stay open if a centroid that has moved may have come as near as their own.
   void sift() {
-    sieve_.bound_others(open_.points, job_.d, open_.count, own_);
+    sieve_.bound_others(open_.all(), open_.count, own_);
     sifted_ += open_.count;
     for (int64_t i = 0; i < open_.count; ++i) {
-      const S* x = open_.points + i * job_.d;
+      const T* x = open_.all().row(i);
       int64_t row = open_.rows[i];
       double own = sq_distance(x, frame_.row(frame_.place_of(job_.labels[row])), job_.d);
       if (bounds_.stays(row, own, sieve_.others()[i])) continue;
       ++left_open_;
-      undecided(x, row);
+      std::memcpy(undecided_.next(row), x, job_.d * sizeof(T));
+      if (undecided_.count == undecided_.most) decide_gathered();
     }
     open_.count = 0;
   }
 
-  void undecided(const S* x, int64_t row) {
-    undecided_.add(x, job_.d, row);
-    if (undecided_.count == undecided_.most) decide_gathered();
-  }
-
   void decide_gathered() {
-    decide(undecided_.points, job_.d, undecided_.rows, 0, undecided_.count);
+    decide(undecided_.all(), undecided_.rows, 0, undecided_.count);
     undecided_.count = 0;
   }
 
   // These rows, or `count` from the first on.
-  void decide(const S* x, int64_t stride, const int64_t* rows, int64_t first, int64_t count) {
-    screen_.run(x, stride, count);
+  void decide(Rows<T> points, const int64_t* rows, int64_t first, int64_t count) {
+    screen_.run(points, count);
     screen_.bound(count);
     for (int64_t i = 0; i < count; ++i) {
       int64_t place = screen_.place(i);
-      if (__builtin_expect(!screen_.sure(i), 0)) screen_.decide(x + i * stride, i, &place);
+      if (__builtin_expect(!screen_.sure(i), 0)) screen_.decide(points.row(i), i, &place);
       found_[i] = int32_t(frame_.centroid_at(place));
     }
     for (int64_t i = 0; i < count; ++i) {
@@ -163,21 +164,23 @@ class Worker {
       int64_t row = rows ? rows[i] : first + i;
       bounds_.set(row, margins_[i]);
       if (job_.weights)
-        take<true>(x + i * stride, row, found_[i]);
+        take<true>(points.row(i), row, found_[i]);
       else
-        take<false>(x + i * stride, row, found_[i]);
+        take<false>(points.row(i), row, found_[i]);
     }
   }
 
   const Job& job_;
   const Frame<T>& frame_;
   const Bounds<T>& bounds_;
-  Screen<S, T> screen_;
+  Source<T> source_;
+  Screen<T> screen_;
   Sums sums_;
+  T* widened_;         // (rows, d), of a group that does not lie in this type
   double* distances_;  // (rows,)
   int64_t changed_ = 0;
 
-  Screen<S, T> sieve_;
+  Screen<T> sieve_;
   bool sifts_;
   int64_t sifted_ = 0, left_open_ = 0;
   Gathered open_, undecided_;  // for the sieve, and for the screen
