@@ -1,6 +1,13 @@
-"""All that is run on this code: `nox -l` lists it, `nox -s NAME` does it in its own environment."""
+"""Every task on this code. `nox -l` lists them with their times; `nox -s NAME` runs one.
 
+Each has an environment of its own. Times are of two slow cores with a built wheel; the first session of
+a changed tree builds it in half a minute.
+"""
+
+import hashlib
 import os
+import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,55 +17,165 @@ import nox
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "tests", "kernels", "cuda", "docs"]
+nox.options.sessions = ["lint", "tests"]
 
 GROUPS = nox.project.dependency_groups
 PROJECT = nox.project.load_toml("pyproject.toml")
 
-# pip compiles what it installs, uv only if told to. Where PYTHONDONTWRITEBYTECODE is set nobody would
-# ever do it, and each process that imports TensorFlow takes three times as long (16 s instead of 5 on two
-# slow cores).
+# uv compiles bytecode only when told to. Where PYTHONDONTWRITEBYTECODE is set nothing else would, and every
+# process that imports TensorFlow would take three times as long (16 s instead of 5).
 os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
-# The suite spends its time in XLA's compiler, which has one thread: two processes took 28 minutes where one
-# took 41. A file's tests stay together, since they share clusters and exported models; files of many tests
-# go first, so the engines, which start processes of their own, come last.
-PYTEST = "pytest", f"--numprocesses={min(os.cpu_count() or 1, 4)}", "--dist=loadfile"
+
+BUILD = Path("build").absolute()
+# One build folder for the wheel and for the tests of the C++ core, which share their objects.
+KERNELS = BUILD / "kernels" / "plain"
 
 
-_built: list[Path] = []
+# --- the package ------------------------------------------------------------------------------------
 
 
-def wheel(session: nox.Session) -> Path:
-    """Of this tree. It fits every Python and TensorFlow, so the sessions of a run share it: to compile one
-    takes minutes, and seven sessions of CI want it."""
-    if not _built:
-        folder = Path("build/wheels").absolute()
-        session.install("build")
-        session.run_install("python", "-m", "build", "--wheel", "--outdir", str(folder))
-        wheels = sorted(folder.glob("*.whl"), key=lambda wheel: wheel.stat().st_mtime)
-        # None with `nox -R`, which installs nothing.
-        _built.append(wheels[-1] if wheels else folder)
-    return _built[0]
+def sources() -> list[Path]:
+    """Return the files that the wheel is made of."""
+    roots = ("tfkm", "kernels", "CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z", "--", *roots],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    files = (Path(name) for name in listed.stdout.split("\0") if name)
+    return sorted(f for f in files if f.is_file() and not f.is_relative_to("kernels/tests"))
+
+
+def state_of_sources(*settings: str) -> str:
+    """Return a hash of the wheel's files, the compiler and these settings."""
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    asked = compiler and subprocess.run([compiler, "--version"], capture_output=True, text=True)
+    version = asked.stdout if asked else "no compiler"
+    flags = (os.environ.get(name, "") for name in ("CXXFLAGS", "CFLAGS", "LDFLAGS", "CMAKE_ARGS"))
+    about = "\0".join((platform.machine(), version, *flags, *settings))
+    state = hashlib.sha256(about.encode())
+    for file in sources():
+        state.update(f"\0{file}\0".encode())
+        state.update(file.read_bytes())
+    return state.hexdigest()[:16]
+
+
+def tools(session: nox.Session) -> Path:
+    """Return the folder of programs with Python, CMake, Ninja and the build backend.
+
+    All sessions share it: the backend compiles everything anew when it is called from another place.
+    """
+    wanted = ["build", "cmake", "ninja", *PROJECT["build-system"]["requires"]]
+    folder = BUILD / "tools" / hashlib.sha256(" ".join(wanted).encode()).hexdigest()[:16]
+    programs = folder / "bin"
+    if not (programs / "ninja").exists():
+        session.run_install("python", "-m", "venv", "--clear", str(folder))
+        pip = (str(programs / "python"), "-m", "pip", "install", "--quiet", *wanted)
+        session.run_install(*pip, external=True)
+    return programs
+
+
+def wheel(session: nox.Session, kernels: bool = True) -> Path:
+    """Return the wheel of this tree, built once for each state of its sources.
+
+    It fits every Python and every TensorFlow, so all sessions share it. Without kernels it is Python alone,
+    for a session that computes nothing.
+    """
+    settings = (f"-Cbuild-dir={KERNELS}",) if kernels else ("-Cwheel.cmake=false",)
+    folder = BUILD / "wheels" / state_of_sources(*settings)
+    if not any(folder.glob("*.whl")):
+        session.log("Building the wheel: half a minute, or some seconds if only Python has changed")
+        out = BUILD / "wheels" / "new"
+        shutil.rmtree(out, ignore_errors=True)
+        programs = tools(session)
+        command = (str(programs / "python"), "-m", "build", "--wheel", "--no-isolation")
+        path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+        session.run_install(*command, "--outdir", str(out), *settings, env=path, external=True)
+        if not out.exists():
+            session.error("the sources have changed since the last wheel; run it without -R")
+        shutil.rmtree(folder, ignore_errors=True)
+        out.rename(folder)
+        for old in sorted(folder.parent.iterdir(), key=os.path.getmtime)[:-8]:
+            shutil.rmtree(old)
+    return next(folder.glob("*.whl"))
 
 
 def install(session: nox.Session, group: str, *extras: str, tensorflow: str = "cpu") -> None:
-    """The package as a user gets it, with these extras, and a dependency group."""
+    """Install the package as a user gets it, with these extras and a dependency group."""
     install_with(session, (tensorflow, *extras), *GROUPS(PROJECT, group))
 
 
-def install_with(session: nox.Session, extras: tuple[str, ...], *more: str) -> None:
-    own = wheel(session)
+def install_with(
+    session: nox.Session, extras: tuple[str, ...], *more: str, kernels: bool = True
+) -> None:
+    own = wheel(session, kernels)
     session.install(f"tfkm[{','.join(extras)}] @ {own.as_uri()}", *more)
-    # An environment that is used again has an older build, of the same version.
+    # An environment that is used again has an older build of the same version.
     session.install("--no-deps", "--force-reinstall", str(own))
+
+
+# --- tests ------------------------------------------------------------------------------------------
+
+
+# XLA's compiler has one thread, so two processes. A file's tests stay together, since they share
+# clusters and exported models; files of many tests go first, so the engines, which start processes of
+# their own, come last.
+PYTEST = "pytest", f"--numprocesses={min(os.cpu_count() or 1, 4)}", "--dist=loadfile"
+ALL_EXTRAS = ("files", "plot", "datasets", "limits", "ray", "tensorboard", "onnx")
+
+
+def core(session: nox.Session, *targets: str, folder: Path = KERNELS, env=None, define=()) -> Path:
+    """Compile some of the C++ tests and return their build folder, for ctest."""
+    cmake = str(tools(session) / "cmake")
+    env = {"PATH": f"{tools(session)}{os.pathsep}{os.environ['PATH']}", **(env or {})}
+    configure = (cmake, "-S", ".", "-B", str(folder), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release")
+    log = {"external": True, "env": env, "silent": True}
+    session.run(*configure, "-DTFKM_TESTS=ON", *(f"-D{item}" for item in define), **log)
+    session.run(cmake, "--build", str(folder), "--target", *targets, **log)
+    return folder
+
+
+def ctest(session: nox.Session, folder: Path, *options: str) -> None:
+    jobs = ("-j", str(os.cpu_count()), "--output-on-failure", "--test-dir", str(folder))
+    session.run(str(tools(session) / "ctest"), *jobs, *options, external=True)
+
+
+def run_emulated(session: nox.Session, *tests: str) -> None:
+    """Run tests on the emulation of a card, which has to be compiled (target fake_driver)."""
+    env = {"LD_LIBRARY_PATH": str(KERNELS / "kernels/tests"), "TFKM_EMULATION": "1"}
+    session.run("pytest", *tests, env=env)
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """1 min. What matters of each layer, after every change; `-- tests/test_x.py -k name` for a part.
+
+    With arguments pytest gets them, and no mark chooses.
+    """
+    install(session, "test", *ALL_EXTRAS)
+    if session.posargs:
+        session.run("pytest", "-m", "", *session.posargs)
+        return
+    ctest(session, core(session, "quick_tests"), "-L", "quick")
+    session.run(*PYTEST, "-m", "quick and not full and not other_backend")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite, the examples in the docstrings and those in docs/."""
-    extras = ("files", "plot", "datasets", "limits", "ray", "tensorboard", "onnx")
-    install(session, "test", *extras)
-    session.run(*PYTEST, *session.posargs)
+    """9 min. Each behaviour once: the suite, the C++ core, the CUDA kernels on an emulation, the pages."""
+    install(session, "test", *ALL_EXTRAS)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    ctest(session, core(session, "core_tests", "cuda_tests"))
+    run_emulated(session, "tests/test_cuda.py")
+    session.run(*PYTEST)
+
+
+@nox.session
+def full(session: nox.Session) -> None:
+    """35 min. Every combination of backend, case and option, and the long tests; before a release."""
+    install(session, "test", *ALL_EXTRAS)
+    session.run(*PYTEST, "-m", "", *session.posargs)
 
 
 # TensorFlow's two newest minor versions, on the oldest and the newest Python that both have; on a machine
@@ -86,7 +203,7 @@ def interpreter(version: str) -> str | None:
     or [nox.param(None, "2.20", id="TensorFlow 2.20")],
 )
 def compat(session: nox.Session, tensorflow: str) -> None:
-    """The ops, fits and what TensorFlow could change under them, on other versions of it and Python."""
+    """8 min each. What TensorFlow could change under us, on other versions of it and of Python."""
     others = f"tensorflow-cpu=={tensorflow}.*", "pytest", "pytest-xdist", "pandas", "onnxruntime"
     install_with(session, ("cpu", "onnx"), *others)
     telling = (
@@ -97,7 +214,7 @@ def compat(session: nox.Session, tensorflow: str) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Builds sdist and wheel into dist/, and tries each in a clean environment (.ci/smoke.py).
+    """6 min. Builds sdist and wheel into dist/, and tries each in a clean environment (.ci/smoke.py).
 
     The wheel is made from the sdist. auditwheel gives it the tag of the oldest Linux that it runs on.
     """
@@ -127,7 +244,7 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Streams killed a hundred times, 40 GB in 2 GB, seedings of 1e8 points: some 25 minutes."""
+    """25 min. Streams killed a hundred times, 40 GB in 2 GB, seedings of 1e8 points."""
     install(session, "test", "files", "ray")
     session.run(
         "pytest", "-v", "-s", "tests/soak_streams.py", "tests/soak_seeding.py", *session.posargs
@@ -136,7 +253,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def spark(session: nox.Session) -> None:
-    """The recipe of docs/spark.md on Spark, which needs Java 17."""
+    """2 min. The recipe of docs/spark.md on Spark, which needs Java 17."""
     install(session, "test", "files")
     session.install("pyspark>=4.0")
     session.run("pytest", "tests/test_example_spark.py", *session.posargs)
@@ -144,45 +261,41 @@ def spark(session: nox.Session) -> None:
 
 @nox.session
 def kernels(session: nox.Session) -> None:
-    """The C++ core without Python or TensorFlow: ctest, plain and under sanitizers; then for NEON.
+    """15 min. The C++ core alone: more jobs, then under sanitizers, then compiled for NEON.
 
-    It runs a third of the jobs, `-- --all` all of them; under sanitizers it is a fortieth. The fuzz target
-    runs on 20,000 inputs each time, and on more by hand: a million take about a minute
-    (`build/kernels/plain/kernels/tests/fuzz_accumulate --inputs 1000000`).
+    `-- --all` runs every job and a million drawn ones (40 min): before a release, and after a change in
+    kernels/core.
     """
-    session.install("cmake", "ninja", "ziglang")
-
-    def build(name: str, *options: str, targets: tuple[str, ...] = ("all",), **env: str) -> str:
-        folder = f"build/kernels/{name}"
-        configure = ("-S", ".", "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release")
-        session.run("cmake", *configure, "-DTFKM_TESTS=ON", *options, env=env)
-        session.run("cmake", "--build", folder, "--target", *targets)
-        return folder
-
-    # -U: else a build folder would keep what it was told last.
-    share = "-DTFKM_SHARE=1" if "--all" in session.posargs else "-UTFKM_SHARE"
+    every = "--all" in session.posargs
+    more = (f"TFKM_SHARE={1 if every else 6}", f"TFKM_INPUTS={1_000_000 if every else 50_000}")
+    few = ("TFKM_SHARE=80", "TFKM_INPUTS=10000")
     for name, sanitize in ("plain", ""), ("address", "address,undefined"), ("thread", "thread"):
-        folder = build(name, f"-DTFKM_SANITIZE={sanitize}", share)
-        session.run("ctest", "--test-dir", folder, "--output-on-failure", "-j", str(os.cpu_count()))
+        targets = ("core_tests",) if name == "thread" else ("core_tests", "cuda_tests")
+        define = (f"TFKM_SANITIZE={sanitize}", *(few if sanitize else more))
+        ctest(
+            session,
+            core(session, *targets, folder=BUILD / "kernels" / f"{name}-tests", define=define),
+        )
     # clang, for a processor that is not here: compiled and linked, not run.
-    build(
-        "aarch64",
-        "-DCMAKE_SYSTEM_NAME=Linux",
-        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
-        targets=("_kernels", "_cuda", "test_accumulate", "test_batch", "test_seed"),
-        CXX="python -m ziglang c++ -target aarch64-linux-gnu.2.28",
-    )
+    session.install("ziglang")
+    core(
+        session,
+        "_kernels", "_cuda", "test_accumulate", "test_batch", "test_seed",
+        folder=BUILD / "kernels" / "aarch64",
+        define=("CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64"),
+        env={"CXX": f"{Path(session.bin) / 'python'} -m ziglang c++ -target aarch64-linux-gnu.2.28"},
+    )  # fmt: skip
 
 
 @nox.session
 def cuda(session: nox.Session) -> None:
-    """The CUDA kernels without a card: compiled for every architecture, and run on an emulation.
+    """5 min. The CUDA kernels without a card: compiled for every architecture, run on an emulation.
 
     A spill in a hot kernel fails it, and so do other figures than benchmarks/recorded/cuda_kernels.json
     has; `-- --update` writes them there and into docs/gpu.md.
     """
     install(session, "test")
-    session.install("cmake", "ninja", *GROUPS(PROJECT, "cuda"), *GROUPS(PROJECT, "nvcc"))
+    session.install(*GROUPS(PROJECT, "cuda"), *GROUPS(PROJECT, "nvcc"))
     record = "benchmarks/recorded/cuda_kernels.json"
     check = ("--out", "build/cuda", "--record", record, *session.posargs)
     session.run("python", "-m", "tfkm.cuda.build", *check)
@@ -192,31 +305,40 @@ def cuda(session: nox.Session) -> None:
     session.run("python", "-m", "tfkm.cuda.build", "--nvcc", str(nvcc), "--arch", "sm_90")
     if "--update" in session.posargs:
         session.run("python", "-m", "benchmarks.roofline")
-    folder = "build/kernels/plain"
-    configure = ("-S", ".", "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release")
-    session.run("cmake", *configure, "-DTFKM_TESTS=ON")
-    session.run("cmake", "--build", folder, "--target", "fake_driver")
-    env = {"LD_LIBRARY_PATH": f"{folder}/kernels/tests", "TFKM_EMULATION": "1"}
-    session.run("pytest", "tests/test_cuda.py", env=env)
+    core(session, "fake_driver")
+    run_emulated(session, "-m", "", "tests/test_cuda.py")
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """2 h. Plants faults one at a time and shows which session catches each; `-- NAME …` for some."""
+    install(session, "test", *ALL_EXTRAS)
+    session.run("python", "-m", "tests.faults", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """ruff and mypy. The direction of imports is a test, tests/test_layers.py."""
-    install(session, "lint")
+    """1 min. ruff, mypy, and gitlint on the messages of this change's commits."""
+    session.install(*PROJECT["project"]["dependencies"], *GROUPS(PROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    first = session.run("python", "-m", "benchmarks.history", silent=True, success_codes=[0, 1])
+    if re.fullmatch(r"[0-9a-f]{40}\n", str(first)):
+        session.run("gitlint", "--commits", f"{str(first).strip()}..HEAD")
+    else:
+        session.warn("there is no history, so no commit's message is checked")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation site: build/docs/index.html. Needs no network once its packages are there.
+    """1 min. The documentation site: build/docs/index.html. No kernels are compiled for it.
 
     It draws the figures anew. A warning fails it, and so does a link within the site that leads nowhere;
     links out of it are not followed.
     """
-    install(session, "docs", "plot", "tensorboard")
+    extras = ("cpu", "plot", "tensorboard")
+    install_with(session, extras, *GROUPS(PROJECT, "docs"), kernels=False)
     session.run("python", "docs/figures.py")
     # From nothing, since a page that has not changed would not warn again.
     session.run("sphinx-build", "-W", "--keep-going", "-E", "-a", "-q", "docs", "build/docs")
@@ -240,7 +362,7 @@ def measure(session: nox.Session, tensorflow: str, rivals: str, *options: str) -
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Benchmarks beside rivals, then the report: benchmarks/out/report.html and .md.
+    """30 min. Benchmarks beside rivals, then the report: benchmarks/out/report.html and .md.
 
     `-- --quick` shows that it runs; `-- --dataset NAME:CLUSTERS` fits one of tensorflow-datasets, too.
     `-- --device gpu` is for a machine with a card: it fails where TensorFlow finds none.
@@ -253,7 +375,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-gpu")
 def bench_gpu(session: nox.Session) -> None:
-    """What `nox -s bench -- --device gpu` is: with TensorFlow's CUDA, NVRTC and rivals on the card."""
+    """10 min. What `nox -s bench -- --device gpu` is: TensorFlow's CUDA, NVRTC, rivals on the card."""
     session.install(*GROUPS(PROJECT, "cuda"))
     measure(session, "gpu", "rivals-gpu", "--device=gpu", *session.posargs)
     # The kernels alone: batches up to the memory's limit, copies counted and not.
@@ -263,7 +385,7 @@ def bench_gpu(session: nox.Session) -> None:
 
 @nox.session(name="bench-compare")
 def bench_compare(session: nox.Session) -> None:
-    """This build against that of another commit, turn by turn: `-- REF`."""
+    """3 min. This build against that of another commit, turn by turn: `-- REF`."""
     # pip makes the other build; uv's environments have none.
     install_with(session, ("cpu",), "pip")
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
@@ -271,13 +393,13 @@ def bench_compare(session: nox.Session) -> None:
 
 @nox.session
 def gate(session: nox.Session) -> None:
-    """Fails if a kernel has become slower than at the last accepted commit (benchmarks/gate.py)."""
+    """4 min. Fails if a kernel has become slower than at the last accepted commit (benchmarks/gate.py)."""
     install_with(session, ("cpu",), "pip")
     session.run("python", "-m", "benchmarks.gate", *session.posargs)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job, on digits that ship with scikit-learn; `-- --data FILE.npz` for MNIST."""
+    """10 s. The main job, on digits that ship with scikit-learn; `-- --data FILE.npz` for MNIST."""
     install(session, "test", "plot", "datasets")
     session.run("python", "-m", "tfkm.examples.mnist", *(session.posargs or ["--data", "digits"]))

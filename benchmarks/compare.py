@@ -30,7 +30,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import bootstrap
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.history import ROOT, commit_of, git
+
 BUILDS = ROOT / "build" / "compare"
 ALL = 0  # threads: one for each core
 
@@ -107,21 +108,6 @@ def ratio(name: str, blocks: Sequence[np.ndarray]) -> Ratio:
 
 
 # --- builds ------------------------------------------------------------------------------------------
-
-
-def git(*arguments: str) -> str:
-    run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    if run.returncode:
-        raise LookupError(run.stderr.strip() or f"git {' '.join(arguments)} failed")
-    return run.stdout.strip()
-
-
-def commit_of(ref: str) -> str:
-    """Its full hash. Raises LookupError if there is none."""
-    try:
-        return git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-    except (LookupError, OSError) as error:
-        raise LookupError(f"{ref!r} is no commit in this repository's history") from error
 
 
 def built(ref: str) -> Path:

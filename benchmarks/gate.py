@@ -2,8 +2,7 @@
 
 python -m benchmarks.gate [--seconds S] [--plant SHARE] [--prove RUNS -o FILE.md]
 
-What it compares with: TFKM_GATE_BASE; else where this branch left origin/main, or main; on that, the
-commit before.
+It compares with `benchmarks.history.baseline()`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.compare import ALL, CASES, Ratio, built, commit_of, compare, git
+from benchmarks.compare import ALL, CASES, Ratio, built, compare
+from benchmarks.history import baseline, git
 from benchmarks.rows import unique
 
 # What is installed.
@@ -40,21 +40,6 @@ def slower(ratio: Ratio) -> bool:
 def undecided(ratio: Ratio) -> bool:
     """Whether this case, which passes so far, could be too slow: it gets more time, once."""
     return ratio.low <= allowed(ratio) < ratio.high
-
-
-def baseline() -> str:
-    """TFKM_GATE_BASE; else where this branch left origin/main, or main; on that, the commit before."""
-    if ref := os.environ.get("TFKM_GATE_BASE"):
-        return commit_of(ref)
-    head = commit_of("HEAD")
-    for main in ("origin/main", "main"):
-        try:
-            fork = git("merge-base", main, "HEAD")
-        except LookupError:
-            continue
-        if fork != head:
-            return fork
-    return commit_of("HEAD~1")
 
 
 def code_differs(ref: str) -> bool:

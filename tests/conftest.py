@@ -1,5 +1,6 @@
-"""Quiet TensorFlow, and one parameter over the backends: every op test runs on each of them."""
+"""Quiet TensorFlow, the backends as a parameter, and which tests are left to `nox -s full`."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 import pytest
 import tensorflow as tf
 
-from tfkm.ops import backends, xla
+from tfkm.ops import backends, cuda, native_library, xla
+from tfkm.testing import TELLING
 
 # The CUDA kernels have tests of their own where there is no card: test_cuda.py.
 HERE = [
@@ -27,23 +29,94 @@ def backend(request):
     return request.param
 
 
+# Tests of the ops, short on every backend but xla, which compiles a program for each shape.
+OF_OPS = (
+    "test_assign", "test_accumulate", "test_batched", "test_compiled", "test_gradients", "test_n_points",
+    "test_validate", "test_xla",
+)  # fmt: skip
+# `portable` is stock ops for exported models: never in a fit.
+OF_PORTABLE = ("test_assign", "test_accumulate", "test_gradients", "test_n_points", "test_validate")
+OF_XLA = ("test_compiled", "test_xla")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest judges -m
 def pytest_collection_modifyitems(config, items):
-    """`portable` differs from the others in its ops alone, so fits are not repeated with it."""
-    of_ops = ("test_assign", "test_accumulate", "test_validate", "test_gradients", "test_n_points")
-
-    def is_wanted(item) -> bool:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        return parameters.get("backend") != "portable" or item.path.stem in of_ops
-
-    unwanted = [item for item in items if not is_wanted(item)]
+    """Leave to `nox -s full` what repeats, at a price, what another test has shown."""
+    wanted, unwanted = [], []
+    for item in items:
+        portable = _parameters(item).get("backend") == "portable"
+        (unwanted if portable and item.path.stem not in OF_PORTABLE else wanted).append(item)
     config.hook.pytest_deselected(items=unwanted)
-    items[:] = [item for item in items if is_wanted(item)]
+    items[:] = wanted
+    telling = [item for item in items if _is_telling(item)]
+    dear = set(items) - set(telling)
+    for _, group in itertools.groupby(telling, lambda item: item.nodeid.partition("[")[0]):
+        group = list(group)
+        dear.update(_beyond_pairs(group))
+        if (
+            group[0].path.stem not in OF_OPS
+        ):  # of a fit on another backend than the usual one is enough
+            dear.update(_beyond_the_first(group, "xla"), _beyond_the_first(group, "reference"))
+    for item in dear:
+        item.add_marker(pytest.mark.full)
+    for item in items:
+        if _parameters(item).get("backend", "native") != "native":
+            item.add_marker(pytest.mark.other_backend)
 
 
-@pytest.fixture(scope="session")
-def backends_here():
-    """Their names, for a test that compares them."""
-    return HERE
+def _parameters(item) -> dict:
+    return getattr(getattr(item, "callspec", None), "params", {})
+
+
+def _is_telling(item) -> bool:
+    """Whether it shows more than the native backend's test of the same name.
+
+    A fit differs between backends in the ops alone, which have tests of their own, so fits are repeated
+    only where a test is marked `every_backend`. XLA compiles for seconds for each shape, so it sees the
+    telling cases.
+    """
+    parameters, file = _parameters(item), item.path.stem
+    backend = parameters.get("backend", "native")
+    if (backend == "xla" or file in OF_XLA) and parameters.get("name", TELLING[0]) not in TELLING:
+        return False
+    return backend == "native" or file in OF_OPS or bool(item.get_closest_marker("every_backend"))
+
+
+def _beyond_pairs(group: list) -> list:
+    """Return the tests of a function that are not needed to see every pair of its parameters' values."""
+    pairs = {}
+    for item in group:
+        values = [(name, id(value)) for name, value in _parameters(item).items()]
+        pairs[item] = set(itertools.combinations(values, 2))
+    if len(group) < 4 or any(len(of_item) < 3 for of_item in pairs.values()):
+        return []  # fewer than three parameters: all of their pairs are all of the tests
+    seen: set = set()
+    while pairs:
+        most = max(pairs, key=lambda item: len(pairs[item] - seen))
+        if not pairs[most] - seen:
+            break
+        seen |= pairs.pop(most)
+    return list(pairs)
+
+
+def _beyond_the_first(group: list, backend: str) -> list:
+    return [item for item in group if _parameters(item).get("backend") == backend][1:]
+
+
+@pytest.fixture
+def forget():
+    """A function that makes what is asked once for a process asked anew, as it is again after the test.
+
+    A test names it before `monkeypatch`, whose changes are then undone first.
+    """
+
+    def forgotten() -> None:
+        for asked in (backends._why_not, native_library.ops, xla._build, cuda._prepare):
+            asked.cache_clear()
+
+    forgotten()
+    yield forgotten
+    forgotten()
 
 
 @pytest.fixture

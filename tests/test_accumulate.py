@@ -10,6 +10,8 @@ import tfkm
 from tfkm import exact
 from tfkm.testing import CASES, noise, weighted
 
+pytestmark = pytest.mark.quick
+
 
 def exact_sums(case, labels) -> np.ndarray:
     """(k, d) float64, the correctly rounded weighted sums by rational arithmetic."""
@@ -85,6 +87,7 @@ def test_counters_pass_the_limit_of_float32(backend):
 
 
 @pytest.mark.parametrize("backend", ["native", "xla"])
+@pytest.mark.full
 def test_memory_does_not_grow_with_n_times_k(python, backend):
     """n·k = 2.2e9 passes 2³¹ and would be 8.8 GB of float32."""
     code = """

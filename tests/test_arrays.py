@@ -14,6 +14,8 @@ import tfkm
 from tfkm import BisectingKMeans, KMeans, MiniBatchKMeans, arrays
 from tfkm.points import Points
 
+pytestmark = pytest.mark.quick
+
 DIGITS = load_digits().data.astype(np.float32)
 
 

@@ -30,6 +30,7 @@ def test_what_the_benchmarks_time(backend, name, dtype):
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.quick
 class TestCases:
     def test_is_exact(self, backend, name):
         case = CASES[name]()
@@ -52,16 +53,16 @@ class TestCases:
             np.testing.assert_array_equal(part.labels, whole.labels[rows])
             np.testing.assert_array_equal(part.sq_distances, whole.sq_distances[rows])
 
-    def test_backends_agree(self, name, backends_here):
+    def test_backends_agree(self, backend, name):
         case = CASES[name]()
         expected = tfkm.assign(case.points, case.centroids, backend="reference").labels.numpy()
-        for other in backends_here:
-            labels = tfkm.assign(case.points, case.centroids, backend=other).labels.numpy()
-            np.testing.assert_array_equal(labels, expected, err_msg=other)
+        labels = tfkm.assign(case.points, case.centroids, backend=backend).labels.numpy()
+        np.testing.assert_array_equal(labels, expected)
 
 
 @pytest.mark.parametrize("offset", [1e2, 1e3, 1e4])
 @pytest.mark.parametrize("per_feature", [False, True])
+@pytest.mark.quick
 def test_translation_changes_no_label(backend, offset, per_feature):
     """Points and centroids on a grid of 2^-7 can be moved by 1e4 without float32 rounding them."""
     case = noise(3000, 20, 10)
@@ -86,6 +87,7 @@ def test_translation_changes_no_label(backend, offset, per_feature):
     }.items(),
     ids=lambda item: item[0],
 )
+@pytest.mark.quick
 def test_layout_is_invisible(backend, view):
     points, centroids, _ = noise(500, 7, 12)
     viewed = view[1](points)
@@ -125,6 +127,7 @@ def test_autograph_leaves_it_alone(backend, caplog):
     assert "AutoGraph" not in caplog.text
 
 
+@pytest.mark.quick
 def test_in_dataset_map(backend):
     points, centroids, _ = noise(1000, 4, 5)
     batches = tf.data.Dataset.from_tensor_slices(points).batch(300)

@@ -9,14 +9,11 @@ from tfkm.ops import backends, cuda, native, xla
 
 
 @pytest.fixture
-def broken_xla(monkeypatch):
+def broken_xla(forget, monkeypatch):
     def fail(points, centroids):
         raise NotImplementedError("no XLA in this build\nand a second line")
 
     monkeypatch.setattr(xla, "assign", fail)
-    backends._why_not.cache_clear()
-    yield
-    backends._why_not.cache_clear()
 
 
 def test_all_are_usable_here():
@@ -52,18 +49,7 @@ def test_none_takes_the_fastest(monkeypatch):
         assert backends.select(None) is fastest
 
 
-def test_a_wrong_answer_makes_it_unusable(monkeypatch):
-    monkeypatch.setattr(
-        xla, "assign", lambda points, _: tfkm.Assignment(np_tensor([1, 1, 1]), None)
-    )
-    backends._why_not.cache_clear()
-    try:
-        assert "self-check gave labels [1, 1, 1]" in tfkm.backends()["xla"].why
-    finally:
-        backends._why_not.cache_clear()
-
-
-def np_tensor(values):
-    import tensorflow as tf
-
-    return tf.constant(values)
+def test_a_wrong_answer_makes_it_unusable(forget, monkeypatch):
+    wrong = tfkm.Assignment(tf.constant([1, 1, 1]), None)
+    monkeypatch.setattr(xla, "assign", lambda points, centroids: wrong)
+    assert "self-check gave labels [1, 1, 1]" in tfkm.backends()["xla"].why

@@ -9,6 +9,8 @@ from tfkm import exact, ops
 from tfkm.ops.batched import Problems
 from tfkm.testing import ties
 
+pytestmark = pytest.mark.quick
+
 # Leading dimensions of points, of centroids, and those to which they broadcast.
 LEADING = {
     "both": ((3,), (3,), (3,)),

@@ -168,6 +168,7 @@ def test_real_data_or_why_there_is_none(tmp_path):
     assert "no such set" in by_name["no such set"].why_not()
 
 
+@pytest.mark.full
 def test_a_case_for_real(tmp_path):
     """In its own process: unset variables, interleaved rounds, a report."""
     out = tmp_path / "new" / "bench.json"

@@ -14,6 +14,8 @@ import tfkm
 from tfkm import BisectingKMeans, bisecting
 from tfkm.testing import duplicates, noise, weighted
 
+pytestmark = pytest.mark.quick
+
 DIGITS = load_digits().data
 
 
@@ -135,6 +137,7 @@ def test_one_cluster(backend):
     assert model.score(points, sample_weight=weights) == -model.inertia_
 
 
+@pytest.mark.full
 def test_a_tree_deeper_than_the_stack():
     """Split i takes point i off a chain of 1100."""
     at = np.arange(1100.0)[:, None]
@@ -197,6 +200,7 @@ def test_blocks_are_invisible(monkeypatch, backend):
     assert model.score(points, sample_weight=weights) == -model.inertia_
 
 
+@pytest.mark.every_backend
 def test_tensors_and_graphs(backend):
     points = tf.constant(DIGITS, tf.float32)
     model = BisectingKMeans(6, random_state=0, backend=backend)

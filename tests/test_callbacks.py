@@ -10,6 +10,8 @@ import tfkm
 from tfkm.seeding import draws
 from tfkm.types import Status
 
+pytestmark = pytest.mark.quick
+
 N, D, K = 3000, 5, 7
 POINTS = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
 OPTIONS = dict(init="random", n_init=2, max_iter=3, random_state=0, tol=0)

@@ -43,7 +43,13 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(
-    "options", [dict(), dict(init="random"), dict(init="k-means++"), dict(n_init=1)]
+    "options",
+    [
+        pytest.param(dict(), marks=pytest.mark.quick),
+        dict(init="random"),
+        dict(init="k-means++"),
+        dict(n_init=1),
+    ],
 )
 def test_goes_on_from_any_checkpoint(tmp_path, monkeypatch, options):
     """Killed after its first, second, third … checkpoint, each time by the one before going on."""

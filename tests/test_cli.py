@@ -41,6 +41,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.quick
 def test_fit_writes_the_result_of_kmeans(run, folder):
     code, out, err = run("fit x.npy -k 2 --seed 3 --n-init 2 --tol 0 --init random")
     assert (code, err) == (0, "")
@@ -72,6 +73,7 @@ def test_max_iter_and_backend_arrive(run, folder):
     assert "backend   reference" in out and tfkm.Status.MAX_ITER.value in out
 
 
+@pytest.mark.quick
 def test_predict_writes_the_labels_of_assign(run, folder, monkeypatch):
     monkeypatch.setattr(cli, "_BLOCK_BYTES", 7 * POINTS.itemsize * 3)  # 7 rows: 29 blocks
     assert run("fit x.npy -k 5")[0] == 0
@@ -93,6 +95,7 @@ def test_out_and_array_names(run, folder):
     )
 
 
+@pytest.mark.quick
 def test_nothing_is_overwritten_unless_forced(run, folder):
     (folder / "x.tfkm.npz").write_text("mine")
     code, out, err = run("fit x.npy -k 2")
@@ -126,6 +129,7 @@ def test_predict_takes_what_an_estimator_saved(run, folder):
         ("predict model x.npy --backend abacus", "'abacus'"),
     ],
 )
+@pytest.mark.quick
 def test_failures_are_one_line_and_write_nothing(run, folder, line, words):
     np.save("wide.npy", np.zeros((5, 4)))
     np.save("nan.npy", np.where(POINTS > 21, np.nan, POINTS))
@@ -148,6 +152,7 @@ def test_failures_are_one_line_and_write_nothing(run, folder, line, words):
         "no",
     ],
 )
+@pytest.mark.quick
 def test_wrong_usage_exits_2(run, folder, line):
     code, _, err = run(line)
     assert code == 2 and err.startswith("Usage: tfkm") and "Error" in err

@@ -34,6 +34,7 @@ def plain(python):
     return python(BITS + "print(bits())")
 
 
+@pytest.mark.full
 def test_deterministic_ops_run_and_change_nothing(python, plain):
     """An op without a deterministic kernel raises then, and so does a random one without a seed: randomness
     here is NumPy's, by `random_state`."""
@@ -57,6 +58,7 @@ def test_deterministic_ops_run_and_change_nothing(python, plain):
     assert python(BITS + textwrap.dedent(code)) == plain
 
 
+@pytest.mark.full
 def test_policies_of_keras(python, plain):
     """They leave fits alone. Layers compute in the compute dtype, and keep variables in the other."""
     code = """

@@ -87,6 +87,7 @@ def test_sq_distances(backend):
     assert_same(compiled(call)(points, centroids), call(points, centroids), exactly=False)
 
 
+@pytest.mark.full
 def test_small_tiles(small_tiles):
     """Blocks with a short last one, many chunks and rescues of three rows."""
     small_tiles()

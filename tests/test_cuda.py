@@ -248,7 +248,7 @@ def gpu(number, *capability):
 
 
 @pytest.fixture
-def pretended(monkeypatch, tmp_path):
+def pretended(forget, monkeypatch, tmp_path):
     """Two cards and between them an older one, after one that TensorFlow is not to see. The processor plays
     them with its own kernels. What is loaded."""
     loaded = []
@@ -284,13 +284,10 @@ def pretended(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(xla_call, "why_not", lambda library, register="": "")
     monkeypatch.setattr(xla_call, "call", on_the_processor)
-    for cache in cuda._prepare, backends._why_not:
-        cache.cache_clear()
-    yield loaded
-    for cache in cuda._prepare, backends._why_not:
-        cache.cache_clear()
+    return loaded
 
 
+@pytest.mark.full
 def test_kernels_of_every_dtype_are_proved_on_every_card(pretended):
     assert tfkm.backends()["cuda"].usable
     assert backends.select(None) is cuda
@@ -315,7 +312,7 @@ CHILDREN = {
 
 
 @pytest.mark.parametrize("why", CHILDREN)
-def test_kernels_that_fail_in_a_process_of_their_own(pretended, monkeypatch, why):
+def test_kernels_that_fail_in_a_process_of_their_own(pretended, forget, monkeypatch, why):
     """They are not tried in this one, nor in the next."""
     if "0.5 s" in why:
         monkeypatch.setattr(check, "LIMIT", 0.5)
@@ -325,7 +322,7 @@ def test_kernels_that_fail_in_a_process_of_their_own(pretended, monkeypatch, why
         monkeypatch.setattr(check, "COMMAND", command)
         state = tfkm.backends()["cuda"]
         assert not state.usable and why in state.why
-        backends._why_not.cache_clear()
+        forget()
 
 
 @pytest.mark.parametrize("command", [["false"], ["no such program"], ["sh", "-c", "kill -9 $$"]])

@@ -49,6 +49,7 @@ FITS = """
 """
 
 
+@pytest.mark.full
 def test_points_stay_or_go_in_blocks(python):
     python(FITS)
 

@@ -9,6 +9,8 @@ from scipy.stats import chisquare
 from tfkm.seeding import draws
 from tfkm.seeding.draws import Distinct, WithReplacement, by_weight
 
+pytestmark = pytest.mark.quick
+
 SEED = (1, 2, 3, 4)
 WEIGHTS = np.array([1.0, 0, 4, 2, 0.5, 0, 3])
 

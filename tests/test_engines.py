@@ -50,26 +50,35 @@ def workers():
     return found
 
 
-def test_workers_and_kills_do_not_show(cluster, paths, tmp_path):
+@pytest.mark.parametrize(
+    "init", ["k-means||", *(pytest.param(i, marks=pytest.mark.full) for i in ("random", "array"))]
+)
+def test_workers_and_kills_do_not_show(cluster, paths, tmp_path, init):
     points = np.concatenate([POINTS[i::3] for i in range(3)])
-    for init in "k-means||", "random", points[:K]:
-        memory = tfkm.kmeans(points, K, init=init, **OPTIONS)
-        killed = []
+    if init == "array":
+        init = points[:K]
+    memory = tfkm.kmeans(points, K, init=init, **OPTIONS)
+    killed = []
 
-        def kill(done, killed=killed):
-            if done.iteration == 2:
-                killed.append(workers()[0])
-                os.kill(killed[0], signal.SIGKILL)
+    def kill(done):
+        if done.iteration == 2:
+            killed.append(workers()[0])
+            os.kill(killed[0], signal.SIGKILL)
 
-        engine = tfkm.Ray(workers=2)
-        kept = None if isinstance(init, str) else tmp_path / "kept"
-        found = tfkm.kmeans(
-            paths, K, init=init, engine=engine, on_pass=kill, checkpoint_dir=kept, **OPTIONS
-        )
-        np.testing.assert_array_equal(found.centroids, memory.centroids)
-        assert found[2:] == memory[2:] and len(killed) == 1
+    found = tfkm.kmeans(
+        paths,
+        K,
+        init=init,
+        engine=tfkm.Ray(workers=2),
+        on_pass=kill,
+        checkpoint_dir=tmp_path / "kept",
+        **OPTIONS,
+    )
+    np.testing.assert_array_equal(found.centroids, memory.centroids)
+    assert found[2:] == memory[2:] and len(killed) == 1
 
 
+@pytest.mark.full
 def test_weights_of_any_kind_and_arrays(cluster, monkeypatch, tmp_path):
     """An array is put once, and one that maps a file goes by its path."""
     monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)
@@ -159,6 +168,7 @@ _NODES = """
 
 
 @pytest.mark.parametrize("workers", [3, None])
+@pytest.mark.full
 def test_nodes_come_and_go(python, tmp_path, workers):
     pytest.importorskip("ray", reason="needs Ray: pip install 'tfkm[ray]'")
     np.save(tmp_path / "x.npy", POINTS)
@@ -217,6 +227,7 @@ _PATIENCE = """
 """
 
 
+@pytest.mark.full
 def test_patience_has_an_end(python, tmp_path):
     """With a worker that does not come, one that is silent, and a shard that kills whoever takes it."""
     pytest.importorskip("ray", reason="needs Ray: pip install 'tfkm[ray]'")
@@ -292,6 +303,7 @@ _MIRRORED = """
 """
 
 
+@pytest.mark.full
 def test_devices_of_a_host(python):
     """Each has a thread of its own, and they do not show."""
     python(_MIRRORED)

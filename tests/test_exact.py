@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from tfkm import exact
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("x", [1.0, 0.75, 2.0, 3.0, 1e-300, 1e300, 2.0**-799, np.nextafter(4, 0)])
 def test_power_of_two_above(x):

@@ -142,6 +142,7 @@ class TestProductQuantisation:
         assert recalls == sorted(recalls) and recalls[-1] > 50
 
 
+@pytest.mark.full
 def test_a_stream_bigger_than_the_memory(python, tmp_path):
     """In a process of its own: limits are for life."""
     output = python(
@@ -154,6 +155,7 @@ def test_a_stream_bigger_than_the_memory(python, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.full
 def test_workers_have_the_bits_of_one(python):
     """In a process of its own, which starts and ends its own Ray."""
     pytest.importorskip("ray", reason="needs Ray: pip install 'tfkm[ray]'")

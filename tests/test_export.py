@@ -54,10 +54,15 @@ IN_SESSION = ("KMeans", "cosine", "bisecting", "uint8 alone")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory, python):
+def served(request, tmp_path_factory, python):
     """served(name) -> the model, its points, and what a process without tfkm made of them."""
     folder = tmp_path_factory.mktemp("served")
-    models = {name: make() for name, make in MODELS.items()}
+    wanted = {
+        item.callspec.params["name"]
+        for item in request.session.items
+        if "served" in item.fixturenames
+    }
+    models = {name: make() for name, make in MODELS.items() if name in wanted}
     for name, (model, points) in models.items():
         model.export(folder / name, dtypes=DTYPES.get(name))
         np.save(folder / name / "points.npy", points)
@@ -96,7 +101,15 @@ def served(tmp_path_factory, python):
     return results
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("uint8 cosine", "bisecting", "ties")
+        else pytest.param(name, marks=pytest.mark.full)
+        for name in MODELS
+    ],
+)
 def test_a_process_without_tfkm_agrees(served, name):
     model, points, out = served(name)
     labels, transformed = model.predict(points), model.transform(points)
@@ -171,6 +184,7 @@ def test_bad_values_raise(tmp_path, value):
         served.predict(tf.fill([3, 6], np.float32(value)))
 
 
+@pytest.mark.full
 def test_a_large_batch_holds_no_distances(tmp_path, python):
     """n·k float64 would be 1.6 GB."""
     tfkm.KMeans(500, init="random", n_init=1, max_iter=1).fit(BLOBS[:, :2].copy()).export(tmp_path)

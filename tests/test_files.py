@@ -5,6 +5,8 @@ import pytest
 
 from tfkm import files
 
+pytestmark = pytest.mark.quick
+
 POINTS = np.array([[0.5, 1.0], [2.0, -3.0], [4.0, 5.25]])
 
 

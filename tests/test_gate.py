@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import compare, gate
+from benchmarks import compare, gate, history
 from benchmarks.compare import CASES, Case, Comparison, Ratio, Side, ratio
 from tfkm.testing import SHAPES
 
@@ -129,9 +129,9 @@ def repository(tmp_path, monkeypatch):
         (tmp_path / file).write_text(text)
         git("add", "-A")
         git("commit", "-m", file)
-        return compare.commit_of("HEAD")
+        return history.commit_of("HEAD")
 
-    monkeypatch.setattr(compare, "ROOT", tmp_path)
+    monkeypatch.setattr(history, "ROOT", tmp_path)
     monkeypatch.delenv("TFKM_GATE_BASE", raising=False)
     git("init", "-b", "main")
     commit.git = git
@@ -150,13 +150,13 @@ SLOWER = Ratio("fit small", 1, 2, 2.0, 1.9, 2.1)
 
 def test_compares_with_the_commit_before_or_the_fork(repository, monkeypatch):
     first, second = repository("tfkm/a.py", "1"), repository("tfkm/a.py", "2")
-    assert gate.baseline() == first  # there is no origin
+    assert history.baseline() == first  # there is no origin
     repository.git("update-ref", "refs/remotes/origin/main", second)
-    assert gate.baseline() == first  # on that very commit
+    assert history.baseline() == first  # on that very commit
     repository("tfkm/a.py", "3"), repository("tfkm/a.py", "4")
-    assert gate.baseline() == second  # on a branch of two commits
+    assert history.baseline() == second  # on a branch of two commits
     monkeypatch.setenv("TFKM_GATE_BASE", first[:8])
-    assert gate.baseline() == first
+    assert history.baseline() == first
     monkeypatch.setenv("TFKM_GATE_BASE", "nowhere")
     with pytest.raises(LookupError, match="'nowhere' is no commit"):
         gate.gate(1.0, {})  # asked for by name: it does not pass as if there were no history
@@ -166,7 +166,7 @@ def test_a_branch_without_a_remote_is_compared_with_main(repository):
     first = repository("tfkm/a.py", "1")
     repository.git("checkout", "-b", "topic")
     repository("tfkm/a.py", "2"), repository("tfkm/a.py", "3")
-    assert gate.baseline() == first
+    assert history.baseline() == first
 
 
 def test_a_slow_case_fails_and_the_changelog_can_accept_it(repository, monkeypatch, capsys):
@@ -209,7 +209,7 @@ def test_what_is_not_installed_is_not_measured(repository, monkeypatch, capsys):
     assert (
         gate.gate(1.0, {}) == 0 and "nothing that is installed differs" in capsys.readouterr().out
     )
-    (compare.ROOT / "tfkm" / "new.py").write_text("not committed")
+    (history.ROOT / "tfkm" / "new.py").write_text("not committed")
     assert gate.gate(1.0, {}) == 1
 
 
@@ -235,5 +235,5 @@ def test_a_case_that_no_longer_runs_fails_and_one_that_never_ran_does_not(
 
 def test_a_ref_that_is_none_is_named():
     command = [sys.executable, "-m", "benchmarks.compare", "no-such-ref"]
-    run = subprocess.run(command, cwd=compare.ROOT, capture_output=True, text=True)
+    run = subprocess.run(command, cwd=history.ROOT, capture_output=True, text=True)
     assert run.returncode == 2 and "REF: 'no-such-ref' is no commit" in run.stderr

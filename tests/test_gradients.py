@@ -7,6 +7,8 @@ import tensorflow as tf
 import tfkm
 from tfkm.testing import noise
 
+pytestmark = pytest.mark.quick
+
 
 def nearest(backend):
     return lambda x, c: tfkm.assign(x, c, backend=backend).sq_distances

@@ -29,6 +29,8 @@ def digits(request):
     return DIGITS.astype(request.param)
 
 
+@pytest.mark.every_backend
+@pytest.mark.quick
 def test_predict_and_score_are_those_of_the_fit(backend, digits):
     model = KMeans(10, random_state=0, backend=backend).fit(digits)
     np.testing.assert_array_equal(model.predict(digits), model.labels_)
@@ -39,6 +41,7 @@ def test_predict_and_score_are_those_of_the_fit(backend, digits):
     assert model.n_features_in_ == 64 and 1 < model.n_iter_ <= 300
 
 
+@pytest.mark.quick
 def test_predict_is_the_same_far_from_the_origin(backend):
     """scikit-learn's own predict differs from its labels_ for 27 % of such points."""
     points = noise(2000, 1, 16, offset=1e3).points
@@ -50,6 +53,7 @@ def test_predict_is_the_same_far_from_the_origin(backend):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.quick
 def test_transform_is_the_distance(backend, dtype):
     points = DIGITS[:300].astype(dtype)
     model = KMeans(5, random_state=0, backend=backend)
@@ -59,6 +63,7 @@ def test_transform_is_the_distance(backend, dtype):
     np.testing.assert_allclose(distances, exact, rtol=1e-5 if dtype == np.float32 else 1e-12)
 
 
+@pytest.mark.quick
 def test_tensor_in_tensor_out(backend):
     points = tf.constant(DIGITS, tf.float32)
     model = KMeans(10, random_state=0, backend=backend)
@@ -207,6 +212,7 @@ def test_fit_predict_of_a_dataset():
         KMeans(5).fit(dataset, sample_weight=np.ones(1797))
 
 
+@pytest.mark.quick
 def test_sample_weight(backend):
     points, _, weights = weighted(1000, 1, 3)
     init = points[np.argsort(-weights)[:5]]
@@ -224,6 +230,7 @@ def test_quality_is_scikit_learns():
     assert mine <= 1.002 * theirs
 
 
+@pytest.mark.quick
 def test_warns_of_fewer_distinct_points():
     points = np.repeat(np.eye(3), 5, axis=0)
     with pytest.warns(ConvergenceWarning, match=r"distinct clusters \(3\) found smaller than n_cl"):
@@ -307,6 +314,7 @@ def test_warns_of_restarts_from_an_array():
         KMeans(3, init=DIGITS[:3], n_init=7).fit(DIGITS)
 
 
+@pytest.mark.quick
 def test_equal_weights_are_none(backend):
     """The random draws too: only inertia knows."""
     model = KMeans(10, random_state=0, backend=backend)

@@ -85,6 +85,7 @@ def around_codes(**options):
 
 
 class TestVectorQuantizer:
+    @pytest.mark.full
     def test_finds_the_clusters(self):
         keras.utils.set_random_seed(0)
         model = around_codes()
@@ -155,6 +156,7 @@ class TestVectorQuantizer:
             np.testing.assert_array_equal(ours, theirs)
 
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+    @pytest.mark.quick
     def test_mixed_precision(self, policy):
         keras.utils.set_random_seed(0)
         model = keras.Sequential(
@@ -182,6 +184,7 @@ class TestVectorQuantizer:
             VectorQuantizer(3, decay=1.0)
 
 
+@pytest.mark.full
 def test_equal_seeds_give_equal_bits(python):
     """With enable_op_determinism, in two processes of 1 and 2 threads."""
     code = """

@@ -11,6 +11,8 @@ from tfkm import by_label, lloyd, metrics
 from tfkm import points as points_module
 from tfkm.testing import noise, per_feature_offsets, weighted
 
+pytestmark = pytest.mark.quick
+
 DIGITS = load_digits().data
 LABELS = np.asarray(tfkm.kmeans(DIGITS, 10, random_state=0).labels)
 

@@ -15,6 +15,8 @@ from tfkm import KMeans, MiniBatchKMeans, minibatch
 from tfkm.batches import Batches, Weighted
 from tfkm.testing import noise, weighted
 
+pytestmark = pytest.mark.quick
+
 DIGITS = load_digits().data
 BLOBS, _, CENTERS = make_blobs(
     3000, n_features=4, centers=6, cluster_std=0.5, random_state=0, return_centers=True

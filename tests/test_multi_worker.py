@@ -9,6 +9,7 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tfkm
@@ -88,6 +89,7 @@ def test_processes_of_tf_distribute(tmp_path, monkeypatch):
         assert float(found["inertia"]) == expected.inertia
 
 
+@pytest.mark.full
 def test_a_process_that_is_silent_is_named(tmp_path):
     """It is there and takes connections, but does nothing; as one whose machine swaps."""
     np.save(tmp_path / "a.npy", POINTS)
@@ -192,6 +194,7 @@ def test_processes_agree(tmp_path, monkeypatch):
     assert (tmp_path / "kept0").is_dir() and not (tmp_path / "kept1").exists()
 
 
+@pytest.mark.full
 def test_a_supervisor_starts_all_anew(tmp_path, monkeypatch):
     """The second of two kills itself after its third pass; the fit ends all the same."""
     monkeypatch.setattr(draws, "_CHUNK_BYTES", 64 * D * 4)

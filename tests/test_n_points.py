@@ -6,6 +6,8 @@ import tensorflow as tf
 
 import tfkm
 
+pytestmark = pytest.mark.quick
+
 N, K, D = 37, 4, 3
 
 # Leading dimensions of points, of centroids, of n_points and of all together.

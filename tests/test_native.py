@@ -10,14 +10,14 @@ import tensorflow as tf
 
 import tfkm
 from tfkm import exact
-from tfkm.ops import native, native_library
+from tfkm.ops import backends, native, native_library
 from tfkm.ops.batched import Problems
 from tfkm.testing import CASES
 
 DIGESTS = """
     import hashlib, json, sys
     import numpy as np, tensorflow as tf, tfkm
-    from tfkm.ops import native, native_library
+    from tfkm.ops import backends, native, native_library
     from tfkm.testing import CASES
 
     tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
@@ -46,14 +46,19 @@ LEVELS = ["base", "avx2", "avx512", "avx512bf16"]
     "isa, threads, form",
     [
         ("base", 1, ""),
-        ("avx2", 2, ""),
-        ("avx2", 2, "panels"),
-        ("avx512", 7, ""),
+        ("avx2", 7, "panels"),
         ("avx512", 4, "blocks"),
-        ("avx512", 4, "panels"),
-        ("avx512bf16", 4, ""),
-        ("avx512bf16", 2, "bfloat16"),
         ("avx512bf16", 2, "ordered"),
+        *(
+            pytest.param(*rest, marks=pytest.mark.full)
+            for rest in (
+                ("avx2", 2, ""),
+                ("avx512", 7, ""),
+                ("avx512", 4, "panels"),
+                ("avx512bf16", 4, ""),
+                ("avx512bf16", 2, "bfloat16"),
+            )
+        ),
     ],
 )
 def test_instruction_sets_threads_and_forms_are_invisible(python, expected, isa, threads, form):
@@ -65,7 +70,7 @@ def test_instruction_sets_threads_and_forms_are_invisible(python, expected, isa,
     assert got == expected
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.quick
 def test_passes_that_go_on_are_passes(monkeypatch):
     """Fits in which a pass looks at no more than its bounds leave open and adds up only what has changed,
     several of them in a call; with distances, too (which have no bounds); and in which each pass is one of
@@ -122,6 +127,7 @@ def test_passes_that_go_on_are_passes(monkeypatch):
         assert bits() == ours
 
 
+@pytest.mark.quick
 def test_bounds_leave_few_points_to_look_at():
     """Far clusters, of which two change: points elsewhere become NaN, and no one looks."""
     rng = np.random.default_rng(0)
@@ -137,6 +143,7 @@ def test_bounds_leave_few_points_to_look_at():
     assert second.sq_distances is None and np.isnan(second.statistics.high.inertia).all()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_has_threads_of_its_own(python):
     """The parent's threads do not exist in the child, which would wait for them for ever."""
     code = """
@@ -213,6 +220,7 @@ def test_shapes_are_inferred():
         (np.zeros((2, 3), np.float64), np.zeros((2, 3), np.float32), "float64 for float64"),
     ],
 )
+@pytest.mark.quick
 def test_the_op_itself_checks_its_input(points, centroids, message):
     """What the waist has checked before; a graph loaded from elsewhere has not passed it."""
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
@@ -227,9 +235,7 @@ def test_the_source_tree_does_not_hide_the_library(monkeypatch):
 
 
 @pytest.mark.parametrize("differs", ["not at all", "no number", "number", "struct"])
-def test_a_library_of_other_sources_is_refused(monkeypatch, differs):
-    from tfkm.ops import backends
-
+def test_a_library_of_other_sources_is_refused(forget, monkeypatch, differs):
     tfkm.backends()  # what is asked once for all is asked of the real one
 
     class Other:
@@ -243,35 +249,18 @@ def test_a_library_of_other_sources_is_refused(monkeypatch, differs):
         grown = type("_Batch", (native_library.Batch,), {"_fields_": [("more", ctypes.c_void_p)]})
         monkeypatch.setattr(native_library, "Batch", grown)
     monkeypatch.setattr(native_library.ctypes, "CDLL", lambda path: Other)
-    native_library.ops.cache_clear()
-    backends._why_not.cache_clear()
-    try:
-        state = tfkm.backends()["native"]
-        assert state.usable == (differs == "not at all")
-        if not state.usable:
-            assert "old/_kernels.so was built from other sources than this" in state.why
-            assert backends.select(None).__name__ == "tfkm.ops.xla"
-    finally:
-        monkeypatch.undo()
-        native_library.ops.cache_clear()
-        backends._why_not.cache_clear()
+    forget()
+    state = tfkm.backends()["native"]
+    assert state.usable == (differs == "not at all")
+    if not state.usable:
+        assert "old/_kernels.so was built from other sources than this" in state.why
+        assert backends.select(None).__name__ == "tfkm.ops.xla"
 
 
-def test_without_the_library_it_says_so(monkeypatch):
-    from tfkm.ops import backends
-
+def test_without_the_library_it_says_so(forget, monkeypatch):
     monkeypatch.setattr(native_library.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(native_library, "_installed_files", lambda: [])
-    native_library.ops.cache_clear()
-    backends._why_not.cache_clear()
-    try:
-        assert "were not built; install from source with a C++17" in tfkm.backends()["native"].why
-        assert backends.select(None).__name__ == "tfkm.ops.xla"
-        with pytest.raises(
-            RuntimeError, match="'native' cannot be used here: .*C\\+\\+17 compiler"
-        ):
-            tfkm.assign([[0.0]], [[1.0]], backend="native")
-    finally:
-        monkeypatch.undo()
-        native_library.ops.cache_clear()
-        backends._why_not.cache_clear()
+    assert "were not built; install from source with a C++17" in tfkm.backends()["native"].why
+    assert backends.select(None).__name__ == "tfkm.ops.xla"
+    with pytest.raises(RuntimeError, match=r"'native' cannot be used here: .*C\+\+17 compiler"):
+        tfkm.assign([[0.0]], [[1.0]], backend="native")

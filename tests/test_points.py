@@ -12,6 +12,8 @@ import tfkm
 from tfkm import points as points_module
 from tfkm.points import Points
 
+pytestmark = pytest.mark.quick
+
 
 def aligned(shape, dtype=np.float32, at=0):
     """An array of random values whose address is `at` modulo 64."""

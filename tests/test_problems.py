@@ -12,6 +12,8 @@ from tfkm import ops
 from tfkm import problems as problems_module
 from tfkm.types import Status
 
+pytestmark = pytest.mark.quick
+
 
 def some(count, n, d, dtype=np.float32, seed=0):
     """Problems at different places and scales; some have duplicates, and one is a single point."""

@@ -15,6 +15,8 @@ from sklearn.exceptions import NotFittedError
 import tfkm
 from tfkm import model_files
 
+pytestmark = pytest.mark.quick
+
 POINTS = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
 POINTS[::3] += 5
 NAMED = pd.DataFrame(POINTS, columns=list("abcd"))

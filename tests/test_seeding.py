@@ -94,6 +94,8 @@ def test_finds_every_far_group(backend, init):
 
 
 @parametrize(BY_DISTANCE)
+@pytest.mark.every_backend
+@pytest.mark.quick
 def test_all_backends_choose_alike(backend, init):
     """On whole numbers, of which every distance and sum is exact."""
     rng = np.random.default_rng(0)
@@ -412,6 +414,7 @@ def test_callable_gets_the_data_and_the_state():
         (lambda X, k, random_state: X[:1], ValueError, r"init\(…\): shape \(1, 2\)"),
     ],
 )
+@pytest.mark.quick
 def test_bad_init(init, error, message):
     points = Points(tf.zeros([5, 2]))
     with pytest.raises(error, match=message):

@@ -15,6 +15,8 @@ from tfkm import points as points_module
 from tfkm.size_limits import SizeLimits
 from tfkm.testing import noise
 
+pytestmark = pytest.mark.quick
+
 DIGITS = load_digits().data
 
 

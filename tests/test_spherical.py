@@ -14,6 +14,8 @@ from tfkm.lloyd import inertia
 from tfkm.points import Points
 from tfkm.testing import noise
 
+pytestmark = pytest.mark.quick
+
 POINTS = noise(400, 1, 5).points
 ZEROS = [3, 77]
 
@@ -30,6 +32,7 @@ def fit(points, k=6, **options):
 
 
 @pytest.mark.parametrize("init", ["k-means++", "random", "k-means||"])
+@pytest.mark.every_backend
 def test_labels_and_inertia_are_of_the_cosine_distance(backend, init, some_zero):
     result = fit(some_zero, init=init, backend=backend)
     distances = cosine_distances(some_zero.astype(np.float64), result.centroids)

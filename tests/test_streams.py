@@ -54,8 +54,10 @@ def same(stream, memory):
     assert stream[2:] == memory[2:]
 
 
-@pytest.mark.parametrize("init", ["k-means++", "k-means||", "random", "afk-mc2", "array"])
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("init", ["k-means||", "k-means++", "random", "afk-mc2", "array"])
+@pytest.mark.parametrize("weighted", [True, False], ids=["weighted", "plain"])
+@pytest.mark.every_backend
+@pytest.mark.quick
 def test_as_in_memory(backend, init, weighted):
     if init in ("k-means++", "afk-mc2") and backend != "native":
         pytest.skip("many small passes, which are slow there, and no code of their own")
@@ -66,7 +68,13 @@ def test_as_in_memory(backend, init, weighted):
     same(tfkm.kmeans(dataset(POINTS, weights), K, **options), memory)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.float16])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        np.uint8,
+        *(pytest.param(t, marks=pytest.mark.full) for t in (np.float32, np.float64, np.float16)),
+    ],
+)
 def test_batches_do_not_show(dtype):
     points = (POINTS * 10).astype(dtype)
     options = dict(init="k-means||", random_state=0, max_iter=4)
@@ -75,6 +83,7 @@ def test_batches_do_not_show(dtype):
         same(tfkm.kmeans(dataset(points, **batches), K, **options), memory)
 
 
+@pytest.mark.quick
 def test_empty_clusters_take_the_farthest(backend):
     init = np.concatenate([POINTS[:3], np.full((4, D), 1e3, np.float32) + np.arange(4)[:, None]])
     for weights in None, WEIGHTS:

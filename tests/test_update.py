@@ -6,6 +6,8 @@ import pytest
 from tfkm import update
 from tfkm.types import Statistics
 
+pytestmark = pytest.mark.quick
+
 
 def run(points, labels, previous, weights=None):
     points, previous = np.asarray(points, float), np.asarray(previous, float)

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 import tfkm
 
+pytestmark = pytest.mark.quick
+
 X = np.arange(12, dtype=np.float32).reshape(6, 2)
 C = X[:2]
 

@@ -21,7 +21,7 @@ def test_tiling_is_invisible(small_tiles, name):
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "ties over tiles"])
-def test_rescue_decides_as_the_screen_does(monkeypatch, name):
+def test_rescue_decides_as_the_screen_does(forget, monkeypatch, name):
     """With no row trusted to the screened distances, every bit stays."""
     case = CASES[name]()
     expected = tfkm.accumulate(*case, backend="xla")
@@ -35,11 +35,8 @@ def test_rescue_decides_as_the_screen_does(monkeypatch, name):
 
     screen = xla_kernels.screen
     monkeypatch.setattr(xla_kernels, "screen", Distrust())
-    xla._build.cache_clear()
-    try:
-        got = tfkm.accumulate(*case, backend="xla")
-    finally:
-        xla._build.cache_clear()
+    forget()
+    got = tfkm.accumulate(*case, backend="xla")
     for a, b in zip(tf.nest.flatten(got), tf.nest.flatten(expected), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -128,7 +125,13 @@ def precision():
     tfkm.set_xla_precision("ieee")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("wide", "ties") else pytest.param(name, marks=pytest.mark.full)
+        for name in CASES
+    ],
+)
 def test_precision_shows_in_nothing(precision, small_tiles, name):
     """Factors of 11 bits, and two of them: what they leave unclear is decided anew."""
     case = CASES[name]()

@@ -139,6 +139,12 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 
+# The cases of which each shows what no other does, for where one takes seconds.
+TELLING = (
+    "one feature", "wide", "float64", "per-feature offsets", "two far groups", "ties", "weighted", "int8",
+)  # fmt: skip
+
+
 def assert_same_assignment(got: Assignment, case: Case) -> None:
     """`got` keeps the contract of exactness for this case, judged in float64 by the direct form.
 

@@ -1,8 +1,6 @@
-// The core against its specification, on all instruction sets that the processor has, for jobs drawn from a
-// fuzzer's bytes. With clang and TFKM_SANITIZE=fuzzer,… it is libFuzzer's; else main() below feeds it
+// The core against its specification, on all instruction sets that the processor has and by any form that the shape
+// admits, for jobs drawn from a fuzzer's bytes. With clang and TFKM_SANITIZE=fuzzer,… it is libFuzzer's; else main() below feeds it
 // random bytes from fixed seeds, without guidance by coverage: fuzz_accumulate [--inputs N] [--first I].
-#include <cstdlib>
-
 #include "spec.h"
 
 namespace {
@@ -27,11 +25,16 @@ Case draw_case(Draw& draw) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Draw draw{0, data, size};
   Case c = draw_case(draw);
+  static const std::vector<tfkm::Level> levels = tested_levels();
+  const char* forms[] = {"", "registers", "blocks", "panels", "bfloat16", "ordered", "dots"};
+  const char* form = forms[draw.below(sizeof forms / sizeof *forms)];
+  setenv("TFKM_FORM", form, 1);
   Trial trial(c, draw);
-  for (const tfkm::Level* level = tfkm::levels(); level->name; ++level) {
-    const char* wrong = level->usable ? trial.run(level->accumulate) : nullptr;
+  for (const tfkm::Level& level : levels) {
+    const char* wrong = trial.run(accumulate_on(level));
+    if (!wrong && c.sums && !c.bad_rows && draw.one_in(4)) wrong = trial.run_on(accumulate_on(level), draw);
     if (!wrong) continue;
-    std::printf("wrong %s on %s:\n", wrong, level->name);
+    std::printf("wrong %s on %s, form \"%s\":\n", wrong, level.name, form);
     c.print();
     std::fflush(stdout);
     std::abort();

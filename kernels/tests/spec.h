@@ -8,7 +8,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <thread>
@@ -18,6 +20,7 @@
 
 #include "core.h"
 #include "direct.h"
+#include "subnormals.h"
 
 namespace {
 
@@ -44,6 +47,25 @@ struct Draw {
   bool one_in(int64_t count) { return below(count) == count - 1; }  // bytes of 0 draw the simplest job
   double unit() { return double(below(1 << 21) - (1 << 20)) * 0x1p-20; }  // −1 … 1, often not a float16
 };
+
+// The instruction sets that are tested: those of this processor, or the one that TFKM_ISA names. Empty if it is not there.
+inline std::vector<tfkm::Level> tested_levels() {
+  std::vector<tfkm::Level> tested;
+  const char* only = std::getenv("TFKM_ISA");
+  for (const tfkm::Level* level = tfkm::levels(); level->name; ++level)
+    if (level->usable && (!only || !std::strcmp(only, level->name))) tested.push_back(*level);
+  return tested;
+}
+
+using Accumulate = std::function<int(const tfkm::Job&, const tfkm::ParallelFor&)>;
+
+// As tfkm::accumulate does it, on this level.
+inline Accumulate accumulate_on(const tfkm::Level& level) {
+  return [&level](const tfkm::Job& job, const tfkm::ParallelFor& parallel_for) {
+    Subnormals as_they_are;
+    return job.n == 0 ? 0 : level.accumulate(job, parallel_for);
+  };
+}
 
 // A ParallelFor whose tasks run in a random order, by threads or by one that plays all of them.
 struct Threads {
@@ -217,8 +239,8 @@ class Trial {
   }
 
   // Null, or what is wrong.
-  const char* run(tfkm::Accumulate accumulate) { return run(accumulate, c_.threads.parallel_for()); }
-  const char* run(tfkm::Accumulate accumulate, const tfkm::ParallelFor& parallel_for) {
+  const char* run(const Accumulate& accumulate) { return run(accumulate, c_.threads.parallel_for()); }
+  const char* run(const Accumulate& accumulate, const tfkm::ParallelFor& parallel_for) {
     labels_.clear(0xee), distances_.clear(0xee);
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
     int64_t changed = 0;
@@ -253,8 +275,16 @@ class Trial {
   }
 
   // Null, or what is wrong with passes that go on from one another by bounds while centroids move. Needs sums.
-  const char* run_on(tfkm::Accumulate accumulate, Draw& draw) {
-    return c_.wide ? run_on<double>(accumulate, draw) : run_on<float>(accumulate, draw);
+  const char* run_on(const Accumulate& accumulate, Draw& draw) {
+    const tfkm::Job job = job_;
+    const std::vector<double> start = exact_;
+    const char* wrong = c_.wide ? run_on<double>(accumulate, draw) : run_on<float>(accumulate, draw);
+    job_ = job;
+    for (int64_t i = 0; i < c_.k * c_.d; ++i) {
+      double value = start[i / c_.d * padded_d_ + i % c_.d];
+      c_.wide ? void(centroids_.as<double>()[i] = value) : void(centroids_.as<float>()[i] = float(value));
+    }
+    return wrong;
   }
 
  private:
@@ -384,7 +414,7 @@ class Trial {
   }
 
   template <class T>
-  const char* run_on(tfkm::Accumulate accumulate, Draw& draw) {
+  const char* run_on(const Accumulate& accumulate, Draw& draw) {
     Buffer margins(c_.n, sizeof(T), c_), spent(c_.k, sizeof(double), c_);
     spent.clear(0);
     T* c = centroids_.as<T>();
