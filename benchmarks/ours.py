@@ -52,7 +52,7 @@ class Tfkm:
     def step(self, points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
         """A pass of Lloyd's iteration, its grid made before, as in a fit, and the means."""
         p, c = tf.constant(points), tf.constant(centroids)
-        grid = exact.grid(len(points), ops.largest_magnitudes(p), ops.largest_magnitudes(c))
+        grid = exact.grid(len(points), np.asarray(ops.largest_magnitudes(p)))
 
         def run() -> Outcome:
             assignment, total = ops.partial(p, c, None, grid, backend=self._backend)

@@ -55,7 +55,7 @@ def test_parts_add_up_to_the_same_bits(backend, make):
     weights = None if case.weights is None else tf.constant(case.weights)
     args = tfkm.ops.validate.points_and_centroids(points, case.centroids)
     most = tfkm.ops.largest_magnitudes
-    grid = exact.grid(3001, most(args[0]), most(args[1]), 1.0 if weights is None else 1e3)
+    grid = exact.grid(3001, np.asarray(most(args[0])), 1.0 if weights is None else 1e3)
 
     def fold(cuts, order):
         parts = [

@@ -134,7 +134,7 @@ def test_arrays(backend, layout, counted):
         points[0], points[1, 7:] = np.nan, np.inf
     weights = np.random.default_rng(0).uniform(1, 2, (2, 20))
     table = np.stack([own, np.arange(4), [0, 0, 1, 1]], axis=1)
-    grid = exact.grid(20, np.full((4, 2), 1e3), np.full((4, 2), 1e3), np.full(4, 2.0))
+    grid = exact.grid(20, np.full((4, 2), 1e3), np.full(4, 2.0))
     given = points
     if layout == "rows apart":
         given = np.zeros((3, 25, 5))[:, :20, 1:3]
@@ -254,7 +254,7 @@ def test_shapes_that_do_not_fit(backend, points, centroids, weights, message):
         (dict(rows=[6]), "more than there are points"),
         (dict(rows=[1, 1]), "one is needed for each problem"),
         (dict(weights=np.ones((1, 4))), "one is needed for each point"),
-        (dict(grid=np.ones((2, 3))), r"grid: needs shape \(B, 3\)"),
+        (dict(grid=np.ones((2, 3))), r"grid: needs shape \(B, 2\)"),
         (dict(points=np.ones((5, 2), np.float32)), "rank 3"),
     ],
 )
@@ -264,7 +264,7 @@ def test_the_op_itself_checks_its_input(changes, message):
     arguments = dict(
         points=np.ones((2, 5, 2), np.float32), centroids=np.ones((1, 3, 2), np.float32),
         problems=[[1, 0, 0]], rows=np.zeros(0, np.int64), weights=np.zeros((0, 0)),
-        grid_sums=np.ones((1, 2)), grid=np.ones((1, 3)),
+        grid_sums=np.ones((1, 2)), grid=np.ones((1, 2)),
     )  # fmt: skip
     arguments |= changes
     arguments["problems"] = np.int64(arguments["problems"])

@@ -44,7 +44,7 @@ def test_statistics_of_batches():
     (row,) = example.measure([batch(X[:1000]), batch(X[1000:])])
     measured = np.frombuffer(row["words"][0].as_py())
     assert measured[0] == len(X) and (measured[1:] == np.abs(X).max(axis=0)).all()
-    grid = exact.grid(len(X), measured[1:], measured[1:])
+    grid = exact.grid(len(X), measured[1:])
     found = [
         np.frombuffer(row["words"][0].as_py())
         for cuts in ([0, 1000, 3000], [0, 1, 2999, 3000])

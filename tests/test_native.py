@@ -133,14 +133,14 @@ def test_bounds_leave_few_points_to_look_at():
     rng = np.random.default_rng(0)
     centres = 1e3 * rng.standard_normal((20, 3))
     points = np.concatenate([centre + rng.standard_normal((100, 3)) for centre in centres])
-    table, grid = Problems(np.zeros((1, 3), np.int64)), exact.grid(2000, *np.full((2, 1, 3), 1e4))
+    table, grid = Problems(np.zeros((1, 3), np.int64)), exact.grid(2000, np.full((1, 3), 1e4))
     first = native.accumulate_arrays(points[None], centres[None], None, grid, table, None, False)
     moved = centres.copy()
     moved[:2] += 0.1
     points[200:] = np.nan
     second = native.accumulate_arrays(points[None], moved[None], None, grid, table, first, False)
     assert (second.labels == np.arange(20).repeat(100)).all() and second.changed == 0
-    assert second.sq_distances is None and np.isnan(second.statistics.high.inertia).all()
+    assert second.sq_distances is None and np.isnan(second.statistics.inertia).any()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -19,7 +19,7 @@ from tfkm.streams import seeding as stream_seeding
 from tfkm.streams.journal import Journal
 from tfkm.streams.scan import scan
 from tfkm.streams.stream import Here, Stream
-from tfkm.types import ExactStatistics, Statistics
+from tfkm.types import ExactStatistics, Words
 
 N, D, K = 3000, 5, 7
 POINTS = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32) + 3
@@ -349,8 +349,9 @@ def test_a_slow_reader_and_a_slow_fit():
 
 
 def test_digests_of_many_shards_are_joined_once():
-    zeros = lambda: Statistics(np.zeros((1, 2, 3)), np.zeros((1, 2)), np.zeros(1))  # noqa: E731
-    part = passes.Partial(ExactStatistics(zeros(), zeros()), [np.arange(4, dtype=np.int32)[None]])
+    zeros = lambda: Words(np.zeros((1, 2, 3)), np.zeros((1, 2)))  # noqa: E731
+    digests = [np.arange(4, dtype=np.int32)[None]]
+    part = passes.Partial(ExactStatistics(zeros(), zeros(), np.zeros((1, 66))), digests)
     total = part.owned()
     for _ in range(99):
         total = total.and_next(part)

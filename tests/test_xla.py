@@ -110,7 +110,7 @@ def test_grid_is_shared_by_parts_made_with_other_tilings(small_tiles):
     points, centroids = tfkm.ops.validate.points_and_centroids(case.points, case.centroids)
     most = tfkm.ops.largest_magnitudes
     weights = tf.constant(case.weights)
-    grid = exact.grid(1000, most(points), most(centroids), 1e3)
+    grid = exact.grid(1000, np.asarray(most(points)), 1e3)
     _, one = tfkm.ops.partial(points, centroids, weights, grid, backend="xla")
     _, first = tfkm.ops.partial(points[:400], centroids, weights[:400], grid, backend="xla")
     small_tiles()

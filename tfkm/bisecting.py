@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import exact, lloyd, ops
+from tfkm.ops import sums
 from tfkm.points import Points
-from tfkm.types import Assignment, ExactStatistics
+from tfkm.types import Assignment
 
 STRATEGIES = ("biggest_inertia", "largest_cluster")
 
@@ -100,13 +101,8 @@ def inertia(
     largest = data.largest_magnitudes()
     wide = np.result_type(data.compute.as_numpy_dtype, tree.centroids)
     centroids = tf.constant(tree.centroids.astype(wide))
-    grid = exact.grid(
-        data.n,
-        largest,
-        tf.maximum(largest, ops.largest_magnitudes(centroids)),
-        1.0 if weights is None else weights.max(),
-    )
-    total = ExactStatistics.zeros(1, data.d)
+    grid = exact.grid(data.n, largest, 1.0 if weights is None else weights.max())
+    total = sums.zeros(1, data.d)
     for start, block in data.blocks(_rows_of_a_block(points)):
         for cluster, rows in _descend(block, tree, backend):
             share = None if weights is None else tf.constant(weights[start + rows.numpy()])

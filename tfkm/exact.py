@@ -14,101 +14,95 @@ data, and below float64's own rounding of the sum up to count = 2²⁶.
 
 This is the pre-rounding of Rump, Ogita & Oishi (2008, AccSum) and of Demmel & Nguyen (2013,
 "Fast reproducible floating-point summation") with the bound known beforehand.
+
+Of the inertia no bound is known that is near: far from the origin the squares of magnitudes say nothing
+about distances. Its terms are ≥ 0 and few, one for each point, so they are summed in 66 digits of 32 bits
+that span all of float64 (a superaccumulator, Kulisch 1971, Neal 2015): exactly, whatever their sizes.
+
+Here in arrays; `tfkm.ops.sums` has the same for tensors.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-# Bounds stay above 2⁻⁸⁰⁰, so that no step of the grid is subnormal (TensorFlow flushes those).
-_SMALLEST = 2.0**-800
+# Bounds stay above 2⁻⁹⁰⁰, so that no step of the grid is subnormal (TensorFlow flushes those).
+SMALLEST = 2.0**-900
+
+# As kernels/core/core.h: Σ digits[i] · 2^(32·i − 1074).
+DIGITS = 66
+DIGIT_BITS, LEAST_EXPONENT = 32, -1074
 
 
 class Grid(NamedTuple):
-    """What every part of one sum must agree on: powers of two, float64.
+    """What every part of one sum must agree on: powers of two, float64, in arrays or in tensors.
 
-    sums: (d,), and in others (3,): weights, inertia; each above count times its largest term. The
-    third is count, above the number of terms in all. Leading dimensions: a grid for each problem.
+    sums: (d,), and in others (2,): weights; each above count times its largest term. The second is count,
+    above the number of terms in all. Leading dimensions: a grid for each problem.
     """
 
-    sums: tf.Tensor
-    others: tf.Tensor
+    sums: Any
+    others: Any
 
     @property
-    def weights(self) -> tf.Tensor:
+    def weights(self) -> Any:
         return self.others[..., 0]
 
     @property
-    def inertia(self) -> tf.Tensor:
+    def count(self) -> Any:
         return self.others[..., 1]
 
-    @property
-    def count(self) -> tf.Tensor:
-        return self.others[..., 2]
 
-
-def grid(count, points_max, centroids_max, weights_max=1.0) -> Grid:
+def grid(count, points_max: np.ndarray, weights_max=1.0) -> Grid:
     """The grid for at most `count` points, () or (…).
 
-    points_max, centroids_max: (…, d) float64, largest absolute value of each feature.
-    weights_max: () or (…) largest weight. If points_max is a NumPy array, all is done by NumPy: a fit of
-    few points would be over before TensorFlow has done these small ops.
+    points_max: (…, d) float64, largest absolute value of each feature. weights_max: () or (…) largest
+    weight.
     """
-    tensors = isinstance(points_max, tf.Tensor)
-    count, weights_max, centroids_max = (
-        tf.cast(x, tf.float64)
-        if tensors and isinstance(x, tf.Tensor)
-        else x
-        if isinstance(x, int | float)
-        else np.asarray(x, np.float64)
-        for x in (count, weights_max, centroids_max)
+    count, weights_max = (
+        x if isinstance(x, int | float) else np.asarray(x, np.float64) for x in (count, weights_max)
     )
     count = power_of_two_above(count)
     weights = count * power_of_two_above(weights_max)
-    with np.errstate(over="ignore"):  # of points that are refused for it elsewhere
-        reach = points_max + centroids_max
-        total = tf.reduce_sum(reach * reach, axis=-1) if tensors else (reach * reach).sum(axis=-1)
-        inertia = weights * power_of_two_above(total)
-    if tensors:
-        ones = tf.ones_like(inertia)
-        others = tf.stack([weights * ones, inertia, count * ones], axis=-1)
-    else:  # np.stack takes 10 µs
-        others = np.empty((*np.shape(inertia), 3))
-        others[..., 0], others[..., 1], others[..., 2] = weights, inertia, count
+    leading = np.broadcast_shapes(points_max.shape[:-1], np.shape(weights))
+    others = np.empty((*leading, 2))  # np.stack takes 10 µs
+    others[..., 0], others[..., 1] = weights, count
     each = weights if isinstance(weights, float) else weights[..., None]
     return Grid(each * power_of_two_above(points_max), others)
 
 
-def grids(count, points_max, centroids, weights_max=1.0) -> Grid:
-    """With r in front: one for all passes of each run that begins with centroids (r, k, d), in NumPy. Means
-    never leave the hull of points and centroids."""
-    largest = np.maximum(points_max, np.abs(centroids).max(axis=1).astype(np.float64))
-    sums, others = grid(count, points_max, largest, weights_max)
-    return Grid(np.repeat(sums[None], len(largest), axis=0), others)
+def grids(runs: int, count, points_max: np.ndarray, weights_max=1.0) -> Grid:
+    """With `runs` in front: the same for each."""
+    one = grid(count, points_max, weights_max)
+    return Grid(*(np.repeat(part[None], runs, axis=0) for part in one))
 
 
 def power_of_two_above(x):
-    """The least power of two > x, for x ≥ 0, by its exponent bits: exact, unlike 2**ceil(log2)."""
+    """The least power of two > x, for x ≥ 0: exact, unlike 2**ceil(log2)."""
     if isinstance(x, int | float) and x < 2.0**1000:  # NumPy takes 4 µs for it
-        return math.ldexp(1.0, math.frexp(max(x, _SMALLEST))[1])
-    if not isinstance(x, tf.Tensor):
-        return np.ldexp(1.0, np.frexp(np.maximum(x, _SMALLEST))[1])
-    bits = tf.bitcast(tf.maximum(tf.cast(x, tf.float64), _SMALLEST), tf.int64)
-    exponent = tf.bitwise.right_shift(bits, tf.constant(52, tf.int64))
-    return tf.bitcast(tf.bitwise.left_shift(exponent + 1, tf.constant(52, tf.int64)), tf.float64)
+        return math.ldexp(1.0, math.frexp(max(x, SMALLEST))[1])
+    return np.ldexp(1.0, np.frexp(np.maximum(x, SMALLEST))[1])
 
 
-def split(terms: tf.Tensor, bound: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(high, low) of float64 `terms`; `bound` broadcasts against them. Any shape."""
-    coarse = bound * 2.0**-52
-    fine = coarse * count * 2.0**-53
-    # A compiler may fuse a product into the sum or difference that takes it, without rounding it
-    # (XLA on the CPU does: w·x − high came out otherwise in one kernel than in another). Behind
-    # a rounding there is none to fuse, and products with powers of two are exact either way.
-    terms = tf.round(terms / fine) * fine
-    high = tf.round(terms / coarse) * coarse
-    return high, terms - high
+def total(digits: np.ndarray) -> np.ndarray:
+    """(…,) float64, the number nearest to the sum of digits (…, DIGITS)."""
+    base = 2.0**DIGIT_BITS
+    if np.abs(digits).max(initial=0) > base / 2:
+        digits = digits.copy()
+        for _ in range(2):  # so that each is of 32 bits, a sign and a little
+            over = np.round(digits / base)
+            digits -= over * base
+            digits[..., 1:] += over[..., :-1]
+    # The highest digit, and three below it.
+    top = DIGITS - 1 - (digits[..., ::-1] != 0).argmax(axis=-1)
+    padded = np.concatenate([np.zeros((*digits.shape[:-1], 3)), digits], axis=-1)
+    places = top[..., None] + np.arange(3, -1, -1)
+    a, b, c, d = np.moveaxis(np.take_along_axis(padded, places, axis=-1), -1, 0)
+    first = a * base
+    nearest = first + b
+    value = nearest + ((b - (nearest - first)) + (c / base + d / base**2))
+    # NaN in the first digit is that of a sum that nobody has made.
+    return np.ldexp(value, DIGIT_BITS * (top - 1) + LEAST_EXPONENT) + 0 * digits[..., 0]

@@ -17,8 +17,9 @@ from sklearn.utils.random import sample_without_replacement
 
 from tfkm import exact, lloyd, ops, seeding
 from tfkm.batches import Batches, Epochs, Weighted
+from tfkm.ops import sums
 from tfkm.points import Points
-from tfkm.types import ExactStatistics, Statistics
+from tfkm.types import Statistics
 
 
 class Seeds(NamedTuple):
@@ -93,11 +94,10 @@ def fit_points(
     state = _best(seeds, _sampler(points, weights, seeds.size, rng), rng, options)
     draw = _Draw(data.n, weights, rng)
     # One grid for all batches: to make one takes three times as long as to use it.
-    within = tf.maximum(largest, ops.largest_magnitudes(tf.constant(state.means)))
-    grid = exact.grid(batch_size, largest, within)
+    grid = exact.grid(batch_size, largest)
 
     def statistics(batch: Weighted, centroids: np.ndarray) -> Statistics:
-        total, centers = ExactStatistics.zeros(*centroids.shape), tf.constant(centroids)
+        total, centers = sums.zeros(*centroids.shape), tf.constant(centroids)
         for _, block in Points(batch.points, copy=False):
             total += ops.partial(block, centers, None, grid, backend=options.backend)[1]
         return total.rounded()

@@ -213,10 +213,9 @@ class _Starts:
         self._own = np.arange(len(centroids)) * len(batch.points) // len(centroids)
         in_place = ops.reads(batch.points, backend=backend)
         self._points = batch.points if in_place else as_tensor(batch.points)
-        within = np.maximum(largest[self._own], np.abs(centroids).max(axis=1).astype(np.float64))
         heaviest = 1.0 if batch.weights is None else batch.weights.max(axis=1)[self._own]
         counts = batch.counts[self._own]
-        self._grids = exact.grid(counts, largest[self._own], within, heaviest)
+        self._grids = exact.grid(counts, largest[self._own], heaviest)
         self._rows = None if (counts == batch.points.shape[1]).all() else counts
         self._runs, self._given_runs = np.arange(len(centroids)), np.arange(0)
         self._before: Sweep | None = None

@@ -58,7 +58,7 @@ def mean_variance_of(problem: Problem) -> float:
     """The mean over the features of their variance (unweighted, as in scikit-learn), in one pass."""
     # Not by a `Starts`, whose making takes longer than a fit of few points.
     centroids, largest = problem.points[np.array([0])][None], problem.largest[None]
-    grid = exact.grid(problem.points.n, largest, largest)
+    grid = exact.grid(problem.points.n, largest)
     alone = Problems(np.zeros((1, 3), np.int64))
     sweeps = [
         ops.partial_arrays(_one(block), centroids, None, grid, alone, backend=problem.backend)
@@ -96,7 +96,7 @@ class Starts:
     def __init__(self, problem: Problem, centroids: np.ndarray) -> None:
         self._problem, self.n = problem, problem.points.n
         heaviest = 1.0 if problem.weights is None else problem.weights.max()
-        self._grids = exact.grids(problem.points.n, problem.largest, centroids, heaviest)
+        self._grids = exact.grids(len(centroids), problem.points.n, problem.largest, heaviest)
         self._runs = np.arange(len(centroids))
         self._given_runs = np.arange(0)
         self._before: dict[int, Sweep] = {}  # over each block, by where it starts

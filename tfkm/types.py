@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+from tfkm import exact
 
 
 class Assignment(NamedTuple):
@@ -48,28 +50,39 @@ class Statistics(NamedTuple):
         return Statistics(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-class ExactStatistics(NamedTuple):
-    """A `Statistics` as the unevaluated sum high + low, so that adding never rounds.
+class Words(NamedTuple):
+    """One of two words of exact sums: sums (…, k, d), weights (…, k)."""
 
-    `tfkm.exact` says when that holds. Whatever the order and the grouping in which the
-    parts were added, `rounded()` gives the same bits.
+    sums: Any
+    weights: Any
+
+
+class ExactStatistics(NamedTuple):
+    """A `Statistics` in which adding never rounds: `tfkm.exact` says how.
+
+    sums and weights are high + low; inertia (…, 66) is in digits. Whatever the order and the grouping in
+    which the parts were added, `rounded()` gives the same bits.
     """
 
-    high: Statistics
-    low: Statistics
+    high: Words
+    low: Words
+    inertia: Any
 
     def __add__(self, other: ExactStatistics) -> ExactStatistics:  # type: ignore[override]
-        return ExactStatistics(self.high + other.high, self.low + other.low)
-
-    @classmethod
-    def zeros(cls, k: int, d: int) -> ExactStatistics:
-        """Of no points."""
-        zero = Statistics(*(tf.zeros(shape, tf.float64) for shape in ([k, d], [k], [])))
-        return cls(zero, zero)
+        high, low = (
+            Words(*(a + b for a, b in zip(mine, others, strict=True)))
+            for mine, others in ((self.high, other.high), (self.low, other.low))
+        )
+        return ExactStatistics(high, low, self.inertia + other.inertia)
 
     def rounded(self) -> Statistics:
         """The nearest float64 `Statistics`."""
-        return self.high + self.low
+        sums, weights = (high + low for high, low in zip(self.high, self.low, strict=True))
+        if isinstance(self.inertia, np.ndarray):
+            return Statistics(sums, weights, exact.total(self.inertia))
+        from tfkm.ops import sums as in_tensors
+
+        return Statistics(sums, weights, in_tensors.total(self.inertia))
 
 
 class Ahead(NamedTuple):

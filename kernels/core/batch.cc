@@ -57,7 +57,7 @@ int64_t bytes_of(Dtype dtype) {
 }
 
 Words words_of(const Batch& all, const Words& words, int64_t index) {
-  return {words.sums + index * all.k * all.d, words.weights + index * all.k, words.inertia + index};
+  return {words.sums + index * all.k * all.d, words.weights + index * all.k};
 }
 
 Job job_of(const Batch& all, int64_t index) {
@@ -72,10 +72,11 @@ Job job_of(const Batch& all, int64_t index) {
   job.labels = all.labels + index * all.n;
   if (all.sq_distances) job.sq_distances = static_cast<char*>(all.sq_distances) + index * all.n * wide;
   if (!all.high.sums) return job;
-  const double* grid = all.grid + 3 * index;
+  const double* grid = all.grid + 2 * index;
   job.weights = all.weights ? all.weights + own[2] * all.n : nullptr;
-  job.grid = {all.grid_sums + index * all.d, grid[0], grid[1], grid[2]};
+  job.grid = {all.grid_sums + index * all.d, grid[0], grid[1]};
   job.high = words_of(all, all.high, index), job.low = words_of(all, all.low, index);
+  job.inertia = all.inertia + index * kDigits;
   job.changed = all.changed ? all.changed + index : nullptr;
   if (!all.margins) return job;
   auto own_part = [&](const void* array, int64_t values) {
@@ -133,7 +134,7 @@ int go_on(Job job, bool from_another, double threshold, int64_t most, T* last, T
   if (job.centroids != out) std::memcpy(out, job.centroids, size_t(job.k * job.d) * sizeof(T));
   if (*job.changed) return 0;
   job.sq_distances = sq_distances, job.margins = nullptr, job.moved_from = nullptr;
-  *job.high.inertia = *job.low.inertia = 0;
+  std::fill_n(job.inertia, kDigits, 0.0);
   return accumulate(job, parallel_for);
 }
 

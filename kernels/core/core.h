@@ -8,7 +8,7 @@
 namespace tfkm {
 
 // Goes up with each change of what is exported to Python: an op, or a struct that goes by ctypes. tfkm/ops/native.py has it, too.
-constexpr int64_t kAbi = 5;
+constexpr int64_t kAbi = 6;
 
 enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
 
@@ -25,13 +25,16 @@ struct ParallelFor {
 struct Words {
   double* sums;     // (k, d)
   double* weights;  // (k,)
-  double* inertia;  // ()
 };
+
+// Digits of one exact sum of terms ≥ 0 of any size (tfkm/exact.py): Σ digits[i] · 2^(32·i − 1074), integers of 32 bits and a
+// sign when a call returns. NaN in the first for a term that is none.
+constexpr int kDigits = 66, kDigitBits = 32, kLeastExponent = -1074;
 
 // Powers of two that all parts of one sum share (tfkm/exact.py).
 struct Grid {
   const double* sums;  // (d,)
-  double weights, inertia, count;
+  double weights, count;
 };
 
 struct Job {
@@ -47,6 +50,7 @@ struct Job {
   int32_t* labels;       // out (n,)
   void* sq_distances;    // out (n,) of the type computed in; NaN where not finite or the squared norm overflows
   Words high, low;       // 0 before, the sums after, or high.sums null for no sums
+  double* inertia;       // out (kDigits,), added to what is there
 
   // Null, or a pass that goes on from another over these points with this grid and these weights: before the call labels,
   // sums and weights are those of that one. Sums are exact, so only what has changed is added. It is 0 before, and after
@@ -73,13 +77,14 @@ struct Batch {
   const void* centroids;     // (C, k, d)
   bool wide;
   const double* weights;     // (W, n) or null for ones
-  const double *grid_sums, *grid;  // (count, d), (count, 3): weights, inertia, count
+  const double *grid_sums, *grid;  // (count, d), (count, 2): weights, count
   const int64_t* problems;   // (count, 3): which points, centroids and weights are a job's own
   const int64_t* rows;       // (count,) how many of its points count, or null for n
 
   int32_t* labels;       // out (count, n), −1 for points that do not count
   void* sq_distances;    // out (count, n), 0 there
-  Words high, low;       // (count, k, d), (count, k), (count,) as in Job, or high.sums null for no sums
+  Words high, low;       // (count, k, d), (count, k) as in Job, or high.sums null for no sums
+  double* inertia;       // (count, kDigits)
 
   int64_t* changed;      // (count,) as in Job, or null
   void* margins;         // (count, n)
@@ -139,5 +144,6 @@ struct Level {
   bool usable;
 };
 const Level* levels();  // the best first, behind the last one without a name
+int accumulate(const Job& job, const ParallelFor& parallel_for, const Level& level);
 
 }  // namespace tfkm

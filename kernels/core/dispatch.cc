@@ -1,9 +1,11 @@
 // The only place that knows which instruction sets there are.
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "core.h"
 #include "subnormals.h"
+#include "tiny.h"
 
 namespace tfkm {
 
@@ -49,10 +51,18 @@ const Level& level() {
 
 }  // namespace
 
-int accumulate(const Job& job, const ParallelFor& parallel_for) {
+int accumulate(const Job& job, const ParallelFor& parallel_for, const Level& level) {
   Subnormals as_they_are;
-  return job.n == 0 ? 0 : level().accumulate(job, parallel_for);
+  if (job.n == 0) return 0;
+  try {
+    if (squares_underflow(job)) return accumulate_tiny(job, parallel_for);
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+  return level.accumulate(job, parallel_for);
 }
+
+int accumulate(const Job& job, const ParallelFor& parallel_for) { return accumulate(job, parallel_for, level()); }
 
 int seed(const Seeding& seeding, const ParallelFor& parallel_for) {
   Subnormals as_they_are;

@@ -1,12 +1,15 @@
-// Terms of an exact sum in two words: tfkm/exact.py, in C++.
+// Terms of an exact sum, in two words or in digits: tfkm/exact.py, in C++.
 #pragma once
 
+#include <cfloat>
+#include <cmath>
 #include <cstring>
 #include <initializer_list>
 
 #include "arena.h"
 #include "core.h"
 #include "direct.h"
+#include "tuning.h"
 
 namespace {
 
@@ -27,6 +30,50 @@ inline void add_split(V term, V coarse, V fine, double* high, double* low) {
   store(low, load<V>(low) + (((term - most) + fine) - fine));
 }
 
+// An exact sum of any numbers, in digits.
+class Digits {
+ public:
+  explicit Digits(double* digits) : digits_(digits) {}
+
+  void clear() { std::memset(digits_, 0, tfkm::kDigits * sizeof(double)), added_ = 0; }
+  const double* begin() const { return digits_; }
+
+  void add(double x) {
+    if (x == 0) return;
+    if (!(std::fabs(x) <= DBL_MAX)) return void(digits_[0] = NAN);
+    uint64_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    const uint64_t exponent = bits >> 52 & 0x7ff, fraction = bits & ((uint64_t(1) << 52) - 1);
+    const uint64_t mantissa = exponent ? fraction | uint64_t(1) << 52 : fraction, place = exponent ? exponent - 1 : 0;
+    const unsigned __int128 placed = static_cast<unsigned __int128>(mantissa) << place % tfkm::kDigitBits;
+    double* digit = digits_ + place / tfkm::kDigitBits;
+    const double sign = x < 0 ? -1 : 1;
+    for (int i = 0; i < 3; ++i) {
+      uint32_t part = uint32_t(placed >> (i * tfkm::kDigitBits));
+      if (part) digit[i] += sign * part;
+    }
+    if (++added_ == 1 << 20) carry();
+  }
+  void add(const Digits& other) {
+    for (int i = 0; i < tfkm::kDigits; ++i) digits_[i] += other.digits_[i];
+  }
+
+  // To digits of 32 bits and a sign, as which a sum has one form alone.
+  void carry() {
+    double over = 0;
+    for (int i = 0; i < tfkm::kDigits; ++i) {
+      double digit = digits_[i] + over;
+      over = i + 1 < tfkm::kDigits ? std::floor(digit * 0x1p-32 + 0.5) : 0;
+      digits_[i] = digit - over * 0x1p32;
+    }
+    added_ = 0;
+  }
+
+ private:
+  double* digits_;  // (kDigits,)
+  int added_ = 0;
+};
+
 // One worker's share of the sums. Rows are padded to whole vectors of eight.
 class Sums {
  public:
@@ -36,8 +83,9 @@ class Sums {
     fine_ = arena.take<double>(width_);
     for (double** words : {high_, low_}) {
       words[0] = arena.take<double>(job.k * width_);
-      words[1] = arena.take<double>(job.k + 8);
+      words[1] = arena.take<double>(job.k);
     }
+    inertia_ = Digits(arena.take<double>(tfkm::kDigits));
   }
 
   // By the worker itself, so that the pages are near it.
@@ -48,11 +96,11 @@ class Sums {
       coarse_[j] = splitter.coarse, fine_[j] = splitter.fine;
     }
     weights_ = Splitter(grid.weights, grid.count);
-    inertia_ = Splitter(grid.inertia, grid.count);
     for (double** words : {high_, low_}) {
       std::memset(words[0], 0, job_.k * width_ * sizeof(double));
-      std::memset(words[1], 0, (job_.k + 8) * sizeof(double));
+      std::memset(words[1], 0, job_.k * sizeof(double));
     }
+    inertia_.clear();
     started_ = true;
   }
   bool started() const { return started_; }
@@ -71,12 +119,40 @@ class Sums {
       high_[1][label] += 1;
   }
 
-  // Eight lanes, behind the weights of the clusters.
-  void add_inertia(const double* sq_distances, const double* weights, int64_t count) {
+  // costs: weight · squared distance of up to kMostRows points, with room for eights; written over. Cut into multiples of ever
+  // finer steps, so that what is added in vectors is exact; two steps are enough unless costs differ by more than 2³⁰.
+  void add_inertia(double* costs, const double* weights, int64_t count) {
+    Eight most = {};
+    decltype(most > most) bad = {};
     for (int64_t i = 0; i < count; i += 8) {
-      Eight term = widened<Eight>(sq_distances + i, count - i);
-      if (weights) term *= widened<Eight>(weights + i, count - i);
-      add_split(term, Eight{} + inertia_.coarse, Eight{} + inertia_.fine, high_[1] + job_.k, low_[1] + job_.k);
+      Eight cost = widened<Eight>(costs + i, count - i);
+      if (weights) cost *= widened<Eight>(weights + i, count - i);
+      store(costs + i, cost);
+      most = cost > most ? cost : most;
+      bad |= !(cost <= DBL_MAX / 4096);
+    }
+    double largest = 0;
+    for (int lane = 0; lane < 8; ++lane) {
+      if (bad[lane]) return add_singly(costs, count);
+      largest = most[lane] > largest ? most[lane] : largest;
+    }
+    constexpr int kBits = 41;  // of a cut: a lane adds up 2⁹ of them, and 8 lanes 2⁵³ steps
+    static_assert(kMostRows <= 8 << 9, "more additions than are exact");
+    while (largest > 0) {
+      int exponent = std::ilogb(largest) + 1 - kBits;
+      if (exponent < tfkm::kLeastExponent) exponent = tfkm::kLeastExponent;
+      const double step = std::ldexp(1, exponent), shift = 0x1.8p52 * step;
+      Eight sums = {}, left = {};
+      for (int64_t i = 0; i < count; i += 8) {
+        Eight cost = load<Eight>(costs + i), cut = (cost + shift) - shift, rest = cost - cut;
+        sums += cut;
+        store(costs + i, rest);
+        rest = rest < 0 ? -rest : rest;
+        left = rest > left ? rest : left;
+      }
+      inertia_.add(total(sums));
+      largest = 0;
+      for (int lane = 0; lane < 8; ++lane) largest = left[lane] > largest ? left[lane] : largest;
     }
   }
 
@@ -89,17 +165,27 @@ class Sums {
         for (int64_t j = 0; j < job_.d; ++j) all.sums[i * job_.d + j] += mine[0][i * width_ + j];
         all.weights[i] += mine[1][i];
       }
-      for (int64_t lane = 0; lane < 8 && first == 0; ++lane) *all.inertia += mine[1][job_.k + lane];
+    }
+    if (first == 0) {
+      Digits all(job_.inertia);
+      all.add(inertia_);
+      all.carry();
     }
   }
 
  private:
+  // Costs that are no numbers, or near the largest there are.
+  void add_singly(const double* costs, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) inertia_.add(costs[i]);
+  }
+
   const tfkm::Job& job_;
   int64_t width_;
   bool started_ = false;
   double *coarse_, *fine_;          // (width,)
-  double *high_[2], *low_[2];       // (k, width), (k + 8,)
-  Splitter weights_, inertia_;
+  double *high_[2], *low_[2];       // (k, width), (k,)
+  Splitter weights_;
+  Digits inertia_{nullptr};
 };
 
 }  // namespace

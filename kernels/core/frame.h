@@ -91,6 +91,9 @@ struct Frame {
 
   const T* row(int64_t i) const { return rows + i * padded_d; }
 
+  // What a value is off by where products underflow.
+  T least_difference() const { return least_margin_; }
+
   // As xla_kernels._margin, and what the tags took from the values: a gap above this is not rounding.
   T margin(T sq_norm, T best, T second) const {
     T norm = std::sqrt(sq_norm), reach = norm + largest_norm_;

@@ -38,8 +38,11 @@ void widen(const void* values, int64_t first, int64_t count, T* out) {
 template <class T>
 class Source {
  public:
-  Source(const void* points, tfkm::Dtype dtype, int64_t stride, int64_t d)
-      : points_(points), stride_(stride), d_(d), widen_(widen_for(dtype)) {}
+  // scale: what all values are multiplied by.
+  Source(const void* points, tfkm::Dtype dtype, int64_t stride, int64_t d, double scale = 1)
+      : points_(points), stride_(stride), d_(d), scale_(T(scale)), widen_(widen_for(dtype)) {
+    if (scale != 1 && !widen_) widen_ = widen<T, T>;
+  }
 
   // Numbers of scratch for so many rows.
   int64_t scratch(int64_t rows) const { return widen_ ? rows * d_ : 0; }
@@ -49,21 +52,26 @@ class Source {
     int64_t stride = stride_ * step;
     if (!widen_) return {static_cast<const T*>(points_) + first * stride_, stride};
     if (stride == d_)
-      widen_(points_, first * stride, count * d_, scratch);
+      read(first * stride, count * d_, scratch);
     else
-      for (int64_t i = 0; i < count; ++i) widen_(points_, first * stride_ + i * stride, d_, scratch + i * d_);
+      for (int64_t i = 0; i < count; ++i) read(first * stride_ + i * stride, d_, scratch + i * d_);
     return {scratch, d_};
   }
 
   void copy(int64_t row, T* out) const {
     if (widen_)
-      widen_(points_, row * stride_, d_, out);
+      read(row * stride_, d_, out);
     else
       std::memcpy(out, static_cast<const T*>(points_) + row * stride_, d_ * sizeof(T));
   }
 
  private:
   using Widen = void (*)(const void*, int64_t, int64_t, T*);
+
+  void read(int64_t first, int64_t count, T* out) const {
+    widen_(points_, first, count, out);
+    for (int64_t i = 0; i < count && scale_ != 1; ++i) out[i] *= scale_;
+  }
 
   // Null for T itself.
   static Widen widen_for(tfkm::Dtype dtype) {
@@ -81,6 +89,7 @@ class Source {
 
   const void* points_;
   int64_t stride_, d_;
+  T scale_;
   Widen widen_;
 };
 

@@ -183,8 +183,9 @@ class Screen {
 
   void nearest_among(const T* x, int64_t first, int64_t step, int64_t* place, double* least) const {
     for (int64_t c = first; c < frame_.k; c += step)
-      // Rounded in T this is off by a share of itself, unlike the screen's value: few are left.
-      if (!(T(frame_.least_share) * narrow_sq_distance(x, frame_.row(c), frame_.d) > T(*least)))
+      // Rounded in T this is off by a share of itself, unlike the screen's value, and where squares underflow by a little more:
+      // few are left.
+      if (!(T(frame_.least_share) * narrow_sq_distance(x, frame_.row(c), frame_.d) > T(*least) + frame_.least_difference()))
         nearest_of(x, c, place, least);
   }
 

@@ -8,6 +8,7 @@
 // exact, and what is chosen depends neither on threads nor on the instruction set.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "dots.h"
@@ -25,8 +26,9 @@ class Potential {
   static constexpr int kLanes = Group<T>::kLanes, kBlock = Narrow<T>::kRows, kBlocks = 32;
 
  public:
-  Potential(const Seeding& seeding, int workers, Arena& arena)
-      : seeding_(seeding), source_(seeding.points, seeding.dtype, seeding.stride, seeding.d), workers_(workers),
+  // scale: what all values are multiplied by.
+  Potential(const Seeding& seeding, double scale, int workers, Arena& arena)
+      : seeding_(seeding), source_(seeding.points, seeding.dtype, seeding.stride, seeding.d, scale), scale_(T(scale)), workers_(workers),
         blocks_((seeding.n + kBlock - 1) / kBlock), narrow_(seeding.d <= kMostInRegisters) {
     nearest_ = arena.take<T>(blocks_ * kBlock);
     sq_norms_ = arena.take<T>(narrow_ ? 0 : seeding.n);
@@ -56,7 +58,7 @@ class Potential {
       for (int64_t b = first; b < last; ++b) {
         Rows<T> points = block(b, worker);
         for (int64_t i = b * kBlock, r = 0; i < end(b); ++i, ++r) {
-          nearest_[i] = known ? known[i] : T(sq_distance(points.row(r), row_, seeding_.d));
+          nearest_[i] = known ? known[i] * scale_ * scale_ : T(sq_distance(points.row(r), row_, seeding_.d));
           if (!narrow_) sq_norms_[i] = T(sq_distance(points.row(r), offset_, seeding_.d));
         }
       }
@@ -276,6 +278,7 @@ class Potential {
 
   const Seeding& seeding_;
   Source<T> source_;
+  T scale_;
   int workers_;
   int64_t blocks_;
   bool narrow_;  // d ≤ kMostInRegisters
@@ -289,12 +292,31 @@ class Potential {
   char* arena_start_;
 };
 
+// The power of two by which all values have to be multiplied lest their squares underflow; 1 if there is no need.
+template <class T>
+T scale_for(const Seeding& seeding) {
+  constexpr T kTiny = sizeof(T) == 4 ? T(0x1p-30) : T(0x1p-480);
+  Source<T> source(seeding.points, seeding.dtype, seeding.stride, seeding.d);
+  Arena arena;
+  arena.take<T>(seeding.d);
+  if (!arena.allocate()) return 1;
+  T largest = 0, *row = arena.take<T>(seeding.d);
+  for (int64_t i = 0; i < seeding.n && largest < kTiny; ++i) {
+    source.copy(i, row);
+    for (int64_t j = 0; j < seeding.d; ++j) largest = std::fabs(row[j]) > largest ? std::fabs(row[j]) : largest;
+  }
+  if (!(largest > 0 && largest < kTiny)) return 1;
+  int exponent = std::ilogb(largest);
+  return std::ldexp(T(1), std::min(-exponent, sizeof(T) == 4 ? 120 : 1000));
+}
+
 template <class T>
 int choose(const Seeding& seeding, const ParallelFor& parallel_for) {
+  const double scale = scale_for<T>(seeding);
   Arena arena;
-  { Potential<T>(seeding, parallel_for.workers, arena); }
+  { Potential<T>(seeding, scale, parallel_for.workers, arena); }
   if (!arena.allocate()) return 1;
-  Potential<T> potential(seeding, parallel_for.workers, arena);
+  Potential<T> potential(seeding, scale, parallel_for.workers, arena);
   for (int64_t i = 0; i < seeding.k; ++i) seeding.chosen[i] = -1;
   int64_t i = 0;
   if (!seeding.sq_distances) seeding.chosen[i++] = seeding.first;

@@ -13,12 +13,13 @@ class Worker {
  public:
   // moved_frame: of the centroids that have moved, for the sieve; or null.
   Worker(const Job& job, const Frame<T>& frame, const Bounds<T>& bounds, const Frame<T>* moved_frame, Arena& arena)
-      : job_(job), frame_(frame), bounds_(bounds), source_(job.points, job.dtype, job.stride, job.d),
+      : job_(job), frame_(frame), bounds_(bounds),
+        source_(job.points, job.dtype, job.stride, job.d),
         screen_(frame, job.n, arena), sums_(job, arena),
         sieve_(moved_frame ? *moved_frame : frame, moved_frame ? job.n : 1, arena), sifts_(moved_frame),
         open_(sifts_ ? sieve_.rows() : 0, job.d, arena), undecided_(bounds.kept() ? screen_.rows() : 0, job.d, arena) {
     widened_ = arena.take<T>(source_.scratch(screen_.rows()));
-    distances_ = arena.take<double>(screen_.rows());
+    distances_ = arena.take<double>(screen_.rows() + 8);
     found_ = arena.take<int32_t>(undecided_.most), margins_ = arena.take<T>(undecided_.most);
     listed_ = arena.take<int32_t>(undecided_.most + 1), own_ = arena.take<int32_t>(round_up(open_.most, kPairBlock));
   }

@@ -6,10 +6,11 @@
 namespace tfkm {
 namespace cuda {
 
+constexpr int kDigits = 66, kDigitBits = 32;  // of the inertia, see sums.h
+
 struct Words {
   double* sums;     // (k, d)
   double* weights;  // (k,)
-  double* inertia;  // ()
 };
 
 // All pointers are the device's. S is the type of the points, T the type computed in.
@@ -20,12 +21,13 @@ struct Job {
   const void* points;       // (n, d) of S
   const void* centroids;    // (k, d) of T
   const double* weights;    // (n,) or null for ones
-  const double* grid_sums;  // (d,), and (3,): the grid of tfkm/exact.py, read only if high.sums is not null
+  const double* grid_sums;  // (d,), and (2,): the grid of tfkm/exact.py, read only if high.sums is not null
   const double* grid;
 
   int32_t* labels;      // out (n,)
   void* sq_distances;   // out (n,) of T; NaN where not finite or the squared norm overflows
   Words high, low;      // out, or null for no sums
+  unsigned long long* inertia;  // out (kDigits + 1,): sums.h
 
   // Scratch, O(k · d): the centroids around an offset, as the screens want them.
   void* offset;        // (padded_d,) of T

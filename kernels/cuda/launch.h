@@ -21,10 +21,11 @@ struct Call {
   Dtype dtype;
   int32_t wide;  // centroids, distances and arithmetic are double, else float
   const void* centroids;
-  const double *weights, *grid_sums, *grid;  // (n,) or null; (d,); (3,): weights, inertia, count
+  const double *weights, *grid_sums, *grid;  // (n,) or null; (d,); (2,): weights, count
   int32_t* labels;
   void* sq_distances;
   Words high, low;   // out, set to 0 first, or high.sums null for no sums
+  unsigned long long* inertia;  // (67,) 64-bit integers: 66 digits of sums.h, and whether a term was no number
   void* scratch;     // scratch_bytes(call) bytes, aligned to 16
   const char* tile;  // a name from tuning.h, or null for the one that its rules take
 };
@@ -134,7 +135,7 @@ class Plan {
     job.padded_k = padded_k_, job.padded_d = padded_d_;
     job.points = call.points, job.centroids = call.centroids, job.weights = call.weights;
     job.grid_sums = call.grid_sums, job.grid = call.grid;
-    job.labels = call.labels, job.sq_distances = call.sq_distances, job.high = call.high, job.low = call.low;
+    job.labels = call.labels, job.sq_distances = call.sq_distances, job.high = call.high, job.low = call.low, job.inertia = call.inertia;
     job.offset = scratch + offset_, job.factors = scratch + factors_, job.sq_norms = scratch + sq_norms_;
     job.halves = tile_->halves ? reinterpret_cast<uint16_t*>(scratch + halves_) : nullptr;
     job.extremes = reinterpret_cast<unsigned long long*>(scratch + extremes_);

@@ -29,8 +29,8 @@ __device__ void centre(const Job& job) {
   for (const Words* words : {&job.high, &job.low}) {
     for (int64_t i = thread; i < job.k * job.d; i += all) words->sums[i] = 0;
     for (int64_t i = thread; i < job.k; i += all) words->weights[i] = 0;
-    if (thread == 0) *words->inertia = 0;
   }
+  for (int64_t i = thread; i <= kDigits; i += all) job.inertia[i] = 0;
 }
 
 // A warp takes one centroid at a time.

@@ -98,17 +98,21 @@ __device__ void measure(const Job& job, Found<Tile>& found) {
 
 // The tile's results into memory, and its points into the sums.
 template <class Tile>
-__device__ void deliver(const Job& job, Found<Tile>& found, Group<Tile::kRows>& group, Inertia& inertia) {
+__device__ void deliver(const Job& job, Found<Tile>& found, Group<Tile::kRows>& group, BlockDigits& digits) {
   using T = typename Tile::T;
+  static_assert(Tile::kRows % 32 == 0, "whole warps");
   for (int i = threadIdx.x; i < Tile::kRows; i += Tile::kThreads) {
     int32_t label = found.labels.get(i);
-    if (label == kUndecided) continue;
-    if (label == kBad) found.labels.set(i, 0);
-    double sq_distance = label == kBad ? __longlong_as_double(0x7ff8000000000000) : found.sq_distances.get(i);
-    uint32_t row = found.rows.get(i);
-    job.labels[row] = label == kBad ? 0 : label;
-    static_cast<T*>(job.sq_distances)[row] = T(sq_distance);
-    if (job.high.sums) inertia.add(job.weights ? __dmul_rn(job.weights[row], sq_distance) : sq_distance);
+    double cost = 0;
+    if (label != kUndecided) {
+      if (label == kBad) found.labels.set(i, 0);
+      double sq_distance = label == kBad ? __longlong_as_double(0x7ff8000000000000) : found.sq_distances.get(i);
+      uint32_t row = found.rows.get(i);
+      job.labels[row] = label == kBad ? 0 : label;
+      static_cast<T*>(job.sq_distances)[row] = T(sq_distance);
+      cost = job.weights ? __dmul_rn(job.weights[row], sq_distance) : sq_distance;
+    }
+    if (job.high.sums) add_inertia(digits, cost);
   }
   __syncthreads();
   if (job.high.sums) add_points<typename Tile::S, Tile::kThreads>(job, found.rows, found.labels, group);
@@ -131,7 +135,8 @@ __device__ void screen(const Job& job) {
   __shared__ Shares<Tile> shares;
   __shared__ Group<Tile::kRows> group;
   const Margin<T> margin(job, Tile::kHalves);
-  Inertia inertia(job);
+  __shared__ BlockDigits digits;
+  clear<Tile::kThreads>(digits);
   const int64_t tiles = (job.k + Tile::kColumns - 1) / Tile::kColumns, split = blockIdx.y;
   const int64_t first = tiles * split / job.splits, last = tiles * (split + 1) / job.splits;
   for (int64_t base = int64_t(blockIdx.x) * Tile::kRows; base < job.n; base += int64_t(gridDim.x) * Tile::kRows) {
@@ -166,9 +171,9 @@ __device__ void screen(const Job& job) {
     if (job.splits > 1) continue;
     measure(job, found);
     __syncthreads();
-    deliver(job, found, group, inertia);
+    deliver(job, found, group, digits);
   }
-  inertia.leave(job);
+  leave_inertia<Tile::kThreads>(job, digits);
 }
 
 // The shares of a screen put together.
@@ -178,7 +183,8 @@ __device__ void join(const Job& job) {
   __shared__ Found<Tile> found;
   __shared__ Group<Tile::kRows> group;
   const Margin<T> margin(job, Tile::kHalves);
-  Inertia inertia(job);
+  __shared__ BlockDigits digits;
+  clear<Tile::kThreads>(digits);
   const T *best = static_cast<const T*>(job.best), *second = static_cast<const T*>(job.second);
   const T* reach = static_cast<const T*>(job.reach);
   for (int64_t base = int64_t(blockIdx.x) * Tile::kRows; base < job.n; base += int64_t(gridDim.x) * Tile::kRows) {
@@ -194,9 +200,9 @@ __device__ void join(const Job& job) {
     __syncthreads();
     measure(job, found);
     __syncthreads();
-    deliver(job, found, group, inertia);
+    deliver(job, found, group, digits);
   }
-  inertia.leave(job);
+  leave_inertia<Tile::kThreads>(job, digits);
 }
 
 // For a tile of doubtful points, which centroids of a tile are candidates: a bit for each.
@@ -240,7 +246,8 @@ __device__ void settle(const Job& job) {
   __shared__ Found<Tile> found;
   __shared__ Candidates<Tile> candidates;
   __shared__ Group<Tile::kRows> group;
-  Inertia inertia(job);
+  __shared__ BlockDigits digits;
+  clear<Tile::kThreads>(digits);
   const int64_t tiles = (job.k + Tile::kColumns - 1) / Tile::kColumns, doubts = *job.doubts;
   for (int64_t base = int64_t(blockIdx.x) * Tile::kRows; base < doubts; base += int64_t(gridDim.x) * Tile::kRows) {
     for (int i = threadIdx.x; i < Tile::kRows; i += Tile::kThreads) {
@@ -265,9 +272,9 @@ __device__ void settle(const Job& job) {
       __syncthreads();
     });
     __syncthreads();
-    deliver(job, found, group, inertia);
+    deliver(job, found, group, digits);
   }
-  inertia.leave(job);
+  leave_inertia<Tile::kThreads>(job, digits);
 }
 
 }  // namespace cuda

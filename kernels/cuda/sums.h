@@ -23,23 +23,60 @@ struct TwoWords {
   }
 };
 
-// The part of one thread.
-class Inertia {
- public:
-  __device__ explicit Inertia(const Job& job)
-      : splitter_(job.high.sums ? job.grid[1] : 1.0, job.high.sums ? job.grid[2] : 1.0) {}
-  __device__ void add(double term) { words_.add(term, splitter_); }
-  // By all threads of the block.
-  __device__ void leave(const Job& job) const {
-    if (!job.high.sums) return;
-    double high = warp_sum(words_.high), low = warp_sum(words_.low);
-    if (threadIdx.x % 32 == 0) atomicAdd(job.high.inertia, high), atomicAdd(job.low.inertia, low);
-  }
+// An exact sum of terms ≥ 0 of any size, in the digits of kernels/core/exact.h but as integers of 64 bits. The last says
+// that a term was no number.
+using BlockDigits = Shared<unsigned long long, kDigits + 1>;
 
- private:
-  Splitter splitter_;
-  TwoWords words_;
-};
+__device__ inline void add_to_digits(BlockDigits& digits, double x) {
+  long long bits = __double_as_longlong(x), exponent = bits >> 52 & 0x7ff;
+  unsigned long long mantissa = bits & 0xfffffffffffffll;
+  if (exponent) mantissa |= 1ull << 52, --exponent;
+  if (!mantissa) return;
+  const int shift = exponent % kDigitBits, digit = exponent / kDigitBits;
+  // As three parts of 32 bits, the lowest first.
+  unsigned long long low = (mantissa & 0xffffffffull) << shift, high = (mantissa >> 32) << shift;
+  unsigned long long parts[3] = {low & 0xffffffffull, (low >> 32) + (high & 0xffffffffull), high >> 32};
+#pragma unroll
+  for (int i = 0; i < 3; ++i)
+    if (parts[i]) digits.atomic_add(digit + i, bits < 0 ? 0ull - parts[i] : parts[i]);
+}
+
+// Rounds x to a multiple of a step, if shift = 1.5 · 2⁵² of it.
+__device__ inline double cut(double x, double shift) { return __dsub_rn(__dadd_rn(x, shift), shift); }
+
+// By a whole warp, a term of each lane. Terms are cut at two steps below the largest, so that the warp adds them exactly and
+// atomic additions are few: what is left over, of terms 2³⁹ times smaller, is rare.
+__device__ inline void add_inertia(BlockDigits& digits, double term) {
+  constexpr long long kBits = 46;  // of a cut: 32 of them have 51
+  if (!(term < 0x1p1000)) {
+    if (term < infinity<double>())
+      add_to_digits(digits, term);
+    else
+      digits.atomic_add(kDigits, 1ull);
+    term = 0;
+  }
+  long long exponent = __double_as_longlong(warp_max(term)) >> 52;
+  exponent = exponent < 2 * kBits + 2 ? 2 * kBits + 2 : exponent;
+  double coarse = cut(term, 1.5 * __longlong_as_double((exponent + 53 - kBits) << 52)), rest = __dsub_rn(term, coarse);
+  double fine = cut(rest, 1.5 * __longlong_as_double((exponent + 53 - 2 * kBits) << 52));
+  if (rest != fine) add_to_digits(digits, __dsub_rn(rest, fine));
+  coarse = warp_sum(coarse), fine = warp_sum(fine);
+  if (threadIdx.x % 32 == 0) add_to_digits(digits, coarse), add_to_digits(digits, fine);
+}
+
+template <int threads>
+__device__ void clear(BlockDigits& digits) {
+  for (int i = threadIdx.x; i <= kDigits; i += threads) digits.set(i, 0ull);
+}
+
+// The block's digits into the card's, by all threads.
+template <int threads>
+__device__ void leave_inertia(const Job& job, const BlockDigits& digits) {
+  if (!job.high.sums) return;
+  __syncthreads();
+  for (int i = threadIdx.x; i <= kDigits; i += threads)
+    if (unsigned long long digit = digits.get(i)) atomicAdd(job.inertia + i, digit);
+}
 
 // The points of a tile by cluster: each part of the tile has a hash table of the labels in it, with a list of the points
 // of each.
@@ -77,7 +114,7 @@ __device__ void add_points(const Job& job, const Rows& rows_of, const Labels& la
   for (int i = threadIdx.x; i < rows; i += threads)
     if (labels.get(i) >= 0) group.add(i, labels.get(i));
   __syncthreads();
-  const double count = job.grid[2];
+  const double count = job.grid[1];
   const uint32_t features = uint32_t(job.d) + 1, items = features * group.count.get(0);  // the last is the weight
   for (uint32_t item = threadIdx.x; item < items; item += threads) {
     const uint32_t j = item % features;

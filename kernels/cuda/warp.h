@@ -23,6 +23,15 @@ __device__ inline V warp_sum(V value) {
   return value;
 }
 
+template <class V>
+__device__ inline V warp_max(V value) {
+  for (int step = 16; step; step /= 2) {
+    V other = __shfl_xor_sync(kWholeWarp, value, step);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
 // Exactly, but for a double from a double.
 template <class T, class S>
 __device__ inline T widened(S x) {

@@ -123,13 +123,14 @@ inline EmulatedDevice emulated_device;
 
 // As tfkm::accumulate, on emulated_device.
 [[maybe_unused]] int accumulate_emulated(const tfkm::Job& job, const tfkm::ParallelFor&) {
-  const double grid[3] = {job.grid.weights, job.grid.inertia, job.grid.count};
+  const double grid[2] = {job.grid.weights, job.grid.count};
+  unsigned long long digits[tfkm::kDigits + 1] = {};
   tfkm::cuda::Call call{};
   call.n = job.n, call.k = job.k, call.d = job.d, call.points = job.points, call.stride = job.stride;
   call.dtype = job.dtype, call.wide = job.wide, call.centroids = job.centroids, call.weights = job.weights;
   call.grid_sums = job.grid.sums, call.grid = grid, call.labels = job.labels, call.sq_distances = job.sq_distances;
-  call.high = {job.high.sums, job.high.weights, job.high.inertia};
-  call.low = {job.low.sums, job.low.weights, job.low.inertia};
+  call.high = {job.high.sums, job.high.weights}, call.low = {job.low.sums, job.low.weights};
+  call.inertia = digits;
   call.tile = emulated_device.tile;
   emulated_device.dtype = job.dtype, emulated_device.wide = job.wide;
   tfkm::cuda::Device device = emulated_device.device();
@@ -140,6 +141,13 @@ inline EmulatedDevice emulated_device;
   std::memset(call.scratch, 0xff, bytes);
   int status = plan.run(call, device);
   std::free(call.scratch);
+  // As tfkm/ops/cuda.py: to digits of 32 bits and a sign.
+  long long over = 0, base = 1ll << tfkm::kDigitBits;
+  for (int i = 0; job.high.sums && i < tfkm::kDigits; ++i) {
+    long long digit = static_cast<long long>(digits[i]) + over;
+    over = (digit + base / 2) >> tfkm::kDigitBits;
+    job.inertia[i] += double(digit - over * base);
+  }
   return status;
 }
 

@@ -20,7 +20,6 @@
 
 #include "core.h"
 #include "direct.h"
-#include "subnormals.h"
 
 namespace {
 
@@ -62,8 +61,7 @@ using Accumulate = std::function<int(const tfkm::Job&, const tfkm::ParallelFor&)
 // As tfkm::accumulate does it, on this level.
 inline Accumulate accumulate_on(const tfkm::Level& level) {
   return [&level](const tfkm::Job& job, const tfkm::ParallelFor& parallel_for) {
-    Subnormals as_they_are;
-    return job.n == 0 ? 0 : level.accumulate(job, parallel_for);
+    return tfkm::accumulate(job, parallel_for, level);
   };
 }
 
@@ -211,6 +209,33 @@ struct Sum {
   }
 };
 
+// The same for terms ≥ 0 of any size, in digits.
+struct Total {
+  int64_t digits[tfkm::kDigits + 1] = {};
+
+  void add(double term) {
+    int exponent;
+    double fraction = std::frexp(term, &exponent);  // in [½, 1)
+    for (int i = tfkm::kDigits; i >= 0 && fraction > 0; --i) {  // from the highest digit, so many bits as it has
+      int shift = exponent - (tfkm::kDigitBits * i + tfkm::kLeastExponent);
+      if (shift <= 0) continue;
+      double digit = std::floor(std::ldexp(fraction, shift));
+      digits[i] += int64_t(digit);
+      fraction -= std::ldexp(digit, -shift);
+    }
+  }
+  bool is(const double* others) const {
+    int64_t carry = 0;
+    for (int i = 0; i < tfkm::kDigits; ++i) {
+      if (!(std::fabs(others[i]) <= 0x1p31)) return false;
+      int64_t difference = digits[i] - int64_t(others[i]) + carry;
+      if (difference % (int64_t(1) << tfkm::kDigitBits)) return false;
+      carry = difference / (int64_t(1) << tfkm::kDigitBits);
+    }
+    return carry == 0;
+  }
+};
+
 class Trial {
  public:
   Trial(const Case& c, Draw& draw)
@@ -220,7 +245,7 @@ class Trial {
                 c.dtype == Dtype::kInt8 || c.dtype == Dtype::kUint8 ? 0x7f : 0xff),
         centroids_(c.k * c.d, c.wide ? 8 : 4, c), weights_(c.n, 8, c), labels_(c.n, 4, c),
         distances_(c.n, c.wide ? 8 : 4, c),
-        sums_{{c.k * c.d, 8, c}, {c.k * c.d, 8, c}}, totals_{{c.k + 1, 8, c}, {c.k + 1, 8, c}},
+        sums_{{c.k * c.d, 8, c}, {c.k * c.d, 8, c}}, totals_{{c.k, 8, c}, {c.k, 8, c}}, inertia_(tfkm::kDigits, 8, c),
         exact_(c.k * padded_d_), bound_(c.d) {
     with_type(c.dtype, [&](auto s) {
       c.wide ? fill<decltype(s), double>(draw) : fill<decltype(s), float>(draw);
@@ -231,8 +256,9 @@ class Trial {
     job_.weights = c.weights ? weights_.as<double>() : nullptr;
     job_.labels = labels_.as<int32_t>(), job_.sq_distances = distances_.as<void>();
     if (c.sums) {
-      job_.high = {sums_[0].as<double>(), totals_[0].as<double>(), totals_[0].as<double>() + c.k};
-      job_.low = {sums_[1].as<double>(), totals_[1].as<double>(), totals_[1].as<double>() + c.k};
+      job_.high = {sums_[0].as<double>(), totals_[0].as<double>()};
+      job_.low = {sums_[1].as<double>(), totals_[1].as<double>()};
+      job_.inertia = inertia_.as<double>();
     }
     with_type(c.dtype, [&](auto s) { specify<decltype(s)>(); });
     if (c.before && !any_bad_) with_type(c.dtype, [&](auto s) { draw_before<decltype(s)>(draw); });
@@ -243,6 +269,7 @@ class Trial {
   const char* run(const Accumulate& accumulate, const tfkm::ParallelFor& parallel_for) {
     labels_.clear(0xee), distances_.clear(0xee);
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
+    inertia_.clear(0);
     int64_t changed = 0;
     job_.changed = before_.empty() ? nullptr : &changed;
     if (job_.changed) std::copy(before_.begin(), before_.end(), job_.labels);
@@ -269,7 +296,7 @@ class Trial {
     int64_t differ = 0;
     for (size_t i = 0; i < before_.size(); ++i) differ += before_[i] != right_labels_[i];
     if (changed != differ) return "number of changed labels";
-    for (const Buffer* b : {&labels_, &distances_, &sums_[0], &sums_[1], &totals_[0], &totals_[1]})
+    for (const Buffer* b : {&labels_, &distances_, &sums_[0], &sums_[1], &totals_[0], &totals_[1], &inertia_})
       if (!b->intact()) return "wrote outside an array";
     return nullptr;
   }
@@ -349,32 +376,39 @@ class Trial {
   void specify() {
     const S* points = points_.as<S>();
     int64_t d = c_.d;
-    double most_weight = 1, reach = 0;  // of all parts of the sum, so not 0
-    std::vector<double> most(d), most_centroid(d);
-    for (int64_t i = 0; i < c_.k; ++i)
-      for (int64_t j = 0; j < d; ++j)
-        most_centroid[j] = std::fmax(most_centroid[j], std::fabs(exact_[i * padded_d_ + j]));
+    double most_weight = 1;  // of all parts of the sum, so not 0
+    std::vector<double> most(d);
+    // As kernels/core/tiny.h: values whose squares underflow are compared multiplied by a power of two.
+    double largest_centroid = 0;
+    for (double value : exact_) largest_centroid = std::fmax(largest_centroid, std::fabs(value));
+    std::vector<double> scaled_point(padded_d_), scaled_centroids = exact_;
+    for (double& value : scaled_centroids) value *= 0x1p540;
     for (int64_t i = 0; i < c_.n; ++i) {
       const S* x = points + i * stride_;
       double sq_norm = 0, least = NAN;
-      for (int64_t j = 0; j < d; ++j) sq_norm += double(x[j]) * double(x[j]);
+      double largest = largest_centroid;
+      for (int64_t j = 0; j < d; ++j) {
+        sq_norm += double(x[j]) * double(x[j]);
+        largest = std::fmax(largest, std::fabs(double(x[j])));
+      }
+      const bool tiny = c_.wide && largest < 0x1p-480;
+      const double scale = tiny ? 0x1p540 : 1;
+      for (int64_t j = 0; j < d; ++j) scaled_point[j] = double(x[j]) * scale;
       int32_t label = 0;
       if (sq_norm <= largest_sq_norm()) {
         for (int64_t c = 0; c < c_.k; ++c) {
-          double distance = sq_distance(x, &exact_[c * padded_d_], d);
+          double distance = sq_distance(scaled_point.data(), &(tiny ? scaled_centroids : exact_)[c * padded_d_], d);
           if (c == 0 || distance < least) least = distance, label = int32_t(c);
         }
+        least /= scale, least /= scale;
         for (int64_t j = 0; j < d; ++j) most[j] = std::fmax(most[j], std::fabs(double(x[j])));
       }
       right_labels_.push_back(label), right_distances_.push_back(least);
       if (c_.weights) most_weight = std::fmax(most_weight, job_.weights[i]);
     }
     double weights = count_ * power_of_two_above(most_weight);
-    for (int64_t j = 0; j < d; ++j) {
-      bound_[j] = weights * power_of_two_above(most[j]);
-      reach += (most[j] + most_centroid[j]) * (most[j] + most_centroid[j]);
-    }
-    job_.grid = {bound_.data(), weights, weights * power_of_two_above(reach), count_};
+    for (int64_t j = 0; j < d; ++j) bound_[j] = weights * power_of_two_above(most[j]);
+    job_.grid = {bound_.data(), weights, count_};
     if (!c_.sums) return;
 
     for (int64_t i = 0; i < c_.k; ++i) {
@@ -420,11 +454,12 @@ class Trial {
     T* c = centroids_.as<T>();
     std::vector<T> from(c, c + c_.k * c_.d), own(c_.n);
     std::vector<int32_t> alone(c_.n), before(c_.n, -1);
-    std::vector<double> words(2 * (c_.k * (c_.d + 1) + 1));
-    auto words_in = [&](double* at) { return tfkm::Words{at, at + c_.k * c_.d, at + c_.k * (c_.d + 1)}; };
+    std::vector<double> words(2 * c_.k * (c_.d + 1)), digits(tfkm::kDigits);
+    auto words_in = [&](double* at) { return tfkm::Words{at, at + c_.k * c_.d}; };
     tfkm::Job plain = job_;
     plain.labels = alone.data(), plain.sq_distances = own.data(), plain.changed = nullptr;
     plain.high = words_in(words.data()), plain.low = words_in(words.data() + words.size() / 2);
+    plain.inertia = digits.data();
     job_.sq_distances = nullptr, job_.margins = margins.as<T>(), job_.spent = spent.as<double>();
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
     for (int pass = 0; pass < 6; ++pass) {
@@ -484,20 +519,19 @@ class Trial {
 
   const char* check_sums() const {
     int64_t d = c_.d;
-    Sum inertia(job_.grid.inertia, count_);
-    for (int64_t i = 0; i < c_.n && !any_bad_; ++i)
-      inertia.add((c_.weights ? job_.weights[i] : 1) * right_distances_[i]);
+    Total inertia;
+    for (int64_t i = 0; i < c_.n && !any_bad_; ++i) inertia.add((c_.weights ? job_.weights[i] : 1) * right_distances_[i]);
     for (int64_t i = any_bad_; i < c_.k; ++i) {  // bad rows are in cluster 0 and in the inertia
       for (int64_t j = i * d; j < (i + 1) * d; ++j)
         if (!right_sums_[j].is(job_.high.sums[j], job_.low.sums[j])) return "sum";
       if (!right_weights_[i].is(job_.high.weights[i], job_.low.weights[i])) return "weight";
     }
-    return any_bad_ || inertia.is(*job_.high.inertia, *job_.low.inertia) ? nullptr : "inertia";
+    return any_bad_ || inertia.is(job_.inertia) ? nullptr : "inertia";
   }
 
   Case c_;
   int64_t size_, stride_, padded_d_;
-  Buffer points_, centroids_, weights_, labels_, distances_, sums_[2], totals_[2];
+  Buffer points_, centroids_, weights_, labels_, distances_, sums_[2], totals_[2], inertia_;
   std::vector<double> exact_, bound_;  // (k, padded_d) the centroids, (d,) the grid's
   double far_ = 0, count_ = 1;
   tfkm::Job job_{};

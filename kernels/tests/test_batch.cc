@@ -33,20 +33,21 @@ struct Problems {
     goes_on = sums && draw.one_in(2), bounded = sums && draw.one_in(2);
     for (T c : centroids) moved.push_back(draw.one_in(2) ? c : c + T(draw.unit() / 4));
     grid_sums.assign(count * d, 0x1p20);
-    for (int64_t i = 0; i < count; ++i) grid.insert(grid.end(), {0x1p20, std::ldexp(1, int(25 + i % 3)), 0x1p13});
+    for (int64_t i = 0; i < count; ++i) grid.insert(grid.end(), {0x1p20, std::ldexp(1, int(13 + i % 3))});
   }
 
   struct Results {
     std::vector<int32_t> labels;
     std::vector<T> distances;
-    std::vector<double> words[6];
+    std::vector<double> words[5];
     std::vector<int64_t> changed;
     Results(const Problems& p) : labels(p.count * p.n, -1), distances(p.count * p.n, T(0)), changed(p.count) {
-      for (int i = 0; i < 6; ++i) words[i].assign(i % 3 == 0 ? p.count * p.k * p.d : i % 3 == 1 ? p.count * p.k : p.count, 0);
+      const int64_t sizes[] = {p.k * p.d, p.k, p.k * p.d, p.k, tfkm::kDigits};
+      for (int i = 0; i < 5; ++i) words[i].assign(p.count * sizes[i], 0);
     }
     bool operator==(const Results& other) const {
       bool equal = same(labels, other.labels) && same(distances, other.distances) && same(changed, other.changed);
-      for (int i = 0; i < 6; ++i) equal = equal && same(words[i], other.words[i]);
+      for (int i = 0; i < 5; ++i) equal = equal && same(words[i], other.words[i]);
       return equal;
     }
   };
@@ -61,17 +62,17 @@ struct Problems {
     tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, centroids.data(), sizeof(T) == 8,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), own.data(),
                       counted ? rows.data() : nullptr, out.labels.data(),
-                      bounded ? nullptr : out.distances.data(), {}, {}, nullptr, nullptr, nullptr, nullptr};
+                      bounded ? nullptr : out.distances.data(), {}, {}, out.words[4].data(), nullptr, nullptr, nullptr, nullptr};
     if (bounded) batch.margins = margins.data(), batch.spent = spent.data();
     if (sums) {
-      batch.high = {out.words[0].data(), out.words[1].data(), out.words[2].data()};
-      batch.low = {out.words[3].data(), out.words[4].data(), out.words[5].data()};
+      batch.high = {out.words[0].data(), out.words[1].data()};
+      batch.low = {out.words[2].data(), out.words[3].data()};
     }
     *failed = tfkm::accumulate(batch, parallel_for);
     if (!goes_on) return out;
     for (int64_t i = 0; i < count; ++i)
       from.insert(from.end(), &centroids[own[3 * i + 1] * k * d], &centroids[own[3 * i + 1] * k * d] + k * d);
-    for (int word : {2, 5}) std::fill(out.words[word].begin(), out.words[word].end(), 0);
+    std::fill(out.words[4].begin(), out.words[4].end(), 0);
     batch.centroids = moved.data(), batch.changed = out.changed.data();
     if (bounded) batch.moved_from = from.data();
     *failed += tfkm::accumulate(batch, parallel_for);
@@ -96,14 +97,14 @@ struct Problems {
       job.labels = out.labels.data() + i * n, job.sq_distances = out.distances.data() + i * n;
       if (sums) {
         if (weighted) job.weights = weights.data() + own[3 * i + 2] * n;
-        job.grid = {grid_sums.data() + i * d, grid[3 * i], grid[3 * i + 1], grid[3 * i + 2]};
-        job.high = {out.words[0].data() + i * k * d, out.words[1].data() + i * k, out.words[2].data() + i};
-        job.low = {out.words[3].data() + i * k * d, out.words[4].data() + i * k, out.words[5].data() + i};
+        job.grid = {grid_sums.data() + i * d, grid[2 * i], grid[2 * i + 1]};
+        job.high = {out.words[0].data() + i * k * d, out.words[1].data() + i * k};
+        job.low = {out.words[2].data() + i * k * d, out.words[3].data() + i * k};
+        job.inertia = out.words[4].data() + i * tfkm::kDigits;
       }
       tfkm::accumulate(job, threads.parallel_for());
     }
-    if (bounded)  // which leaves them out
-      for (int word : {2, 5}) std::fill(out.words[word].begin(), out.words[word].end(), 0);
+    if (bounded) std::fill(out.words[4].begin(), out.words[4].end(), 0);  // which is left out
     if (bounded) std::fill(out.distances.begin(), out.distances.end(), T(0));
     return out;
   }
@@ -151,7 +152,7 @@ struct Problems {
     tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, start.data(), sizeof(T) == 8,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), table.data(),
                       counted ? rows.data() : nullptr, out.results.labels.data(), nullptr,
-                      {words[0].data(), words[1].data(), words[2].data()}, {words[3].data(), words[4].data(), words[5].data()},
+                      {words[0].data(), words[1].data()}, {words[2].data(), words[3].data()}, words[4].data(),
                       nullptr, margins.data(), spent.data(), nullptr};
     if (from_another) tfkm::accumulate(batch, parallel_for);
     batch.changed = out.results.changed.data();
@@ -171,11 +172,12 @@ struct Problems {
     for (int64_t i = 0; i < count; ++i) {  // a batch of this job alone
       tfkm::Batch one = batch;
       one.count = 1;
-      one.problems += 3 * i, one.grid_sums += i * d, one.grid += 3 * i;
+      one.problems += 3 * i, one.grid_sums += i * d, one.grid += 2 * i;
       if (one.rows) one.rows += i;
       one.labels += i * n;
-      one.high = {words[0].data() + i * size, words[1].data() + i * k, words[2].data() + i};
-      one.low = {words[3].data() + i * size, words[4].data() + i * k, words[5].data() + i};
+      one.high = {words[0].data() + i * size, words[1].data() + i * k};
+      one.low = {words[2].data() + i * size, words[3].data() + i * k};
+      one.inertia += i * tfkm::kDigits;
       one.margins = margins.data() + i * n, one.spent += i * k;
       std::vector<int64_t> alone{table[3 * i], 0, table[3 * i + 2]};
       one.problems = alone.data();
@@ -203,7 +205,7 @@ struct Problems {
       if (out.results.changed[i]) continue;
       std::vector<T> distances(n);
       one.sq_distances = distances.data(), one.margins = nullptr, one.moved_from = nullptr;
-      *one.high.inertia = *one.low.inertia = 0;
+      std::fill_n(one.inertia, tfkm::kDigits, 0.0);
       tfkm::accumulate(one, parallel_for);
     }
     return out;

@@ -2,14 +2,14 @@
 //
 // points (P, n, d), centroids (C, k, d), weights (W, n) or empty; problems (B, 3): for each problem, which of them
 // are its own; rows (B,) or empty: how many of its points count. Results (B, n), label −1 and distance 0 for the
-// points that do not, and (B, k, d), (B, k), (B,).
+// points that do not, and (B, k, d), (B, k), (B, kDigits).
 #include "call.h"
 #include "pool.h"
 
 namespace {
 
 enum Input { kPoints, kCentroids, kProblems, kRows, kWeights, kGridSums, kGrid };
-enum Output { kLabels, kSqDistances, kHigh, kLow = kHigh + 3 };
+enum Output { kLabels, kSqDistances, kHigh, kLow = kHigh + 2, kInertia = kLow + 2 };
 
 const int64_t* integers(const TF_Tensor* tensor) { return static_cast<const int64_t*>(TF_TensorData(tensor)); }
 
@@ -40,10 +40,11 @@ void read_sums(Call& call, tfkm::Batch& batch) {
   call.check(!given || TF_Dim(weights, 1) == batch.n, "weights: one is needed for each point, or none at all");
   call.check(!given || within(batch.problems + 2, count, 3, TF_Dim(weights, 0)), "problems: there are no such weights");
   call.check(TF_Dim(sums, 0) == count && TF_Dim(sums, 1) == batch.d, "grid_sums: needs shape (B, d)");
-  if (!call.check(TF_Dim(grid, 0) == count && TF_Dim(grid, 1) == 3, "grid: needs shape (B, 3)")) return;
+  if (!call.check(TF_Dim(grid, 0) == count && TF_Dim(grid, 1) == 2, "grid: needs shape (B, 2)")) return;
   batch.weights = given ? doubles(weights) : nullptr, batch.grid_sums = doubles(sums), batch.grid = doubles(grid);
   batch.high = call.words(kHigh, {count}, batch.k, batch.d);
   batch.low = call.words(kLow, {count}, batch.k, batch.d);
+  batch.inertia = call.zeros(kInertia, {count, tfkm::kDigits});
 }
 
 void compute(void* opaque, TF_OpKernelContext* context) {
@@ -65,7 +66,7 @@ void compute(void* opaque, TF_OpKernelContext* context) {
   call.check(tfkm::accumulate(batch, tfkm::pool(int(kernel.threads))) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
 }
 
-// (B, n), and for sums (B, k, d), (B, k), (B,).
+// (B, n), and for sums (B, k, d), (B, k), (B, kDigits).
 template <bool with_sums>
 void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
   TF_ShapeHandle *count = TF_NewShapeHandle(), *other = TF_NewShapeHandle(), *joined = TF_NewShapeHandle();
@@ -83,11 +84,14 @@ void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
   part(kProblems, 2, 0, 1, count);
   part(kPoints, 3, 1, 2, other);
   set(kLabels, kSqDistances);
-  for (int i = 0; with_sums && i < 3; ++i) {
+  for (int i = 0; with_sums && i < 2; ++i) {
     part(kCentroids, 3, 1, 3 - i, other);
     set(kHigh + i, kLow + i);
   }
-  for (TF_ShapeHandle* shape : {count, other, joined}) TF_DeleteShapeHandle(shape);
+  TF_ShapeHandle* digits = TF_ShapeInferenceContextVectorFromSize(context, tfkm::kDigits);
+  if (with_sums && fine()) TF_ShapeInferenceContextConcatenateShapes(context, count, digits, joined, status);
+  if (with_sums && fine()) TF_ShapeInferenceContextSetOutput(context, kInertia, joined, status);
+  for (TF_ShapeHandle* shape : {count, other, joined, digits}) TF_DeleteShapeHandle(shape);
 }
 
 template <bool with_sums>

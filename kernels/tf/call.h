@@ -37,17 +37,19 @@ class Call {
         hold(TF_AllocateOutput(context_, i, type, dims.data(), int(dims.size()), bytes, status_));
     return ok() ? static_cast<T*>(TF_TensorData(tensor)) : nullptr;
   }
-  // (…, k, d), (…, k) and (…), all 0.
+  double* zeros(int i, const std::vector<int64_t>& dims) {
+    double* out = output<double>(i, TF_DOUBLE, dims);
+    int64_t count = 1;
+    for (int64_t dim : dims) count *= dim;
+    if (ok()) std::memset(out, 0, size_t(count) * sizeof(double));
+    return out;
+  }
+  // Outputs `first` and the next: (…, k, d) and (…, k), all 0.
   tfkm::Words words(int first, std::vector<int64_t> dims, int64_t k, int64_t d) {
-    double* out[3];
-    for (int i = 2; i >= 0; --i) {
-      out[i] = output<double>(first + i, TF_DOUBLE, dims);
-      int64_t count = 1;
-      for (int64_t dim : dims) count *= dim;
-      if (ok()) std::memset(out[i], 0, size_t(count) * sizeof(double));
-      dims.push_back(i == 2 ? k : d);
-    }
-    return {out[0], out[1], out[2]};
+    dims.push_back(k);
+    double* weights = zeros(first + 1, dims);
+    dims.push_back(d);
+    return {zeros(first, dims), weights};
   }
 
  private:
@@ -140,8 +142,8 @@ bool register_op(const char* name, TF_OpDefinitionBuilder* op, Shapes shapes, Co
   if (with_sums) {
     for (const char* input : {"weights: double", "grid_sums: double", "grid: double"})
       TF_OpDefinitionBuilderAddInput(op, input);
-    for (const char* output : {"high_sums: double", "high_weights: double", "high_inertia: double",
-                               "low_sums: double", "low_weights: double", "low_inertia: double"})
+    for (const char* output : {"high_sums: double", "high_weights: double", "low_sums: double", "low_weights: double",
+                               "inertia: double"})
       TF_OpDefinitionBuilderAddOutput(op, output);
   }
   TF_OpDefinitionBuilderSetShapeInferenceFunction(op, shapes);

@@ -5,7 +5,7 @@
 namespace {
 
 enum Input { kPoints, kCentroids, kWeights, kGridSums, kGrid };
-enum Output { kLabels, kSqDistances, kHigh, kLow = kHigh + 3 };
+enum Output { kLabels, kSqDistances, kHigh, kLow = kHigh + 2, kInertia = kLow + 2 };
 
 // --- the kernels ---------------------------------------------------------------------------------------
 
@@ -15,11 +15,12 @@ void read_sums(Call& call, tfkm::Job& job) {
   bool given = TF_Dim(weights, 0) != 0;
   call.check(!given || TF_Dim(weights, 0) == job.n, "weights: one is needed for each point, or none at all");
   call.check(TF_Dim(sums, 0) == job.d, "grid_sums: one is needed for each feature");
-  if (!call.check(TF_Dim(rest, 0) == 3, "grid: needs shape (3,)")) return;
+  if (!call.check(TF_Dim(rest, 0) == 2, "grid: needs shape (2,)")) return;
   job.weights = given ? doubles(weights) : nullptr;
-  job.grid = {doubles(sums), doubles(rest)[0], doubles(rest)[1], doubles(rest)[2]};
+  job.grid = {doubles(sums), doubles(rest)[0], doubles(rest)[1]};
   job.high = call.words(kHigh, {}, job.k, job.d);
   job.low = call.words(kLow, {}, job.k, job.d);
+  job.inertia = call.zeros(kInertia, {tfkm::kDigits});
 }
 
 void compute(void* opaque, TF_OpKernelContext* context) {
@@ -39,11 +40,11 @@ void compute(void* opaque, TF_OpKernelContext* context) {
 
 // --- shapes --------------------------------------------------------------------------------------------
 
-// Outputs 0 and 1 are (n,); the sums, if any, are as the centroids (k, d), (k,), ().
+// Outputs 0 and 1 are (n,); the sums, if any, are as the centroids (k, d), (k,), and the digits of the inertia.
 template <bool with_sums>
 void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
   TF_ShapeHandle *points = TF_NewShapeHandle(), *centroids = TF_NewShapeHandle(), *rows = TF_NewShapeHandle();
-  TF_ShapeHandle* scalar = TF_ShapeInferenceContextScalar(context);
+  TF_ShapeHandle* digits = TF_ShapeInferenceContextVectorFromSize(context, tfkm::kDigits);
   auto fine = [&] { return TF_GetCode(status) == TF_OK; };
   auto get = [&](int i, TF_ShapeHandle* shape) {
     if (fine()) TF_ShapeInferenceContextGetInput(context, i, shape, status);
@@ -62,10 +63,10 @@ void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
     for (int word : {kHigh, kLow}) {
       set(word, centroids);
       set(word + 1, rows);
-      set(word + 2, scalar);
     }
+    set(kInertia, digits);
   }
-  for (TF_ShapeHandle* shape : {points, centroids, rows, scalar}) TF_DeleteShapeHandle(shape);
+  for (TF_ShapeHandle* shape : {points, centroids, rows, digits}) TF_DeleteShapeHandle(shape);
 }
 
 // --- registration ----------------------------------------------------------------------------------------

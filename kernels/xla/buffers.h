@@ -20,14 +20,16 @@ struct Buffers {
   int32_t* labels;
   void* sq_distances;
   Words high, low;
+  void* inertia;
 
   // False if they are not what the calls have.
+  // digits: doubles, or of a card 64-bit integers.
   template <bool with_sums>
-  bool read(const XLA_FFI_CallFrame& frame) {
+  bool read(const XLA_FFI_CallFrame& frame, XLA_FFI_DataType digits = XLA_FFI_F64, int64_t count = kDigits) {
     enum Argument { kPoints, kCentroids, kWeights, kGridSums, kGrid };
-    enum Result { kLabels, kSqDistances, kHigh, kLow = kHigh + 3 };
+    enum Result { kLabels, kSqDistances, kHigh, kLow = kHigh + 2, kInertia = kLow + 2 };
     *this = {};
-    if (frame.args.size != (with_sums ? 5 : 2) || frame.rets.size != (with_sums ? 8 : 2)) return false;
+    if (frame.args.size != (with_sums ? 5 : 2) || frame.rets.size != (with_sums ? 7 : 2)) return false;
     auto in = [&](int i) -> const XLA_FFI_Buffer& { return *frame.args.buffers[i]; };
     auto out = [&](int i) -> const XLA_FFI_Buffer& { return *frame.rets.buffers[i]; };
     if (in(kPoints).rank != 2 || in(kCentroids).rank != 2) return false;
@@ -42,16 +44,15 @@ struct Buffers {
 
     bool given = !is(in(kWeights), XLA_FFI_F64, {0});
     if ((given && !is(in(kWeights), XLA_FFI_F64, {n})) || !is(in(kGridSums), XLA_FFI_F64, {d}) ||
-        !is(in(kGrid), XLA_FFI_F64, {3}))
+        !is(in(kGrid), XLA_FFI_F64, {2}) || !is(out(kInertia), digits, {count}))
       return false;
     weights = given ? doubles(in(kWeights)) : nullptr;
     grid_sums = doubles(in(kGridSums)), grid = doubles(in(kGrid));
     for (int word : {kHigh, kLow}) {
-      if (!is(out(word), XLA_FFI_F64, {k, d}) || !is(out(word + 1), XLA_FFI_F64, {k}) ||
-          !is(out(word + 2), XLA_FFI_F64, {}))
-        return false;
-      (word == kHigh ? high : low) = Words{doubles(out(word)), doubles(out(word + 1)), doubles(out(word + 2))};
+      if (!is(out(word), XLA_FFI_F64, {k, d}) || !is(out(word + 1), XLA_FFI_F64, {k})) return false;
+      (word == kHigh ? high : low) = Words{doubles(out(word)), doubles(out(word + 1))};
     }
+    inertia = out(kInertia).data;
     return true;
   }
 

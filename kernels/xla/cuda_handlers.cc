@@ -38,8 +38,8 @@ Call call_on(const tfkm::Buffers& buffers) {
   call.points = buffers.points, call.dtype = buffers.dtype, call.wide = buffers.wide, call.centroids = buffers.centroids;
   call.weights = buffers.weights, call.grid_sums = buffers.grid_sums, call.grid = buffers.grid;
   call.labels = buffers.labels, call.sq_distances = buffers.sq_distances;
-  call.high = {buffers.high.sums, buffers.high.weights, buffers.high.inertia};
-  call.low = {buffers.low.sums, buffers.low.weights, buffers.low.inertia};
+  call.high = {buffers.high.sums, buffers.high.weights}, call.low = {buffers.low.sums, buffers.low.weights};
+  call.inertia = static_cast<unsigned long long*>(buffers.inertia);
   return call;
 }
 
@@ -50,7 +50,7 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
     return tfkm::ffi_error(frame->api, code, why);
   };
   tfkm::Buffers buffers;
-  if (!buffers.read<with_sums>(*frame)) return refuse("tfkm: shapes or dtypes that it does not take");
+  if (!buffers.read<with_sums>(*frame, XLA_FFI_S64, tfkm::kDigits + 1)) return refuse("tfkm: shapes or dtypes that it does not take");
   XLA_FFI_Stream_Get_Args get{XLA_FFI_SIZE(XLA_FFI_Stream_Get_Args, stream), nullptr, frame->context, nullptr};
   if (XLA_FFI_Error* error = frame->api->Stream_Get(&get)) return error;
   const Driver* driver = Driver::get();

@@ -16,12 +16,12 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
   job.labels = buffers.labels, job.sq_distances = buffers.sq_distances;
   if (with_sums) {
     job.weights = buffers.weights;
-    job.grid = {buffers.grid_sums, buffers.grid[0], buffers.grid[1], buffers.grid[2]};
-    job.high = buffers.high, job.low = buffers.low;
+    job.grid = {buffers.grid_sums, buffers.grid[0], buffers.grid[1]};
+    job.high = buffers.high, job.low = buffers.low, job.inertia = static_cast<double*>(buffers.inertia);
+    std::memset(job.inertia, 0, tfkm::kDigits * sizeof(double));
     for (tfkm::Words* words : {&job.high, &job.low}) {
       std::memset(words->sums, 0, size_t(job.k * job.d) * sizeof(double));
       std::memset(words->weights, 0, size_t(job.k) * sizeof(double));
-      *words->inertia = 0;
     }
   }
   tfkm::XlaPool pool(frame->api, frame->context);

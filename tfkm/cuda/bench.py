@@ -66,7 +66,7 @@ def measure(
     rng = np.random.default_rng(0)
     points = _noise(rng, shape.n, shape.d, dtype)
     centroids = rng.standard_normal((shape.k, shape.d), np.float32)
-    grid = check.grid(points, centroids) if op == "accumulate" else None
+    grid = check.grid(points) if op == "accumulate" else None
     prepared = Prepared(card, points, centroids, grid=grid, tile=tile)
     prepared.launch()
     answer = prepared.answer()

@@ -50,7 +50,7 @@ class Case(NamedTuple):
 
 
 # points, centroids, weights or None, a grid or None -> labels, sq_distances and, with a grid, high and low
-# words of the sums: (k, d), (k,), (). `driver.Answer` is one.
+# words of the sums, (k, d) and (k,), and the inertia. `driver.Answer` is one.
 Solve = Callable[..., tuple]
 
 
@@ -60,7 +60,7 @@ def run(solve: Solve, points: str = "float32", wide: bool = False) -> str:
         x, c = (a.astype(np.float64) for a in case[1:3])
         exact = np.stack([np.square(x - centroid).sum(1) for centroid in c], axis=1)
         for with_sums in False, True:
-            sums = grid(*case[1:]) if with_sums else None
+            sums = grid(case.points, case.weights) if with_sums else None
             labels, sq_distances, *words = solve(*case[1:], sums)
             wrong = _judge(case, exact, labels, sq_distances)
             if with_sums and not wrong:
@@ -72,9 +72,7 @@ def run(solve: Solve, points: str = "float32", wide: bool = False) -> str:
     return ""
 
 
-def grid(
-    points: np.ndarray, centroids: np.ndarray, weights: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def grid(points: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """As tfkm.exact.grid, which needs TensorFlow."""
 
     def above(x):
@@ -82,9 +80,8 @@ def grid(
 
     count = above(float(len(points)))
     most = np.abs(points).max(0).astype(np.float64)
-    reach = np.square(most + np.abs(centroids).max(0)).sum()
     weight = count * above(1.0 if weights is None else weights.max())
-    return weight * above(most), np.array([weight, weight * above(reach), count])
+    return weight * above(most), np.array([weight, count])
 
 
 def cases(points: str, wide: bool) -> Iterator[Case]:
@@ -133,7 +130,9 @@ def _judge_many(
 ) -> str:
     """Of the same points again and again: by then each has been in other blocks, in a later turn."""
     many = case.repeated(MANY)
-    again, sq_again, *words = solve(*many[1:], grid(*many[1:]) if with_sums else None)
+    again, sq_again, *words = solve(
+        *many[1:], grid(many.points, many.weights) if with_sums else None
+    )
     if not np.array_equal(again, np.resize(labels, MANY)):
         return "other labels to the same points"
     if not np.array_equal(sq_again, np.resize(sq_distances, MANY)):
@@ -163,7 +162,7 @@ def _judge(case: Case, exact: np.ndarray, labels: np.ndarray, sq_distances: np.n
     return ""
 
 
-def _judge_sums(case: Case, labels: np.ndarray, high: tuple, low: tuple) -> str:
+def _judge_sums(case: Case, labels: np.ndarray, high: tuple, low: tuple, inertia: float) -> str:
     """Of the clusters that these labels make; sums are right to the last bits, whatever cancels."""
     x = case.points.astype(np.longdouble)
     own = case.centroids[labels].astype(np.longdouble)
@@ -172,7 +171,7 @@ def _judge_sums(case: Case, labels: np.ndarray, high: tuple, low: tuple) -> str:
     right, most = (np.zeros(case.centroids.shape, np.longdouble) for _ in range(2))
     np.add.at(right, labels, terms)
     np.add.at(most, labels, np.abs(terms))
-    sums, weight, inertia = map(np.add, high, low)
+    sums, weight = map(np.add, high, low)
     if not (np.abs(sums - right) <= 2.0**-50 * most).all():
         return "wrong sums"
     if not np.array_equal(weight, np.bincount(labels, weights, len(right))):

@@ -9,6 +9,7 @@ import ctypes
 import functools
 import importlib.metadata
 import importlib.util
+import math
 import os
 import shutil
 import subprocess
@@ -27,7 +28,11 @@ _DTYPES = tuple(nvrtc.TYPES)  # in the order of `tfkm::Dtype`
 class Words(ctypes.Structure):
     """`tfkm::cuda::Words`."""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in ("sums", "weights", "inertia")]
+    _fields_ = [(name, ctypes.c_void_p) for name in ("sums", "weights")]
+
+
+# Of the inertia, 64-bit integers, and behind them whether a term was no number (kernels/cuda/sums.h).
+DIGITS = 66 + 1
 
 
 class Call(ctypes.Structure):
@@ -47,18 +52,20 @@ class Call(ctypes.Structure):
         ),
         ("high", Words),
         ("low", Words),
+        ("inertia", ctypes.c_void_p),
         ("scratch", ctypes.c_void_p),
         ("tile", ctypes.c_char_p),
     ]  # fmt: skip
 
 
 class Answer(NamedTuple):
-    """labels (n,), sq_distances (n,), and high and low words of the sums: (k, d), (k,), ()."""
+    """labels (n,), sq_distances (n,), high and low words of the sums, (k, d) and (k,), the inertia."""
 
     labels: np.ndarray
     sq_distances: np.ndarray
     high: tuple[np.ndarray, ...] | None
     low: tuple[np.ndarray, ...] | None
+    inertia: float | None
 
 
 class Card:
@@ -217,7 +224,7 @@ class Prepared:
     """One problem on a card: `launch` as often as wanted, then `answer`.
 
     points (n, d), centroids (k, d) float32 or float64, weights (n,) float64 or None. grid: (sums
-    (d,), others (3,)) as in
+    (d,), others (2,)) as in
     tfkm.exact, or None for labels and distances only. tile: a name from kernels/cuda/tuning.h, or
     None.
     """
@@ -231,13 +238,15 @@ class Prepared:
         self._held = {name: card.copy(a) for name, a in given.items() if a is not None}
         self._held["labels"] = card.allocate(4 * n)
         self._held["sq_distances"] = card.allocate(centroids.itemsize * n)
-        self._words = [[card.allocate(8 * size) for size in (k * d, k, 1)] for _ in range(2)]
+        self._words = [[card.allocate(8 * size) for size in (k * d, k)] for _ in range(2)]
+        self._digits = card.allocate(8 * DIGITS)
         self.call = Call(n=n, k=k, d=d, stride=d, dtype=_DTYPES.index(points.dtype.name))
         self.call.wide, self.call.tile = centroids.dtype == np.float64, tile and tile.encode()
         for name, memory in self._held.items():
             setattr(self.call, name, memory.at)
         if grid:
             self.call.high, self.call.low = (Words(*(m.at for m in word)) for word in self._words)
+            self.call.inertia = self._digits.at
         self._scratch = card.allocate(card.scratch_bytes(self.call))
         self.call.scratch = self._scratch.at
 
@@ -257,15 +266,22 @@ class Prepared:
         words = [
             tuple(
                 self.card.fetch(memory, shape, np.float64)
-                for memory, shape in zip(word, ((k, d), (k,), ()), strict=True)
+                for memory, shape in zip(word, ((k, d), (k,)), strict=True)
             )
             for word in self._words
         ]
+        digits = self.card.fetch(self._digits, (DIGITS,), np.int64)
         return Answer(
             self.card.fetch(self._held["labels"], (n,), np.int32),
             self.card.fetch(self._held["sq_distances"], (n,), self.dtype),
-            *(words if self.grid else (None, None)),
+            *((*words, _total(digits)) if self.grid else (None, None, None)),
         )
+
+
+def _total(digits: np.ndarray) -> float:
+    """The number nearest to the sum of the digits."""
+    whole = sum(int(digit) << (32 * i) for i, digit in enumerate(digits[:-1]))
+    return math.nan if digits[-1] else whole / 2**1074
 
 
 def load_compiled(card: Card, points: str, wide: bool = False) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import exact, ops, update
-from tfkm.types import ExactStatistics, Statistics
+from tfkm.types import ExactStatistics, Statistics, Words
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,8 +30,7 @@ def kmeans(points: DataFrame, centroids: np.ndarray, max_iter: int) -> tuple[np.
     """
     measured = _folded(points, measure, lambda a, b: np.append(a[:1] + b[:1], np.maximum(a, b)[1:]))
     n, largest = int(measured[0]), measured[1:]
-    reach = np.maximum(largest, np.abs(centroids).max(axis=0))  # means never leave the hull of all
-    grid = exact.grid(n, largest, reach)
+    grid = exact.grid(n, largest)
     for _ in range(max_iter):
         words = _folded(points, partial(sums, centroids=centroids, grid=grid), np.add)
         statistics = _statistics(words, *centroids.shape).rounded()
@@ -58,7 +57,9 @@ def sums(
     for x in map(_array, batches):
         if len(x):
             _, words = ops.partial(tf.constant(x), tf.constant(centroids), None, grid)
-            here = np.concatenate([np.ravel(part) for word in words for part in word])
+            here = np.concatenate(
+                [np.ravel(part) for part in (*words.high, *words.low, words.inertia)]
+            )
             total = here if total is None else total + here
     if total is not None:
         yield _row(total)
@@ -85,8 +86,10 @@ def _folded(points: DataFrame, task: Callable, fold: Callable) -> np.ndarray:
 
 
 def _statistics(words: np.ndarray, k: int, d: int) -> ExactStatistics:
-    parts = [np.split(word, [k * d, k * d + k]) for word in np.split(words, 2)]
-    return ExactStatistics(*(Statistics(s.reshape(k, d), w, i[0]) for s, w, i in parts))
+    high, high_weights, low, low_weights, inertia = np.split(words, np.cumsum([k * d, k, k * d, k]))
+    return ExactStatistics(
+        Words(high.reshape(k, d), high_weights), Words(low.reshape(k, d), low_weights), inertia
+    )
 
 
 def main() -> None:

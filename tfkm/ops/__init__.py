@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import backends, batched, gradients, validate
+from tfkm.ops import backends, batched, gradients, sums, validate
 from tfkm.traces import traced
 from tfkm.types import Ahead, Assignment, ExactStatistics, Statistics
 
@@ -135,7 +135,11 @@ def accumulate(
     if n_points is not None:  # of none, steps would be 0, by which XLA divides zeros
         heaviest = tf.where(n_points > 0, heaviest, 1.0)
         n = tf.maximum(n_points, 1)
-    grid = exact.grid(n, largest_magnitudes(x, counted), largest_magnitudes(c), heaviest)
+    largest = largest_magnitudes(x, counted)
+    if isinstance(largest, np.ndarray):
+        grid = exact.grid(np.asarray(n), largest, np.asarray(heaviest))
+    else:
+        grid = sums.grid(n, largest, heaviest)
     (labels, distances), statistics = partial(x, c, weights, grid, n_points, backend=backend)
     if listened:
         padded = n_points is not None

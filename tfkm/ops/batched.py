@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfkm import exact
 from tfkm.ops import validate
-from tfkm.types import Ahead, Assignment, ExactStatistics, Statistics
+from tfkm.types import Ahead, Assignment, ExactStatistics, Words
 
 
 class Problems(NamedTuple):
@@ -51,10 +51,11 @@ class Sweep(NamedTuple):
     def of(self, which: np.ndarray) -> Sweep:
         """Of the problems at these places, in copies."""
         distances = None if self.sq_distances is None else self.sq_distances[which]
-        words = (Statistics(*(part[which] for part in word)) for word in self.statistics)
+        words = (Words(*(part[which] for part in word)) for word in self.statistics[:2])
+        statistics = ExactStatistics(*words, self.statistics.inertia[which])
         bounds = None if self.bounds is None else (self.bounds[0][which], self.bounds[1][which])
         return Sweep(
-            self.centroids[which], self.labels[which], distances, ExactStatistics(*words),
+            self.centroids[which], self.labels[which], distances, statistics,
             self.changed[which], bounds,
         )  # fmt: skip
 
@@ -92,8 +93,9 @@ def accumulate(
         assignment, statistics = backend.accumulate(x, _own(centroids, own[1]), w, grid)
         return _padded(assignment, points, rows), statistics
 
-    word = Statistics(*(tf.TensorSpec(shape, tf.float64) for shape in ([k, d], [k], [])))
-    signature = (_per_point(points, centroids), ExactStatistics(word, word))
+    word = Words(tf.TensorSpec([k, d], tf.float64), tf.TensorSpec([k], tf.float64))
+    digits = tf.TensorSpec([exact.DIGITS], tf.float64)
+    signature = (_per_point(points, centroids), ExactStatistics(word, word, digits))
     return _one_by_one(one, problems, signature, grid)
 
 

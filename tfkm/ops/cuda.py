@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfkm import exact
 from tfkm.cuda import check, driver, nvrtc
 from tfkm.ops import xla, xla_call
-from tfkm.types import Assignment, ExactStatistics, Statistics
+from tfkm.types import Assignment, ExactStatistics, Words
 
 
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
@@ -42,13 +42,22 @@ def _accumulate(
     if weights is None:
         weights = tf.constant(np.empty([0], np.float64))
     k, d = centroids.shape
-    word = [xla_call.Value(tf.float64, shape) for shape in ([k, d], [k], [])]
-    results = [*_per_point(points, centroids), *word, *word]
-    labels, distances, *words = _call(
+    word = [xla_call.Value(tf.float64, shape) for shape in ([k, d], [k])]
+    digits = xla_call.Value(tf.int64, [driver.DIGITS])
+    results = [*_per_point(points, centroids), *word, *word, digits]
+    labels, distances, *words, digits = _call(
         "tfkm_accumulate", [points, centroids, weights, *grid], results
     )
-    statistics = ExactStatistics(Statistics(*words[:3]), Statistics(*words[3:]))
+    statistics = ExactStatistics(Words(*words[:2]), Words(*words[2:]), _inertia(digits))
     return Assignment(labels, distances), statistics
+
+
+def _inertia(digits: tf.Tensor) -> tf.Tensor:
+    """As `exact.total` takes them, of a card's: integers of 64 bits, of which the last is no digit."""
+    base = 2**exact.DIGIT_BITS
+    high = digits[:-1] // base
+    low = tf.cast(digits[:-1] - high * base, tf.float64)
+    return low + tf.concat([[0.0], tf.cast(high[:-1], tf.float64)], axis=0)
 
 
 def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
@@ -146,7 +155,10 @@ def _solve(dtype: str, points, centroids, weights, grid) -> tuple:
     """As tfkm/cuda/check.py wants it."""
     x, c = tf.cast(points, dtype), tf.constant(centroids)
     if grid is None:
-        return *(part.numpy() for part in _assign(x, c)), None, None
+        return *(part.numpy() for part in _assign(x, c)), None, None, None
     w = None if weights is None else tf.constant(weights)
     assignment, sums = _accumulate(x, c, w, exact.Grid(*map(tf.constant, grid)))
-    return tf.nest.map_structure(lambda part: part.numpy(), (*assignment, *sums))
+    labels, distances, high, low, inertia = tf.nest.map_structure(
+        lambda part: part.numpy(), (*assignment, *sums)
+    )
+    return labels, distances, high, low, float(exact.total(inertia))

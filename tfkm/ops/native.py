@@ -11,8 +11,8 @@ import tensorflow as tf
 from tfkm import exact
 from tfkm.ops import native_library, validate, xla, xla_call
 from tfkm.ops.batched import Problems, Sweep
-from tfkm.ops.native_library import SEEDING, Batch, Passes, Words
-from tfkm.types import Ahead, Assignment, ExactStatistics, Statistics
+from tfkm.ops.native_library import SEEDING, Batch, Passes, WordPointers
+from tfkm.types import Ahead, Assignment, ExactStatistics, Words
 
 
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
@@ -37,8 +37,9 @@ def accumulate(
     arguments = [points, centroids, weights, *grid]
     if validate.inside_xla():
         k, d = centroids.shape
-        word = [xla_call.Value(tf.float64, shape) for shape in ([k, d], [k], [])]
-        results = _per_point(points, centroids) + word + word
+        word = [xla_call.Value(tf.float64, shape) for shape in ([k, d], [k])]
+        digits = xla_call.Value(tf.float64, [exact.DIGITS])
+        results = [*_per_point(points, centroids), *word, *word, digits]
         return _accumulated(*xla_call.call("tfkm_accumulate", arguments, results))
     with tf.device("CPU"):
         return _accumulated(
@@ -76,7 +77,8 @@ def accumulate_batch(
 
 def _accumulated(labels, distances, *words) -> tuple[Assignment, ExactStatistics]:
     """The outputs of an op that accumulates."""
-    statistics = ExactStatistics(Statistics(*words[:3]), Statistics(*words[3:]))
+    *words, inertia = words
+    statistics = ExactStatistics(Words(*words[:2]), Words(*words[2:]), inertia)
     return Assignment(labels, distances), statistics
 
 
@@ -149,11 +151,12 @@ def accumulate_arrays(
     (count, k, d), n, size = centroids.shape, points.shape[1], points.itemsize
     if before is None:
         labels = np.empty((count, n), np.int32)
-        sums = [(np.zeros((count, k, d)), np.zeros((count, k))) for _ in range(2)]
+        words = [Words(np.zeros((count, k, d)), np.zeros((count, k))) for _ in range(2)]
     else:
-        labels, sums = before.labels, [word[:2] for word in before.statistics]
-    inertia = 0.0 if measured else np.nan
-    words = [Statistics(*word, np.zeros(count) + inertia) for word in sums]
+        labels, words = before.labels, list(before.statistics[:2])
+    inertia = np.zeros((count, exact.DIGITS))
+    if not measured:
+        inertia[:, 0] = np.nan
     changed = np.zeros(count, np.int64) + (n if before is None else 0)
     if measured:
         ahead = None
@@ -169,7 +172,7 @@ def accumulate_arrays(
         _number_of(points.dtype), centroids.ctypes.data, centroids.dtype == np.float64,
         _address(weights), grid.sums.ctypes.data, grid.others.ctypes.data,
         problems.table.ctypes.data, _address(problems.rows), _own(labels), _own(distances),
-        *(Words(*map(_own, word)) for word in words),
+        *(WordPointers(*map(_own, word)) for word in words), _own(inertia),
         None if before is None and ahead is None else _own(changed),
         _own(margins), _own(spent), _address(moved_from),
     )  # fmt: skip
@@ -185,7 +188,7 @@ def accumulate_arrays(
         _run("tfkm_passes", batch, k, d, ctypes.byref(further))
         centroids = moved[0]
     bounds = None if margins is None or spent is None else (margins, spent)
-    statistics = ExactStatistics(*words)
+    statistics = ExactStatistics(*words, inertia)
     return Sweep(centroids, labels, distances, statistics, changed, bounds, passes)
 
 

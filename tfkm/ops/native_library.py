@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 
-class Words(ctypes.Structure):
+class WordPointers(ctypes.Structure):
     """`tfkm::Words`."""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in ("sums", "weights", "inertia")]
+    _fields_ = [(name, ctypes.c_void_p) for name in ("sums", "weights")]
 
 
 class Batch(ctypes.Structure):
@@ -33,9 +33,12 @@ class Batch(ctypes.Structure):
                 "weights", "grid_sums", "grid", "problems", "rows", "labels", "sq_distances",
             )
         ),
-        ("high", Words),
-        ("low", Words),
-        *((name, ctypes.c_void_p) for name in ("changed", "margins", "spent", "moved_from")),
+        ("high", WordPointers),
+        ("low", WordPointers),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("inertia", "changed", "margins", "spent", "moved_from")
+        ),
     ]  # fmt: skip
 
 
@@ -87,7 +90,7 @@ def ops():
     return loaded
 
 
-_ABI = 5  # `tfkm::kAbi`
+_ABI = 6  # `tfkm::kAbi`
 
 
 def _check_abi(library: ctypes.CDLL) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import reference, validate
+from tfkm.ops import reference, sums, validate
 from tfkm.types import Assignment, ExactStatistics
 
 # Of float64 distances, or of points if they are wider: 4 MB of them at a time.
@@ -77,7 +77,7 @@ def _accumulate(
         w = None if weights is None else weights[rows]
         return (labels, distances), reference.statistics(x, labels, distances, w, grid, k)
 
-    zeros = ExactStatistics.zeros(k, d)
+    zeros = sums.zeros(k, d)
     outputs, total = _over_chunks(points, centroids, chunk, _per_point(centroids), zeros)
     return Assignment(*outputs), total
 

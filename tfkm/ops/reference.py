@@ -8,8 +8,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import validate
-from tfkm.types import Assignment, ExactStatistics, Statistics
+from tfkm.ops import sums, validate
+from tfkm.types import Assignment, ExactStatistics, Words
 
 
 def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
@@ -53,14 +53,10 @@ def statistics(
     def per_cluster(terms: tf.Tensor) -> tf.Tensor:
         return tf.math.unsorted_segment_sum(terms, labels, k)
 
-    sums = exact.split(weights[:, None] * tf.cast(points, tf.float64), grid.sums, grid.count)
-    sizes = exact.split(weights, grid.weights, grid.count)
-    inertia = exact.split(weights * sq_distances, grid.inertia, grid.count)
-    high, low = (
-        Statistics(per_cluster(s), per_cluster(w), tf.reduce_sum(i))
-        for s, w, i in zip(sums, sizes, inertia, strict=True)
-    )
-    return ExactStatistics(high, low)
+    values = sums.split(weights[:, None] * tf.cast(points, tf.float64), grid.sums, grid.count)
+    sizes = sums.split(weights, grid.weights, grid.count)
+    high, low = (Words(*map(per_cluster, word)) for word in zip(values, sizes, strict=True))
+    return ExactStatistics(high, low, sums.digits(weights * sq_distances))
 
 
 @tf.function(reduce_retracing=True, autograph=False)

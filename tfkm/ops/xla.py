@@ -30,7 +30,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import devices, validate, xla_inside
+from tfkm.ops import devices, sums, validate, xla_inside
 from tfkm.ops import xla_kernels as kernels
 from tfkm.ops.xla_kernels import Plan
 from tfkm.types import Assignment, ExactStatistics
@@ -198,7 +198,7 @@ def _build(
     name: str, dtype: tf.DType, compute: tf.DType, k: int, d: int, sizes: Plan, device: str | None
 ):
     points, centroids = tf.TensorSpec([None, d], dtype), tf.TensorSpec([k, d], compute)
-    grid = exact.Grid(tf.TensorSpec([d], tf.float64), tf.TensorSpec([3], tf.float64))
+    grid = exact.Grid(tf.TensorSpec([d], tf.float64), tf.TensorSpec([2], tf.float64))
     weights = tf.TensorSpec([None], tf.float64)
     # Plain signatures: TensorFlow binds arguments to *args or partials only by a failing first try,
     # for whose message it prints all of them (1 ms a call).
@@ -240,7 +240,7 @@ def _fold(sizes: Plan, points, centroids, grid=None, weights=None):
     _, labels, distances, total = tf.while_loop(
         lambda i, *_: i < blocks,
         step,
-        (0, _rows(tf.int32, blocks), _rows(tf.float64, blocks), ExactStatistics.zeros(k, d)),
+        (0, _rows(tf.int32, blocks), _rows(tf.float64, blocks), sums.zeros(k, d)),
         parallel_iterations=sizes.at_once,
     )
     assignment = Assignment(_joined(labels, n), tf.cast(_joined(distances, n), centroids.dtype))

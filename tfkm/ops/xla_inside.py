@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla as tf2xla
 
 from tfkm import exact
+from tfkm.ops import sums
 from tfkm.ops import xla_kernels as kernels
 from tfkm.ops.xla_kernels import Plan
 from tfkm.types import Assignment, ExactStatistics
@@ -59,7 +60,7 @@ def fold(
     _, labels, distances, total = tf.while_loop(
         lambda i, *_: i < blocks,
         step,
-        (tf.constant(0, tf.int64), zeros, tf.cast(zeros, tf.float64), ExactStatistics.zeros(k, d)),
+        (tf.constant(0, tf.int64), zeros, tf.cast(zeros, tf.float64), sums.zeros(k, d)),
     )
     return Assignment(labels[:n], tf.cast(distances[:n], centroids.dtype)), total
 

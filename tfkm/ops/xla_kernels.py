@@ -17,8 +17,9 @@ from tensorflow.compiler.tf2xla.python import xla as tf2xla
 from tensorflow.compiler.xla import xla_data_pb2
 
 from tfkm import exact
+from tfkm.ops import sums as exact_sums
 from tfkm.ops import validate
-from tfkm.types import ExactStatistics, Statistics
+from tfkm.types import ExactStatistics, Words
 
 
 class Plan(NamedTuple):
@@ -199,36 +200,34 @@ def sums(
     """The exact statistics of one block; weights (block,) float64. Padding has weight zero."""
     d = points.shape[1]
 
-    def words(start: tf.Tensor) -> tuple[list[tuple[tf.Tensor, tf.Tensor]], tf.Tensor]:
-        """(high, low) of the sums (chunk, d), weights (chunk,), inertia () of a chunk; labels."""
+    def terms(start: tf.Tensor):
+        """(high, low) of the sums (chunk, d) and weights (chunk,) of a chunk; its labels; its inertia."""
         some = [start], [plan.chunk]
         real = start + tf.range(plan.chunk) < rows
         w = tf.where(real, tf.slice(weights, *some), _ZERO)
         cost = w * tf.where(real, tf.slice(distances, *some), _ZERO)
         x = tf.cast(tf.slice(points, [start, 0], [plan.chunk, d]), tf.float64)
-        terms = Statistics(w[:, None] * x, w, cost)
         parts = [
-            exact.split(term, bound, grid.count)
-            for term, bound in zip(terms, (grid.sums, grid.weights, grid.inertia), strict=True)
+            exact_sums.split(term, bound, grid.count)
+            for term, bound in ((w[:, None] * x, grid.sums), (w, grid.weights))
         ]
-        return parts, tf.slice(labels, *some)[:, None]
+        return parts, tf.slice(labels, *some)[:, None], exact_sums.digits(cost)
 
     # The words are scattered one by one: side by side in one wide scatter took twice as long.
     def step(i: tf.Tensor, total: ExactStatistics):
-        parts, label = words(i * plan.chunk)
+        parts, label, inertia = terms(i * plan.chunk)
         high, low = (
-            Statistics(
+            Words(
                 tf.tensor_scatter_nd_add(so_far.sums, label, x),
                 tf.tensor_scatter_nd_add(so_far.weights, label, w),
-                so_far.inertia + tf.reduce_sum(cost),
             )
-            for so_far, x, w, cost in zip(total, *parts, strict=True)
+            for so_far, x, w in zip(total[:2], *parts, strict=True)
         )
-        return i + 1, ExactStatistics(high, low)
+        return i + 1, ExactStatistics(high, low, total.inertia + inertia)
 
     # Counted by ones: where it knows rows, XLA of TensorFlow 2.21 leaves out a loop from 0 while
     # below 1 by steps of 64.
-    zeros = ExactStatistics.zeros(k, d)
+    zeros = exact_sums.zeros(k, d)
     return tf.while_loop(lambda i, _: i * plan.chunk < rows, step, (0, zeros))[1]
 
 

@@ -21,7 +21,7 @@ from tfkm.seeding.draws import Shard
 from tfkm.streams.blocks import Block, block_rows
 from tfkm.streams.scan import Scan
 from tfkm.streams.stream import Engine, Stream
-from tfkm.types import Ahead, Assignment, ExactStatistics, Made, Statistics
+from tfkm.types import Ahead, Assignment, ExactStatistics, Made, Statistics, Words
 
 _DIGEST = 16  # bytes of a shard's labels
 
@@ -42,14 +42,18 @@ class Partial(NamedTuple):
 
     def owned(self) -> Partial:
         """In arrays that `and_next` may write to, as those from another process are not."""
-        words = (Statistics(*(np.require(a, requirements="W") for a in w)) for w in self.statistics)
-        return Partial(ExactStatistics(*words), list(self.digests))
+        high, low, inertia = self.statistics
+        words = (Words(*(np.require(a, requirements="W") for a in word)) for word in (high, low))
+        inertia = np.require(inertia, requirements="W")
+        return Partial(ExactStatistics(*words, inertia), list(self.digests))
 
     def and_next(self, more: Partial) -> Partial:
         """Together, in the arrays of this one."""
-        for word, other in zip(self.statistics, more.statistics, strict=True):
+        (*words, inertia), (*others, more_inertia) = self.statistics, more.statistics
+        for word, other in zip(words, others, strict=True):
             for a, b in zip(word, other, strict=True):
                 np.add(a, b, out=a)
+        np.add(inertia, more_inertia, out=inertia)
         self.digests.extend(more.digests)
         return self
 
@@ -117,7 +121,7 @@ def assigned(block: Block, centroids: np.ndarray, grid: exact.Grid, weighted: bo
 
 def grids(scan: Scan, centroids: np.ndarray, weighted: bool) -> exact.Grid:
     """As `exact.grids`."""
-    return exact.grids(scan.n, scan.largest, centroids, scan.heaviest if weighted else 1.0)
+    return exact.grids(len(centroids), scan.n, scan.largest, scan.heaviest if weighted else 1.0)
 
 
 def sums(

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfkm.iteration import End, State
 from tfkm.streams.passes import Partial, Passes, Unfinished
-from tfkm.types import ExactStatistics, Statistics, Status
+from tfkm.types import ExactStatistics, Status, Words
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,8 +58,10 @@ def to_arrays(entries: list[Arrays], loop: Loop | None) -> Arrays:
     if loop.unfinished is not None:
         shards, partial = loop.unfinished
         arrays |= {"part/shards": np.array(shards), "part/labels": partial.labels}
-        for word, statistics in zip(("high", "low"), partial.statistics, strict=True):
-            arrays |= {f"part/{word}/{n}": a for n, a in statistics._asdict().items()}
+        for word in ("high", "low"):
+            own = getattr(partial.statistics, word)._asdict()
+            arrays |= {f"part/{word}/{name}": array for name, array in own.items()}
+        arrays["part/inertia"] = partial.statistics.inertia
     return arrays
 
 
@@ -88,10 +90,11 @@ def from_arrays(arrays: Arrays) -> tuple[list[Arrays], Loop | None]:
     unfinished = None
     if "part/shards" in arrays:
         words = (
-            Statistics(*(arrays[f"part/{word}/{name}"] for name in Statistics._fields))
+            Words(*(arrays[f"part/{word}/{name}"] for name in Words._fields))
             for word in ("high", "low")
         )
-        partial = Partial(ExactStatistics(*words), [arrays["part/labels"]])
+        statistics = ExactStatistics(*words, arrays["part/inertia"])
+        partial = Partial(statistics, [arrays["part/labels"]])
         unfinished = Unfinished(int(arrays["part/shards"]), partial)
     best = [end for number, end in ends.items() if number < 0]
     before = arrays.get("loop/before")
