@@ -166,7 +166,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    ctest(session, core(session, "core_tests", "cuda_tests"))
+    ctest(session, core(session, "core_tests", "cuda_tests"), "-LE", "quick")
     run_emulated(session, "tests/test_cuda.py")
     session.run(*PYTEST)
 
@@ -231,7 +231,7 @@ def wheels(session: nox.Session) -> None:
     listed = session.run("git", "ls-files", "tfkm", external=True, silent=True)
     wanted = [str(Path(name).relative_to("tfkm")) for name in str(listed).split()]
     manifest = built / "wanted.txt"
-    manifest.write_text("\n".join((*wanted, "_kernels.so")))
+    manifest.write_text("\n".join((*wanted, "_kernels.so", "_ops.so")))
     for archive in sorted(dist.iterdir()):
         clean = built / f"clean-{archive.suffix[1:]}"
         session.run("python", "-m", "venv", str(clean))
@@ -275,12 +275,13 @@ def kernels(session: nox.Session) -> None:
         ctest(
             session,
             core(session, *targets, folder=BUILD / "kernels" / f"{name}-tests", define=define),
-        )
+            "-LE", "quick",
+        )  # fmt: skip
     # clang, for a processor that is not here: compiled and linked, not run.
     session.install("ziglang")
     core(
         session,
-        "_kernels", "_cuda", "test_accumulate", "test_batch", "test_seed",
+        "_kernels", "_ops", "_cuda", "test_accumulate", "test_batch", "test_seed",
         folder=BUILD / "kernels" / "aarch64",
         define=("CMAKE_SYSTEM_NAME=Linux", "CMAKE_SYSTEM_PROCESSOR=aarch64"),
         env={"CXX": f"{Path(session.bin) / 'python'} -m ziglang c++ -target aarch64-linux-gnu.2.28"},

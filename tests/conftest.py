@@ -111,7 +111,13 @@ def forget():
     """
 
     def forgotten() -> None:
-        for asked in (backends._why_not, native_library.ops, xla._build, cuda._prepare):
+        for asked in (
+            backends._why_not,
+            native_library.ops,
+            native_library.library,
+            xla._build,
+            cuda._prepare,
+        ):
             asked.cache_clear()
 
     forgotten()

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <new>
 
 #include "core.h"
@@ -27,7 +28,7 @@ int order_if_worthwhile(const Job& job, Frame<T>& frame, const ParallelFor& para
   if (frame.rule.ordered) return frame.pack_in_order(static_cast<const T*>(job.centroids), parallel_for), 0;
   if (frame.rule.form != Form::kBfloat16 || job.n < 32 * kPoints || frame.tiles < 8) return 0;
   int64_t step = job.n / kPoints;
-  Source<T> source(job.points, job.dtype, job.stride, job.d);
+  Source<T> source(job.points, job.d);
   Arena arena;
   { Screen<T>(frame, kPoints, arena), arena.take<T>(source.scratch(kPoints)); }
   if (!arena.allocate()) return 1;
@@ -76,9 +77,9 @@ int run(const Job& job, const ParallelFor& parallel_for) {
   if (sifts) moved_frame.pack(bounds.moved_centroids(), parallel_for);
   frame.pack(static_cast<const T*>(job.centroids), parallel_for);
   if (order_if_worthwhile(job, frame, parallel_for)) return 1;
-  char* memory = static_cast<char*>(std::malloc(workers * sizeof(W) + 1));
+  std::unique_ptr<char, void (*)(void*)> memory(static_cast<char*>(std::malloc(workers * sizeof(W) + 1)), std::free);
   if (!memory) return 1;
-  W* all = reinterpret_cast<W*>(memory);
+  W* all = reinterpret_cast<W*>(memory.get());
   for (int w = 0; w < workers; ++w) new (all + w) W(job, frame, bounds, sifts ? &moved_frame : nullptr, arena);
 
   in_parts(parallel_for, job.n, rows,
@@ -89,7 +90,6 @@ int run(const Job& job, const ParallelFor& parallel_for) {
         if (all[w].sums().started()) all[w].sums().merge(first, last);
     });
   for (int w = 0; job.changed && w < workers; ++w) *job.changed += all[w].changed();
-  std::free(memory);
   return 0;
 }
 

@@ -15,19 +15,20 @@ namespace {
 // Multiplications. To share out a job is no gain below the first: (4096, 64, 64) three times took 0.96 ms by
 // all threads, 0.62 ms as a task each; nor to wake any thread for all jobs below the second: (1797, 10, 64) in
 // double takes 60 µs by two threads, 83 by one, but milliseconds where the other has to wait for a processor.
-constexpr double kSmall = 1 << 24, kTooFew = 1 << 21;
+// A job above the third is shared out however many there are: who waits for it may want to end it.
+constexpr double kSmall = 1 << 24, kTooFew = 1 << 21, kLong = 1 << 30;
 constexpr int64_t kMany = 8;  // jobs for each thread: that some threads have one job less than others matters little
 
 void run_alone(void*, int64_t count, void (*task)(void*, int64_t, int), void* arg) {
   for (int64_t i = 0; i < count; ++i) task(arg, i, 0);
 }
-constexpr ParallelFor kAlone{run_alone, nullptr, 1};
+constexpr ParallelFor kAlone{run_alone, nullptr, 1, nullptr};
 
 // job(index, threads) of each job of that many multiplications: by one thread, or one after the other by all.
 template <class Job>
 int each(int64_t count, double size, const ParallelFor& parallel_for, const Job& job) {
   const ParallelFor& threads = size * double(count) < kTooFew ? kAlone : parallel_for;
-  if (count == 1 || (size >= kSmall && count < kMany * parallel_for.workers)) {
+  if (count == 1 || size >= kLong || (size >= kSmall && count < kMany * parallel_for.workers)) {
     for (int64_t i = 0; i < count; ++i)
       if (job(i, threads)) return 1;
     return 0;
@@ -43,17 +44,8 @@ int each(int64_t count, double size, const ParallelFor& parallel_for, const Job&
         if (c.job(index, kAlone)) c.failed = 1;
       },
       &context);
+  if (threads.stopped && threads.stopped(threads.pool)) throw Interrupted{};
   return context.failed;
-}
-
-int64_t bytes_of(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::kFloat64: return 8;
-    case Dtype::kFloat32: return 4;
-    case Dtype::kFloat16:
-    case Dtype::kBfloat16: return 2;
-    default: return 1;
-  }
 }
 
 Words words_of(const Batch& all, const Words& words, int64_t index) {
@@ -65,8 +57,8 @@ Job job_of(const Batch& all, int64_t index) {
   int64_t wide = all.wide ? 8 : 4;
   Job job{};
   job.n = all.rows ? all.rows[index] : all.n, job.k = all.k, job.d = all.d;
-  job.points = static_cast<const char*>(all.points) + own[0] * all.next * bytes_of(all.dtype);
-  job.stride = all.stride, job.dtype = all.dtype;
+  job.points = all.points;
+  job.points.data = static_cast<const char*>(all.points.data) + own[0] * all.next;
   job.centroids = static_cast<const char*>(all.centroids) + own[1] * all.k * all.d * wide;
   job.wide = all.wide;
   job.labels = all.labels + index * all.n;

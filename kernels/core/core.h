@@ -5,12 +5,29 @@
 
 #include <cstdint>
 
+#define TFKM_API __attribute__((visibility("default")))  // what TensorFlow's ops call, from a library of their own
+
 namespace tfkm {
 
-// Goes up with each change of what is exported to Python: an op, or a struct that goes by ctypes. tfkm/ops/native.py has it, too.
-constexpr int64_t kAbi = 6;
+// Goes up with each change of what is exported to Python: an op, or a struct that goes by ctypes. tfkm/ops/native_library.py has it, too.
+constexpr int64_t kAbi = 7;
 
 enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
+
+constexpr int64_t bytes_of(Dtype dtype) {
+  return dtype == Dtype::kFloat64 ? 8 : dtype == Dtype::kFloat32 ? 4 : dtype == Dtype::kInt8 || dtype == Dtype::kUint8 ? 1 : 2;
+}
+
+// Points as they lie in memory: feature j of point i is at data + i · row + j · feature. Bytes, of any size and sign; nothing
+// need be aligned. Read fastest where features lie side by side and rows are aligned to their dtype.
+struct Points {
+  const void* data;
+  int64_t row, feature;
+  Dtype dtype;
+};
+
+// Rows side by side, too.
+constexpr Points packed(const void* data, Dtype dtype, int64_t d) { return {data, d * bytes_of(dtype), bytes_of(dtype), dtype}; }
 
 // Handed in. Calls task(arg, index, worker) for index 0 … count − 1, in any order, each once;
 // worker < workers is not used by two calls at a time.
@@ -19,7 +36,11 @@ struct ParallelFor {
               void* arg);
   void* pool;
   int workers;
+  bool (*stopped)(void* pool);  // null, or whether the last run has left out tasks because the call is to end
 };
+
+// Thrown by the thread that called, where a run was stopped.
+struct Interrupted {};
 
 // Two words of one exact sum (tfkm/exact.py).
 struct Words {
@@ -39,9 +60,7 @@ struct Grid {
 
 struct Job {
   int64_t n, k, d;
-  const void* points;  // (n, d) of `dtype`, aligned to its size; a row begins `stride` values after the last
-  int64_t stride;
-  Dtype dtype;
+  Points points;          // (n, d)
   const void* centroids;  // (k, d) row-major, double if `wide`, else float: the type computed in
   bool wide;
   const double* weights;   // (n,) or null for ones
@@ -65,15 +84,14 @@ struct Job {
 };
 
 // 0, or 1 if memory for the scratch (O(k·d) for each worker) could not be had.
-int accumulate(const Job& job, const ParallelFor& parallel_for);
+TFKM_API int accumulate(const Job& job, const ParallelFor& parallel_for);
 
 // Many jobs of one size, on arrays that they share, with the results that each has alone (batch.cc).
 // tfkm/ops/native.py has this struct by ctypes.
 struct Batch {
   int64_t count, n, k, d;
-  const void* points;        // (P, n, d): a row begins `stride` values after the last, a set `next`
-  int64_t stride, next;
-  Dtype dtype;
+  Points points;             // (P, n, d)
+  int64_t next;              // bytes from one set of n points to the next
   const void* centroids;     // (C, k, d)
   bool wide;
   const double* weights;     // (W, n) or null for ones
@@ -91,7 +109,7 @@ struct Batch {
   double* spent;         // (count, k)
   const void* moved_from;  // (count, k, d)
 };
-int accumulate(const Batch& batch, const ParallelFor& parallel_for);
+TFKM_API int accumulate(const Batch& batch, const ParallelFor& parallel_for);
 
 // How far Lloyd's iteration may go on by itself.
 struct Passes {
@@ -113,9 +131,7 @@ int accumulate(const Batch& first, const Passes& passes, const ParallelFor& para
 constexpr int kMostTrials = 64;
 struct Seeding {
   int64_t n, k, d;
-  const void* points;  // as in Job
-  int64_t stride;
-  Dtype dtype;
+  Points points;          // (n, d)
   bool wide;              // compute in double
   const double* weights;  // (n,) or null for ones
   // Null, or (n,) of the type computed in: squared distances to the nearest of the centroids that are there already. Then all
@@ -131,6 +147,25 @@ struct Seeding {
 int seed(const Seeding& seeding, const ParallelFor& parallel_for);
 int seed(const Seeding* seedings, int64_t count, const ParallelFor& parallel_for);  // of one size
 
+// Squared distances of all points to all centroids, in the direct form: out (n, k) of the type computed in. A row that is not
+// finite has NaN or infinity there.
+struct Distances {
+  int64_t n, k, d;
+  Points points;
+  const void* centroids;  // (k, d)
+  bool wide;
+  void* out;
+};
+int distances(const Distances& call, const ParallelFor& parallel_for);
+
+// The largest magnitude of each feature, NaN where a value is: out (d,).
+struct Magnitudes {
+  int64_t n, d;
+  Points points;
+  double* out;
+};
+int magnitudes(const Magnitudes& call, const ParallelFor& parallel_for);
+
 // The instruction set in use: "base", "avx2", "avx512" or "avx512bf16". TFKM_ISA in the environment forces one that
 // the processor has; it is read once.
 const char* instruction_set();
@@ -141,6 +176,8 @@ struct Level {
   const char* name;
   Accumulate accumulate;
   int (*seed)(const Seeding&, const ParallelFor&);
+  int (*distances)(const Distances&, const ParallelFor&);
+  int (*magnitudes)(const Magnitudes&, const ParallelFor&);
   bool usable;
 };
 const Level* levels();  // the best first, behind the last one without a name

@@ -16,6 +16,12 @@ int accumulate_avx512bf16(const Job& job, const ParallelFor& parallel_for);
 int seed_base(const Seeding& seeding, const ParallelFor& parallel_for);
 int seed_avx2(const Seeding& seeding, const ParallelFor& parallel_for);
 int seed_avx512(const Seeding& seeding, const ParallelFor& parallel_for);
+int distances_base(const Distances& call, const ParallelFor& parallel_for);
+int distances_avx2(const Distances& call, const ParallelFor& parallel_for);
+int distances_avx512(const Distances& call, const ParallelFor& parallel_for);
+int magnitudes_base(const Magnitudes& call, const ParallelFor& parallel_for);
+int magnitudes_avx2(const Magnitudes& call, const ParallelFor& parallel_for);
+int magnitudes_avx512(const Magnitudes& call, const ParallelFor& parallel_for);
 
 const Level* levels() {
 #if defined(__x86_64__)
@@ -24,13 +30,13 @@ const Level* levels() {
   static const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   static const bool avx512bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  static const Level all[] = {{"avx512bf16", accumulate_avx512bf16, seed_avx512, avx512bf16},
-                              {"avx512", accumulate_avx512, seed_avx512, avx512},
-                              {"avx2", accumulate_avx2, seed_avx2, avx2},
-                              {"base", accumulate_base, seed_base, true},
+  static const Level all[] = {{"avx512bf16", accumulate_avx512bf16, seed_avx512, distances_avx512, magnitudes_avx512, avx512bf16},
+                              {"avx512", accumulate_avx512, seed_avx512, distances_avx512, magnitudes_avx512, avx512},
+                              {"avx2", accumulate_avx2, seed_avx2, distances_avx2, magnitudes_avx2, avx2},
+                              {"base", accumulate_base, seed_base, distances_base, magnitudes_base, true},
                               {}};
 #else
-  static const Level all[] = {{"base", accumulate_base, seed_base, true}, {}};
+  static const Level all[] = {{"base", accumulate_base, seed_base, distances_base, magnitudes_base, true}, {}};
 #endif
   return all;
 }
@@ -67,6 +73,16 @@ int accumulate(const Job& job, const ParallelFor& parallel_for) { return accumul
 int seed(const Seeding& seeding, const ParallelFor& parallel_for) {
   Subnormals as_they_are;
   return level().seed(seeding, parallel_for);
+}
+
+int distances(const Distances& call, const ParallelFor& parallel_for) {
+  Subnormals as_they_are;
+  return level().distances(call, parallel_for);
+}
+
+int magnitudes(const Magnitudes& call, const ParallelFor& parallel_for) {
+  Subnormals as_they_are;
+  return level().magnitudes(call, parallel_for);
 }
 
 const char* instruction_set() { return level().name; }

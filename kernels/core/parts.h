@@ -8,7 +8,7 @@ namespace {
 
 using tfkm::ParallelFor;
 
-// Runs task(first, last, worker) over parts of 0 … count − 1, `step` or fewer at a time.
+// Runs task(first, last, worker) over parts of 0 … count − 1, `step` or fewer at a time. Throws Interrupted.
 template <class Task>
 void in_parts(const ParallelFor& parallel_for, int64_t count, int64_t step, const Task& task) {
   struct Context {
@@ -24,6 +24,7 @@ void in_parts(const ParallelFor& parallel_for, int64_t count, int64_t step, cons
         c.task(first, last < c.count ? last : c.count, worker);
       },
       &context);
+  if (parallel_for.stopped && parallel_for.stopped(parallel_for.pool)) throw tfkm::Interrupted{};
 }
 
 }  // namespace

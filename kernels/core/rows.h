@@ -1,9 +1,11 @@
-// Rows of points in the type computed in, whatever type they are stored in, so that all that follows is compiled for
-// two types and not for eleven pairs of them. Points of that type are read where they lie. Others are widened, exactly,
-// a few rows at a time into scratch that stays in cache.
+// Rows of points in the type computed in, whatever type they are stored in and however they lie, so that all that follows is
+// compiled for two types and not for eleven pairs of them. Points of that type are read where they lie if their features are
+// side by side. Others are widened, exactly, or gathered, a few rows at a time into scratch that stays in cache.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 #include "arena.h"
 #include "core.h"
@@ -23,10 +25,10 @@ struct Rows {
 
 // (count,) values of type S as T.
 template <class S, class T>
-void widen(const void* values, int64_t first, int64_t count, T* out) {
+void widen(const void* values, int64_t count, T* out) {
   using Vector = typename Simd<T>::Vector;
   constexpr int kLanes = kLanesOf<Vector>;
-  const S* x = static_cast<const S*>(values) + first;
+  const S* x = static_cast<const S*>(values);
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     __builtin_prefetch(x + i + kAhead / sizeof(S));
@@ -35,62 +37,90 @@ void widen(const void* values, int64_t first, int64_t count, T* out) {
   for (; i < count; ++i) out[i] = T(x[i]);
 }
 
+// (count, d) values of type S as T, from memory where they may lie in any way.
+template <class S, class T>
+void gather(const char* first, int64_t row, int64_t feature, int64_t count, int64_t d, T* out) {
+  auto take = [&](int64_t i, int64_t j) {
+    S value;
+    std::memcpy(&value, first + i * row + j * feature, sizeof value);
+    out[i * d + j] = T(value);
+  };
+  if (std::llabs(feature) > std::llabs(row)) {  // column by column, as which they lie
+    for (int64_t j = 0; j < d; ++j)
+      for (int64_t i = 0; i < count; ++i) take(i, j);
+  } else {
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t j = 0; j < d; ++j) take(i, j);
+  }
+}
+
 template <class T>
 class Source {
  public:
   // scale: what all values are multiplied by.
-  Source(const void* points, tfkm::Dtype dtype, int64_t stride, int64_t d, double scale = 1)
-      : points_(points), stride_(stride), d_(d), scale_(T(scale)), widen_(widen_for(dtype)) {
-    if (scale != 1 && !widen_) widen_ = widen<T, T>;
+  Source(const tfkm::Points& points, int64_t d, double scale = 1) : points_(points), d_(d), scale_(T(scale)) {
+    with_stored([&](auto stored) {
+      using S = decltype(stored);
+      const bool in_rows = points.feature == int64_t(sizeof(S)) && points.row % int64_t(sizeof(S)) == 0 &&
+                           reinterpret_cast<uintptr_t>(points.data) % sizeof(S) == 0;
+      if (!in_rows)
+        gather_ = gather<S, T>;
+      else if (!std::is_same_v<S, T> || scale != 1)
+        widen_ = widen<S, T>;
+    });
   }
 
   // Numbers of scratch for so many rows.
-  int64_t scratch(int64_t rows) const { return widen_ ? rows * d_ : 0; }
+  int64_t scratch(int64_t rows) const { return widen_ || gather_ ? rows * d_ : 0; }
 
   // Rows first, first + step, …, in place or in `scratch`, which holds them until it is used again.
   Rows<T> rows(int64_t first, int64_t count, T* scratch, int64_t step = 1) const {
-    int64_t stride = stride_ * step;
-    if (!widen_) return {static_cast<const T*>(points_) + first * stride_, stride};
-    if (stride == d_)
-      read(first * stride, count * d_, scratch);
-    else
-      for (int64_t i = 0; i < count; ++i) read(first * stride_ + i * stride, d_, scratch + i * d_);
+    if (!widen_ && !gather_) return {static_cast<const T*>(at(first)), points_.row * step / int64_t(sizeof(T))};
+    read(first, count, step, scratch);
     return {scratch, d_};
   }
 
   void copy(int64_t row, T* out) const {
-    if (widen_)
-      read(row * stride_, d_, out);
+    if (widen_ || gather_)
+      read(row, 1, 1, out);
     else
-      std::memcpy(out, static_cast<const T*>(points_) + row * stride_, d_ * sizeof(T));
+      std::memcpy(out, at(row), d_ * sizeof(T));
   }
 
  private:
-  using Widen = void (*)(const void*, int64_t, int64_t, T*);
+  const void* at(int64_t row) const { return static_cast<const char*>(points_.data) + row * points_.row; }
 
-  void read(int64_t first, int64_t count, T* out) const {
-    widen_(points_, first, count, out);
-    for (int64_t i = 0; i < count && scale_ != 1; ++i) out[i] *= scale_;
+  void read(int64_t first, int64_t count, int64_t step, T* out) const {
+    if (gather_)
+      gather_(static_cast<const char*>(at(first)), points_.row * step, points_.feature, count, d_, out);
+    else if (step == 1 && points_.row == d_ * points_.feature)
+      widen_(at(first), count * d_, out);
+    else
+      for (int64_t i = 0; i < count; ++i) widen_(at(first + i * step), d_, out + i * d_);
+    for (int64_t i = 0; i < count * d_ && scale_ != 1; ++i) out[i] *= scale_;
   }
 
-  // Null for T itself.
-  static Widen widen_for(tfkm::Dtype dtype) {
+  // function(a value of the type stored), for those that are computed in T.
+  template <class Function>
+  void with_stored(const Function& function) {
     using tfkm::Dtype;
-    switch (dtype) {
-      case Dtype::kFloat64: return nullptr;
-      case Dtype::kFloat32: return sizeof(T) == 4 ? nullptr : widen<float, T>;
-      case Dtype::kFloat16: return widen<Float16, T>;
-      case Dtype::kBfloat16: return widen<Bfloat16, T>;
-      case Dtype::kInt8: return widen<int8_t, T>;
-      case Dtype::kUint8: return widen<uint8_t, T>;
+    switch (points_.dtype) {
+      case Dtype::kFloat64:
+        if constexpr (sizeof(T) == 8) function(double());
+        break;
+      case Dtype::kFloat32: return function(float());
+      case Dtype::kFloat16: return function(Float16());
+      case Dtype::kBfloat16: return function(Bfloat16());
+      case Dtype::kInt8: return function(int8_t());
+      case Dtype::kUint8: return function(uint8_t());
     }
-    return nullptr;
   }
 
-  const void* points_;
-  int64_t stride_, d_;
+  tfkm::Points points_;
+  int64_t d_;
   T scale_;
-  Widen widen_;
+  void (*widen_)(const void*, int64_t, T*) = nullptr;
+  void (*gather_)(const char*, int64_t, int64_t, int64_t, int64_t, T*) = nullptr;
 };
 
 }  // namespace

@@ -28,7 +28,7 @@ class Potential {
  public:
   // scale: what all values are multiplied by.
   Potential(const Seeding& seeding, double scale, int workers, Arena& arena)
-      : seeding_(seeding), source_(seeding.points, seeding.dtype, seeding.stride, seeding.d, scale), scale_(T(scale)), workers_(workers),
+      : seeding_(seeding), source_(seeding.points, seeding.d, scale), scale_(T(scale)), workers_(workers),
         blocks_((seeding.n + kBlock - 1) / kBlock), narrow_(seeding.d <= kMostInRegisters) {
     nearest_ = arena.take<T>(blocks_ * kBlock);
     sq_norms_ = arena.take<T>(narrow_ ? 0 : seeding.n);
@@ -296,7 +296,7 @@ class Potential {
 template <class T>
 T scale_for(const Seeding& seeding) {
   constexpr T kTiny = sizeof(T) == 4 ? T(0x1p-30) : T(0x1p-480);
-  Source<T> source(seeding.points, seeding.dtype, seeding.stride, seeding.d);
+  Source<T> source(seeding.points, seeding.d);
   Arena arena;
   arena.take<T>(seeding.d);
   if (!arena.allocate()) return 1;

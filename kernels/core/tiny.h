@@ -32,7 +32,7 @@ inline bool squares_underflow(const tfkm::Job& job) {
 // One thread's part of such a job.
 class TinyWorker {
  public:
-  explicit TinyWorker(const tfkm::Job& job) : job_(job), source_(job.points, job.dtype, job.stride, job.d), padded_d_(round_up(job.d, 8)) {
+  explicit TinyWorker(const tfkm::Job& job) : job_(job), source_(job.points, job.d), padded_d_(round_up(job.d, 8)) {
     { Sums(job, arena_); }
     if (!arena_.allocate()) throw std::bad_alloc();
     sums_.reset(new Sums(job, arena_));

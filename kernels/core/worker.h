@@ -14,7 +14,7 @@ class Worker {
   // moved_frame: of the centroids that have moved, for the sieve; or null.
   Worker(const Job& job, const Frame<T>& frame, const Bounds<T>& bounds, const Frame<T>* moved_frame, Arena& arena)
       : job_(job), frame_(frame), bounds_(bounds),
-        source_(job.points, job.dtype, job.stride, job.d),
+        source_(job.points, job.d),
         screen_(frame, job.n, arena), sums_(job, arena),
         sieve_(moved_frame ? *moved_frame : frame, moved_frame ? job.n : 1, arena), sifts_(moved_frame),
         open_(sifts_ ? sieve_.rows() : 0, job.d, arena), undecided_(bounds.kept() ? screen_.rows() : 0, job.d, arena) {

@@ -126,13 +126,14 @@ inline EmulatedDevice emulated_device;
   const double grid[2] = {job.grid.weights, job.grid.count};
   unsigned long long digits[tfkm::kDigits + 1] = {};
   tfkm::cuda::Call call{};
-  call.n = job.n, call.k = job.k, call.d = job.d, call.points = job.points, call.stride = job.stride;
-  call.dtype = job.dtype, call.wide = job.wide, call.centroids = job.centroids, call.weights = job.weights;
+  call.n = job.n, call.k = job.k, call.d = job.d, call.points = job.points.data;
+  call.stride = job.points.row / job.points.feature;
+  call.dtype = job.points.dtype, call.wide = job.wide, call.centroids = job.centroids, call.weights = job.weights;
   call.grid_sums = job.grid.sums, call.grid = grid, call.labels = job.labels, call.sq_distances = job.sq_distances;
   call.high = {job.high.sums, job.high.weights}, call.low = {job.low.sums, job.low.weights};
   call.inertia = digits;
   call.tile = emulated_device.tile;
-  emulated_device.dtype = job.dtype, emulated_device.wide = job.wide;
+  emulated_device.dtype = job.points.dtype, emulated_device.wide = job.wide;
   tfkm::cuda::Device device = emulated_device.device();
   tfkm::cuda::Plan plan(call, device);
   // Aligned, and with what a card would have there from before.

@@ -71,7 +71,7 @@ struct Threads {
   bool real;
   uint64_t order;
 
-  tfkm::ParallelFor parallel_for() { return {run, this, workers}; }
+  tfkm::ParallelFor parallel_for() { return {run, this, workers, nullptr}; }
 
  private:
   static void run(void* pool, int64_t count, void (*task)(void*, int64_t, int), void* arg) {
@@ -251,7 +251,7 @@ class Trial {
       c.wide ? fill<decltype(s), double>(draw) : fill<decltype(s), float>(draw);
     });
     job_.n = c.n, job_.k = c.k, job_.d = c.d;
-    job_.points = points_.as<void>(), job_.stride = stride_, job_.dtype = c.dtype;
+    job_.points = {points_.as<void>(), stride_ * size_, size_, c.dtype};
     job_.centroids = centroids_.as<void>(), job_.wide = c.wide;
     job_.weights = c.weights ? weights_.as<double>() : nullptr;
     job_.labels = labels_.as<int32_t>(), job_.sq_distances = distances_.as<void>();

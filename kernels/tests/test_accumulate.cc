@@ -77,7 +77,7 @@ void check_threads() {
           c.threads = {workers, true, order};
           for (const tfkm::Level& level : levels) {
             report(c, trial.run(accumulate_on(level), c.threads.parallel_for()), level.name);
-            report(c, trial.run(accumulate_on(level), tfkm::pool(workers)), level.name);
+            report(c, trial.run(accumulate_on(level), tfkm::Pool(workers).parallel_for()), level.name);
           }
         }
     }

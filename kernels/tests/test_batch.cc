@@ -59,7 +59,7 @@ struct Problems {
     if (!bounded) std::fill(out.distances.begin(), out.distances.end(), T(7));
     std::vector<T> margins(count * n), from;
     std::vector<double> spent(count * k);
-    tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, centroids.data(), sizeof(T) == 8,
+    tfkm::Batch batch{count, n, k, d, lie(0), next * int64_t(sizeof(S)), centroids.data(), sizeof(T) == 8,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), own.data(),
                       counted ? rows.data() : nullptr, out.labels.data(),
                       bounded ? nullptr : out.distances.data(), {}, {}, out.words[4].data(), nullptr, nullptr, nullptr, nullptr};
@@ -86,13 +86,16 @@ struct Problems {
     for (int64_t i = 0; i < count * n; ++i) out.changed[i / n] += before.labels[i] != out.labels[i];
     return out;
   }
+  tfkm::Points lie(int64_t set) const {
+    return {points.data() + set * next, (d + gap) * int64_t(sizeof(S)), sizeof(S), dtype};
+  }
   Results alone(const std::vector<T>& centroids) const {
     Results out(*this);
     Threads threads{1, false, 0};
     for (int64_t i = 0; i < count; ++i) {
       tfkm::Job job{};
-      job.n = counted ? rows[i] : n, job.k = k, job.d = d, job.stride = d + gap, job.dtype = dtype;
-      job.points = points.data() + own[3 * i] * next, job.wide = sizeof(T) == 8;
+      job.n = counted ? rows[i] : n, job.k = k, job.d = d;
+      job.points = lie(own[3 * i]), job.wide = sizeof(T) == 8;
       job.centroids = centroids.data() + own[3 * i + 1] * k * d;
       job.labels = out.labels.data() + i * n, job.sq_distances = out.distances.data() + i * n;
       if (sums) {
@@ -117,7 +120,7 @@ struct Problems {
     Threads one{1, false, 0};
     std::vector<tfkm::Seeding> seedings;
     for (int64_t i = 0; i < count; ++i)
-      seedings.push_back({n, k, d, points.data() + own[3 * i] * next, d + gap, dtype, sizeof(T) == 8,
+      seedings.push_back({n, k, d, lie(own[3 * i]), sizeof(T) == 8,
                           weighted ? weights.data() : nullptr, nullptr, draw.below(n), 3, uniforms.data() + i * (k - 1) * 3,
                           together.data() + i * k});
     if (tfkm::seed(seedings.data(), count, parallel_for)) return false;
@@ -149,7 +152,7 @@ struct Problems {
       start.insert(start.end(), &centroids[own[3 * i + 1] * size], &centroids[own[3 * i + 1] * size] + size);
     }
     auto& words = out.results.words;
-    tfkm::Batch batch{count, n, k, d, points.data(), d + gap, next, dtype, start.data(), sizeof(T) == 8,
+    tfkm::Batch batch{count, n, k, d, lie(0), next * int64_t(sizeof(S)), start.data(), sizeof(T) == 8,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), table.data(),
                       counted ? rows.data() : nullptr, out.results.labels.data(), nullptr,
                       {words[0].data(), words[1].data()}, {words[2].data(), words[3].data()}, words[4].data(),
@@ -232,7 +235,8 @@ int main(int argc, char** argv) {
     Dtype dtype = Dtype(draw.below(6));
     Threads threads{1 + int(draw.below(7)), draw.one_in(8), uint64_t(number)};
     bool wide = dtype == Dtype::kFloat64 || draw.one_in(2), pool = draw.one_in(8), large = number % 100 == 0;
-    auto parallel_for = pool ? tfkm::pool(3) : threads.parallel_for();
+    tfkm::Pool three(3);
+    auto parallel_for = pool ? three.parallel_for() : threads.parallel_for();
     bool right = with_type(dtype, [&](auto s) {
       auto check = [&](auto t) {
         Problems<decltype(s), decltype(t)> problems(draw, dtype, large);

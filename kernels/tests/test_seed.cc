@@ -65,7 +65,7 @@ struct Problem {
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = 0; j < d; ++j) x[i * (d + gap) + j] = cast<S>(points[i * d + j]);
     std::vector<int64_t> chosen(k);
-    tfkm::Seeding seeding{n, k, d, x.data(), d + gap, dtype, wide, weighted ? weights.data() : nullptr, nullptr, 0,
+    tfkm::Seeding seeding{n, k, d, {x.data(), (d + gap) * int64_t(sizeof(S)), sizeof(S), dtype}, wide, weighted ? weights.data() : nullptr, nullptr, 0,
                           trials, uniforms.data(), chosen.data()};
     std::vector<double> known;
     for (int64_t i = 0; i < n; ++i) {
@@ -95,9 +95,10 @@ int main(int argc, char** argv) {
     bool wide = dtype == Dtype::kFloat64 || draw.one_in(2), pool = draw.one_in(8);
     if (number % every) continue;
     const std::vector<int64_t> right = problem.definition();
+    tfkm::Pool three(3);
     for (const tfkm::Level& level : levels) {
       std::vector<int64_t> chosen = with_type(dtype, [&](auto s) {
-        return problem.run<decltype(s)>(level, dtype, wide, pool ? tfkm::pool(3) : threads.parallel_for());
+        return problem.run<decltype(s)>(level, dtype, wide, pool ? three.parallel_for() : threads.parallel_for());
       });
       ++(chosen == right ? passed : failed);
       if (chosen == right || failed > 10) continue;

@@ -56,14 +56,14 @@ void compute(void* opaque, TF_OpKernelContext* context) {
   if (!call.ok()) return;
   tfkm::Batch batch{};
   batch.n = job.n, batch.k = job.k, batch.d = job.d;
-  batch.points = TF_TensorData(points), batch.stride = job.d, batch.next = job.n * job.d, batch.dtype = job.dtype;
+  batch.points = tfkm::packed(TF_TensorData(points), job.points.dtype, job.d), batch.next = job.n * batch.points.row;
   batch.centroids = TF_TensorData(centroids), batch.wide = job.wide;
   read_problems(call, TF_Dim(points, 0), TF_Dim(centroids, 0), batch);
   batch.labels = call.output<int32_t>(kLabels, TF_INT32, {batch.count, batch.n});
   batch.sq_distances = distances_of(call, kSqDistances, batch.wide, {batch.count, batch.n});
   if (kernel.with_sums) read_sums(call, batch);
   if (!call.ok()) return;
-  call.check(tfkm::accumulate(batch, tfkm::pool(int(kernel.threads))) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
+  call.check(tfkm::accumulate(batch, tfkm::Pool(int(kernel.threads)).parallel_for()) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
 }
 
 // (B, n), and for sums (B, k, d), (B, k), (B, kDigits).

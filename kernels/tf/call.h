@@ -85,11 +85,11 @@ inline tfkm::Job sized_job(Call& call, const TF_Tensor* points, const TF_Tensor*
                   leading ? "points, centroids: need rank 3" : "points, centroids: need rank 2"))
     return job;
   job.n = TF_Dim(points, leading), job.d = TF_Dim(points, leading + 1), job.k = TF_Dim(centroids, leading);
-  job.stride = job.d, job.dtype = dtype_of(points), job.wide = TF_TensorType(centroids) == TF_DOUBLE;
+  job.points = tfkm::packed(nullptr, dtype_of(points), job.d), job.wide = TF_TensorType(centroids) == TF_DOUBLE;
   call.check(job.k >= 1 && job.d >= 1, "centroids: need at least one row and one feature");
   call.check(TF_Dim(centroids, leading + 1) == job.d, "centroids: need as many features as points have");
   call.check(job.k <= INT32_MAX, "centroids: more rows than an int32 label can name");
-  call.check(job.wide || job.dtype != tfkm::Dtype::kFloat64, "centroids: need float64 for float64 points");
+  call.check(job.wide || job.points.dtype != tfkm::Dtype::kFloat64, "centroids: need float64 for float64 points");
   return job;
 }
 

@@ -30,12 +30,12 @@ void compute(void* opaque, TF_OpKernelContext* context) {
   if (!call.ok()) return;
   tfkm::Job job = sized_job(call, points, centroids, 0);
   if (!call.ok()) return;
-  job.points = TF_TensorData(points), job.centroids = TF_TensorData(centroids);
+  job.points.data = TF_TensorData(points), job.centroids = TF_TensorData(centroids);
   job.labels = call.output<int32_t>(kLabels, TF_INT32, {job.n});
   job.sq_distances = distances_of(call, kSqDistances, job.wide, {job.n});
   if (kernel.with_sums) read_sums(call, job);
   if (!call.ok()) return;
-  call.check(tfkm::accumulate(job, tfkm::pool(int(kernel.threads))) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
+  call.check(tfkm::accumulate(job, tfkm::Pool(int(kernel.threads)).parallel_for()) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
 }
 
 // --- shapes --------------------------------------------------------------------------------------------
@@ -76,7 +76,3 @@ void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
     register_op<true>("Tfkm>Accumulate", new_op("Tfkm>Accumulate"), shapes<true>, compute);
 
 }  // namespace
-
-extern "C" __attribute__((visibility("default"))) const char* tfkm_instruction_set() {
-  return tfkm::instruction_set();
-}

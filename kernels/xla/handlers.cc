@@ -11,8 +11,8 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
   if (!buffers.read<with_sums>(*frame))
     return tfkm::ffi_error(frame->api, XLA_FFI_INVALID_ARGUMENT, "tfkm: shapes or dtypes that it does not take");
   tfkm::Job job{};
-  job.n = buffers.n, job.k = buffers.k, job.d = job.stride = buffers.d;
-  job.points = buffers.points, job.dtype = buffers.dtype, job.centroids = buffers.centroids, job.wide = buffers.wide;
+  job.n = buffers.n, job.k = buffers.k, job.d = buffers.d;
+  job.points = tfkm::packed(buffers.points, buffers.dtype, buffers.d), job.centroids = buffers.centroids, job.wide = buffers.wide;
   job.labels = buffers.labels, job.sq_distances = buffers.sq_distances;
   if (with_sums) {
     job.weights = buffers.weights;

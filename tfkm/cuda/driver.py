@@ -271,11 +271,12 @@ class Prepared:
             for word in self._words
         ]
         digits = self.card.fetch(self._digits, (DIGITS,), np.int64)
-        return Answer(
-            self.card.fetch(self._held["labels"], (n,), np.int32),
-            self.card.fetch(self._held["sq_distances"], (n,), self.dtype),
-            *((*words, _total(digits)) if self.grid else (None, None, None)),
-        )
+        labels = self.card.fetch(self._held["labels"], (n,), np.int32)
+        distances = self.card.fetch(self._held["sq_distances"], (n,), self.dtype)
+        if not self.grid:
+            return Answer(labels, distances, None, None, None)
+        high, low = words
+        return Answer(labels, distances, high, low, _total(digits))
 
 
 def _total(digits: np.ndarray) -> float:

@@ -51,8 +51,8 @@ class Sweep(NamedTuple):
     def of(self, which: np.ndarray) -> Sweep:
         """Of the problems at these places, in copies."""
         distances = None if self.sq_distances is None else self.sq_distances[which]
-        words = (Words(*(part[which] for part in word)) for word in self.statistics[:2])
-        statistics = ExactStatistics(*words, self.statistics.inertia[which])
+        high, low = (Words(*(part[which] for part in word)) for word in self.statistics[:2])
+        statistics = ExactStatistics(high, low, self.statistics.inertia[which])
         bounds = None if self.bounds is None else (self.bounds[0][which], self.bounds[1][which])
         return Sweep(
             self.centroids[which], self.labels[which], distances, statistics,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +10,7 @@ import tensorflow as tf
 from tfkm import exact
 from tfkm.ops import native_library, validate, xla, xla_call
 from tfkm.ops.batched import Problems, Sweep
-from tfkm.ops.native_library import SEEDING, Batch, Passes, WordPointers
+from tfkm.ops.native_library import SEEDING, Batch, Passes, WordPointers, dtype_number, points_of
 from tfkm.types import Ahead, Assignment, ExactStatistics, Words
 
 
@@ -75,10 +74,10 @@ def accumulate_batch(
         )
 
 
-def _accumulated(labels, distances, *words) -> tuple[Assignment, ExactStatistics]:
+def _accumulated(labels, distances, *parts) -> tuple[Assignment, ExactStatistics]:
     """The outputs of an op that accumulates."""
-    *words, inertia = words
-    statistics = ExactStatistics(Words(*words[:2]), Words(*words[2:]), inertia)
+    sums, weights, low_sums, low_weights, inertia = parts
+    statistics = ExactStatistics(Words(sums, weights), Words(low_sums, low_weights), inertia)
     return Assignment(labels, distances), statistics
 
 
@@ -103,14 +102,8 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
 
 
 def reads(points: np.ndarray) -> bool:
-    """Whether the kernels read (…, n, d) points where they lie: features side by side, and aligned."""
-    size = points.itemsize
-    return (
-        points.strides[-1] == size
-        and points.strides[-2] >= 0
-        and not any(stride % size for stride in points.strides)
-        and points.ctypes.data % size == 0
-    )
+    """Whether the kernels read (…, n, d) points where they lie: in any way but in another byte order."""
+    return points.dtype.isnative
 
 
 _ALONE = np.zeros((1, 3), np.int64)  # the table of one problem
@@ -121,8 +114,7 @@ def assign_arrays(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray
     n, (k, d) = len(points), centroids.shape
     labels, distances = np.empty(n, np.int32), np.empty(n, centroids.dtype)
     batch = Batch(
-        1, n, k, d, points.ctypes.data, points.strides[0] // points.itemsize, 0,
-        _number_of(points.dtype), centroids.ctypes.data, centroids.dtype == np.float64,
+        1, n, k, d, points_of(points), 0, centroids.ctypes.data, centroids.dtype == np.float64,
         problems=_ALONE.ctypes.data, labels=labels.ctypes.data, sq_distances=distances.ctypes.data,
     )  # fmt: skip
     _run("tfkm_accumulate", batch, k, d)
@@ -148,7 +140,7 @@ def accumulate_arrays(
     What `before` holds is written over. Points whose label is still the same are not added again: sums are
     exact, so no bit tells. Without distances, points whose bounds tell their label are not even read.
     """
-    (count, k, d), n, size = centroids.shape, points.shape[1], points.itemsize
+    (count, k, d), n = centroids.shape, points.shape[1]
     if before is None:
         labels = np.empty((count, n), np.int32)
         words = [Words(np.zeros((count, k, d)), np.zeros((count, k))) for _ in range(2)]
@@ -168,8 +160,8 @@ def accumulate_arrays(
     else:
         (margins, spent), moved_from = before.bounds, before.centroids
     batch = Batch(
-        count, n, k, d, points.ctypes.data, points.strides[1] // size, points.strides[0] // size,
-        _number_of(points.dtype), centroids.ctypes.data, centroids.dtype == np.float64,
+        count, n, k, d, points_of(points), points.strides[0],
+        centroids.ctypes.data, centroids.dtype == np.float64,
         _address(weights), grid.sums.ctypes.data, grid.others.ctypes.data,
         problems.table.ctypes.data, _address(problems.rows), _own(labels), _own(distances),
         *(WordPointers(*map(_own, word)) for word in words), _own(inertia),
@@ -188,14 +180,14 @@ def accumulate_arrays(
         _run("tfkm_passes", batch, k, d, ctypes.byref(further))
         centroids = moved[0]
     bounds = None if margins is None or spent is None else (margins, spent)
-    statistics = ExactStatistics(*words, inertia)
+    high, low = words
+    statistics = ExactStatistics(high, low, inertia)
     return Sweep(centroids, labels, distances, statistics, changed, bounds, passes)
 
 
 def _run(name: str, batch: Batch, k: int, d: int, *more) -> None:
-    function = getattr(native_library.library(), name)
-    if function(ctypes.byref(batch), *more, native_library.threads()):
-        raise MemoryError(f"centroids: no memory for scratch of {k} × {d} numbers")
+    memory = f"centroids: no memory for scratch of {k} × {d} numbers"
+    native_library.call(name, ctypes.byref(batch), *more, memory=memory)
 
 
 def _address(array: np.ndarray | None) -> int | None:
@@ -256,23 +248,17 @@ def kmeans_plusplus_batch(
 
     seedings = np.zeros(count, SEEDING)
     seedings["n"], seedings["k"], seedings["d"] = counts, k, points.shape[2]
-    seedings["points"], seedings["stride"] = own(points), points.strides[1] // points.itemsize
-    seedings["dtype"], seedings["wide"] = _number_of(points.dtype), points.dtype == np.float64
+    lying = seedings["points"]
+    lying["data"], (lying["row"], lying["feature"]) = own(points), points.strides[1:]
+    lying["dtype"], seedings["wide"] = dtype_number(points.dtype), points.dtype == np.float64
     seedings["weights"] = 0 if weights is None else own(weights)
     seedings["sq_distances"] = 0 if sq_distances is None else own(sq_distances)
     seedings["first"], seedings["trials"] = firsts, trials
     seedings["uniforms"], seedings["chosen"] = own(uniforms), own(chosen)
     at = ctypes.c_void_p(seedings.ctypes.data)
-    if native_library.library().tfkm_seed(at, ctypes.c_int64(count), native_library.threads()):
-        raise MemoryError(f"points: no memory for k-means++ of {points.shape[1]} points")
+    memory = f"points: no memory for k-means++ of {points.shape[1]} points"
+    native_library.call("tfkm_seed", at, ctypes.c_int64(count), memory=memory)
     return chosen
-
-
-@functools.cache
-def _number_of(dtype: np.dtype) -> int:
-    """That of `tfkm::Dtype`."""
-    order = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.uint8)
-    return order.index(tf.as_dtype(dtype))
 
 
 # --- the library -----------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Loads the library of the compiled kernels, and has the structs of kernels/core/core.h by ctypes."""
+"""Loads the library of the compiled kernels, and has the structs of kernels/core/core.h by ctypes.
+
+The library knows nothing of TensorFlow; the ops are another, which is linked to it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,20 @@ import ctypes
 import functools
 import importlib.metadata
 import importlib.util
+import sys
 
 import numpy as np
-import tensorflow as tf
+
+# --- structs ----------------------------------------------------------------------------------------
+
+
+class Points(ctypes.Structure):
+    """`tfkm::Points`."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p), ("row", ctypes.c_int64), ("feature", ctypes.c_int64),
+        ("dtype", ctypes.c_int32),
+    ]  # fmt: skip
 
 
 class WordPointers(ctypes.Structure):
@@ -22,9 +36,8 @@ class Batch(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("count", "n", "k", "d")),
-        ("points", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("stride", "next")),
-        ("dtype", ctypes.c_int32),
+        ("points", Points),
+        ("next", ctypes.c_int64),
         ("centroids", ctypes.c_void_p),
         ("wide", ctypes.c_bool),
         *(
@@ -54,15 +67,99 @@ class Passes(ctypes.Structure):
     ]
 
 
-# `tfkm::Seeding`.
+class Distances(ctypes.Structure):
+    """`tfkm::Distances`."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("n", "k", "d")),
+        ("points", Points),
+        ("centroids", ctypes.c_void_p),
+        ("wide", ctypes.c_bool),
+        ("out", ctypes.c_void_p),
+    ]
+
+
+class Magnitudes(ctypes.Structure):
+    """`tfkm::Magnitudes`."""
+
+    _fields_ = [
+        ("n", ctypes.c_int64), ("d", ctypes.c_int64), ("points", Points), ("out", ctypes.c_void_p),
+    ]  # fmt: skip
+
+
+# `tfkm::Points` and `tfkm::Seeding` as rows of arrays.
+_POINTS = np.dtype([("data", "u8"), ("row", "i8"), ("feature", "i8"), ("dtype", "i4")], align=True)
 SEEDING = np.dtype(
     [
-        ("n", "i8"), ("k", "i8"), ("d", "i8"), ("points", "u8"), ("stride", "i8"), ("dtype", "i4"),
-        ("wide", "?"), ("weights", "u8"), ("sq_distances", "u8"), ("first", "i8"), ("trials", "i4"),
-        ("uniforms", "u8"), ("chosen", "u8"),
+        ("n", "i8"), ("k", "i8"), ("d", "i8"), ("points", _POINTS), ("wide", "?"), ("weights", "u8"),
+        ("sq_distances", "u8"), ("first", "i8"), ("trials", "i4"), ("uniforms", "u8"),
+        ("chosen", "u8"),
     ],
     align=True,
 )  # fmt: skip
+
+
+_DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "uint8")  # `tfkm::Dtype`
+
+
+@functools.cache
+def dtype_number(dtype: np.dtype) -> int:
+    """The number that `tfkm::Dtype` has for one of the dtypes above."""
+    return _DTYPES.index(dtype.name)
+
+
+def points_of(array: np.ndarray) -> Points:
+    """Points (…, n, d) where they lie in memory, of a dtype above in this machine's byte order."""
+    row, feature = array.strides[-2:]
+    return Points(array.ctypes.data, row, feature, dtype_number(array.dtype))
+
+
+# --- calls ------------------------------------------------------------------------------------------
+
+
+class _Signals(ctypes.Structure):
+    """`tfkm::Signals`: Python's functions by which a call hears of Ctrl-C, and what its handler raised."""
+
+    _fields_ = [
+        (name, ctypes.c_void_p)
+        for name in ("ensure", "release", "check", "fetch", "type", "value", "traceback")
+    ]
+
+
+_HEARING = [
+    ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+    for name in ("PyGILState_Ensure", "PyGILState_Release", "PyErr_CheckSignals", "PyErr_Fetch")
+]
+_restore = ctypes.pythonapi.PyErr_Restore
+_restore.argtypes = [ctypes.c_void_p] * 3
+_restore.restype = None
+
+
+def call(name: str, *arguments, memory: str) -> None:
+    """Call a function of the library. Ctrl-C ends it within some 50 ms and leaves what it wrote half done.
+
+    Args:
+        name: That of kernels/core/c_api.cc.
+        *arguments: Its own, without threads and signals.
+        memory: What a MemoryError says.
+
+    Raises:
+        MemoryError: No memory for scratch.
+        ValueError: It was told what cannot be.
+        KeyboardInterrupt: Or what the handler of a signal raised.
+    """
+    signals = _Signals(*_HEARING)
+    function = getattr(library(), name)
+    function.restype = ctypes.c_char_p
+    why = function(*arguments, threads(), ctypes.byref(signals))
+    if why is None:
+        return
+    if why == b"interrupted":
+        _restore(signals.type, signals.value, signals.traceback)
+        raise KeyboardInterrupt  # is not come to: ctypes raises what was restored
+    if why == b"no memory":
+        raise MemoryError(memory)
+    raise ValueError(f"{name}: {why.decode()}")
 
 
 def instruction_set() -> str:
@@ -72,56 +169,65 @@ def instruction_set() -> str:
     return function().decode()
 
 
-@functools.cache
 def threads() -> int:
-    """TensorFlow's intra-op setting; 0 lets the kernel take one for each processor.
+    """TensorFlow's intra-op setting; 0 lets the kernel take one for each processor."""
+    return _tensorflow_threads() if "tensorflow" in sys.modules else 0
 
-    Asked once (7 µs): it is fixed from TensorFlow's first op on, and there has been one by then.
-    """
+
+@functools.cache
+def _tensorflow_threads() -> int:
+    """Asked once (7 µs): it is fixed from TensorFlow's first op on, and there has been one by then."""
+    import tensorflow as tf
+
     return tf.config.threading.get_intra_op_parallelism_threads()
+
+
+# --- the libraries ----------------------------------------------------------------------------------
 
 
 @functools.cache
 def ops():
-    """The library's ops. A second copy under another path would make both unusable, so: once."""
-    at = path()
-    loaded = tf.load_op_library(at)
-    _check_abi(ctypes.CDLL(at))
-    return loaded
+    """The ops' library. A second copy under another path would make both unusable, so: once."""
+    import tensorflow as tf
 
-
-_ABI = 6  # `tfkm::kAbi`
-
-
-def _check_abi(library: ctypes.CDLL) -> None:
-    """Raises RuntimeError for a library of other sources, which would misread what it is given."""
-    ours, theirs = (_ABI, ctypes.sizeof(Batch), SEEDING.itemsize), (ctypes.c_int64 * 3)()
-    if hasattr(library, "tfkm_abi"):
-        library.tfkm_abi(theirs)
-    if tuple(theirs) != ours:
-        raise RuntimeError(
-            f"{library._name} was built from other sources than this Python code; build it anew: {_INSTALL}"
-        )
+    library()  # which has the kernels that the ops call
+    return tf.load_op_library(path("_ops"))
 
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """For what is not an op; ctypes lets other Python threads run meanwhile."""
-    ops()  # first: TensorFlow finds no new ops in a library that is already open
-    return ctypes.CDLL(path())
+    """The kernels' library; ctypes lets other Python threads run meanwhile.
+
+    Raises:
+        RuntimeError: It was not built, or from other sources and would misread what it is given.
+    """
+    loaded = ctypes.CDLL(path())
+    structs = Batch, Distances, Magnitudes
+    batch, distances, magnitudes = map(ctypes.sizeof, structs)
+    ours = (_ABI, batch, SEEDING.itemsize, distances, magnitudes)
+    theirs = (ctypes.c_int64 * len(ours))()
+    if hasattr(loaded, "tfkm_abi"):
+        loaded.tfkm_abi(theirs)
+    if tuple(theirs) != ours:
+        raise RuntimeError(
+            f"{loaded._name} was built from other sources than this Python code; build it anew: {_INSTALL}"
+        )
+    return loaded
 
 
+_ABI = 7  # `tfkm::kAbi`
 _INSTALL = "pip install --force-reinstall --no-deps . (in its folder)"
 
 
-def path() -> str:
+def path(name: str = "_kernels") -> str:
+    """The file of one of the two libraries."""
     # By the import system, which an editable install teaches where it is; it is never imported.
-    spec = importlib.util.find_spec("tfkm._kernels")
+    spec = importlib.util.find_spec(f"tfkm.{name}")
     if spec is not None and spec.origin is not None:
         return spec.origin
     # In its own folder the source tree, which has none, hides the installed package.
     for file in _installed_files():
-        if file.name == "_kernels.so":
+        if file.name == f"{name}.so":
             return str(file.locate())
     raise RuntimeError(
         f"the native kernels were not built; install from source with a C++17 compiler: {_INSTALL}"

@@ -43,9 +43,9 @@ class Partial(NamedTuple):
     def owned(self) -> Partial:
         """In arrays that `and_next` may write to, as those from another process are not."""
         high, low, inertia = self.statistics
-        words = (Words(*(np.require(a, requirements="W") for a in word)) for word in (high, low))
+        high, low = (Words(*(np.require(a, requirements="W") for a in w)) for w in (high, low))
         inertia = np.require(inertia, requirements="W")
-        return Partial(ExactStatistics(*words, inertia), list(self.digests))
+        return Partial(ExactStatistics(high, low, inertia), list(self.digests))
 
     def and_next(self, more: Partial) -> Partial:
         """Together, in the arrays of this one."""

@@ -89,11 +89,11 @@ def from_arrays(arrays: Arrays) -> tuple[list[Arrays], Loop | None]:
     )
     unfinished = None
     if "part/shards" in arrays:
-        words = (
+        high, low = (
             Words(*(arrays[f"part/{word}/{name}"] for name in Words._fields))
             for word in ("high", "low")
         )
-        statistics = ExactStatistics(*words, arrays["part/inertia"])
+        statistics = ExactStatistics(high, low, arrays["part/inertia"])
         partial = Partial(statistics, [arrays["part/labels"]])
         unfinished = Unfinished(int(arrays["part/shards"]), partial)
     best = [end for number, end in ends.items() if number < 0]
