@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfkm import exact
 from tfkm.exact import DIGIT_BITS, DIGITS, LEAST_EXPONENT, SMALLEST, Grid
 from tfkm.types import ExactStatistics, Words
 
