@@ -9,7 +9,8 @@ import tensorflow as tf
 
 import tfkm
 from benchmarks.rivals import Outcome, Seed
-from tfkm import exact, ops, update
+from tfkm import exact, update
+from tfkm.ops import tensors
 
 
 class Tfkm:
@@ -52,10 +53,10 @@ class Tfkm:
     def step(self, points: np.ndarray, centroids: np.ndarray) -> Callable[[], Outcome]:
         """A pass of Lloyd's iteration, its grid made before, as in a fit, and the means."""
         p, c = tf.constant(points), tf.constant(centroids)
-        grid = exact.grid(len(points), np.asarray(ops.largest_magnitudes(p)))
+        grid = exact.grid(len(points), np.asarray(tensors.largest_magnitudes(p)))
 
         def run() -> Outcome:
-            assignment, total = ops.partial(p, c, None, grid, backend=self._backend)
+            assignment, total = tensors.partial(p, c, None, grid, backend=self._backend)
             statistics = tfkm.Statistics(*(part.numpy() for part in total.rounded()))
             means = update.means(statistics, centroids)
             return Outcome(assignment.labels, centroids, statistics.inertia, updated=means)

@@ -59,7 +59,7 @@ def far_from_origin(points: np.ndarray, model: tfkm.KMeans) -> Figure:
         wide, centers = x.astype(float), c.astype(float)
         true = np.stack([((wide - center) ** 2).sum(1) for center in centers], 1).argmin(1)
         quick = ((c**2).sum(1) - 2 * x @ c.T).argmin(1)
-        ours = tfkm.assign(x, c).labels.numpy()
+        ours = tfkm.assign(x, c).labels
         for name, labels in zip(wrong, (quick, ours), strict=True):
             wrong[name].append(100 * (labels != true).mean())
     figure, ax = pyplot.subplots(layout="constrained")

@@ -14,13 +14,11 @@ sys.path.append(str(Path(__file__).parents[1]))
 import pytest
 import tensorflow as tf
 
-from tfkm.ops import backends, cuda, native_library, xla
+from tfkm.ops import backends, cuda, native_library, tensor_backends, xla
 from tfkm.testing import TELLING
 
 # The CUDA kernels have tests of their own where there is no card: test_cuda.py.
-HERE = [
-    name for name in backends._NAMES if name != "cuda" or tf.config.list_physical_devices("GPU")
-]
+HERE = [name for name in backends.NAMES if name != "cuda" or tf.config.list_physical_devices("GPU")]
 
 
 @pytest.fixture(params=HERE)
@@ -112,7 +110,9 @@ def forget():
 
     def forgotten() -> None:
         for asked in (
-            backends._why_not,
+            backends._why_not_native,
+            backends._warn_of_missing_kernels,
+            tensor_backends.why_not,
             native_library.ops,
             native_library.library,
             xla._build,

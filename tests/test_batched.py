@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm import exact, ops
-from tfkm.ops.batched import Problems
+from tfkm import exact
+from tfkm.ops import backends, tensors
+from tfkm.ops.backend import Problems
 from tfkm.testing import ties
 
 pytestmark = pytest.mark.quick
@@ -124,10 +125,10 @@ def test_points_are_not_copied_for_each_problem():
     )  # else 8 times
 
 
-@pytest.mark.parametrize("layout", ["array", "rows apart", "tensor"])
+@pytest.mark.parametrize("layout", ["array", "rows apart", "held"])
 @pytest.mark.parametrize("counted", [False, True])
 def test_arrays(backend, layout, counted):
-    """`partial_arrays`: each problem its own points, of which some rows count; the others unread."""
+    """`sweep`: each problem its own points, of which some rows count; the others unread."""
     points, centroids = problems(((3,), (4,)), 20, 3, 2, np.float64)
     rows, own = np.array([20, 0, 7, 7]), np.array([2, 0, 1, 2])
     if counted:
@@ -139,16 +140,16 @@ def test_arrays(backend, layout, counted):
     if layout == "rows apart":
         given = np.zeros((3, 25, 5))[:, :20, 1:3]
         given[...] = points
-        assert ops.reads(given, backend=backend) == (backend == "native")
-    sweep = ops.partial_arrays(
-        tf.constant(points) if layout == "tensor" else given, centroids, weights, grid,
-        Problems(table, rows if counted else None), backend=backend,
+    module = backends.select(backend)
+    sweep = module.sweep(
+        module.held(points) if layout == "held" else given, centroids, weights, grid,
+        Problems(table, rows if counted else None),
     )  # fmt: skip
     for i in range(4):
         until = rows[i] if counted else 20
         x, w = points[own[i], :until], weights[table[i, 2], :until]
         one = exact.Grid(grid.sums[i], grid.others[i])
-        expected = ops.partial(*map(tf.constant, (x, centroids[i], w)), one, backend=backend)
+        expected = tensors.partial(*map(tf.constant, (x, centroids[i], w)), one, backend=backend)
         got = (tfkm.Assignment(sweep.labels[i, :until], sweep.sq_distances[i, :until]),
                tf.nest.map_structure(lambda part, i=i: part[i], sweep.statistics))  # fmt: skip
         tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
@@ -234,7 +235,7 @@ def test_bad_values_are_named(backend, leading, spoil, message):
             r"weights: .*dimensions \(3,\) do not broadcast with \(2,\)",
         ),
         ((9, 3), (4, 3), (2, 9), r"weights: shape \(2, 9\); it needs shape \(9,\)"),
-        ((1, 9, 3), (4, 3), (2, 9), r"weights: .* points and centroids have .* \(1,\)"),
+        ((1, 9, 3), (4, 3), (2, 9), r"weights: shape \(2, 9\); its leading dimensions"),
         ((2, 9, 3), (4, 3), (2, 8), r"weights: shape \(2, 8\); it needs shape \(…, 9\)"),
     ],
 )

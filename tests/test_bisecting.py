@@ -209,7 +209,7 @@ def test_tensors_and_graphs(backend):
     in_graph = tf.function(model.predict, input_signature=[tf.TensorSpec([None, 64])])
     np.testing.assert_array_equal(in_graph(points), labels)
     assert model.predict(points[:0]).shape == in_graph(points[:0]).shape == (0,)
-    same = clone(model).fit(points.numpy())
+    same = clone(model).fit(np.asarray(points))
     np.testing.assert_array_equal(same.cluster_centers_, model.cluster_centers_)
 
 

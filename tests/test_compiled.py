@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm.ops import backends, native, native_library, xla_call
+from tfkm.ops import native_library, native_ops, tensor_backends, xla_call
 from tfkm.testing import CASES, assert_same_assignment, noise
 
 compiled = tf.function(jit_compile=True)
@@ -114,7 +114,7 @@ def test_none_takes_the_native_call():
 
 @pytest.fixture
 def no_call(monkeypatch):
-    monkeypatch.setattr(native, "why_not_in_xla", lambda: "XLA is too old")
+    monkeypatch.setattr(native_ops, "why_not_in_xla", lambda: "XLA is too old")
 
 
 def test_without_the_call_another_is_taken_and_told(no_call):
@@ -129,7 +129,7 @@ def test_without_the_call_another_is_taken_and_told(no_call):
     np.testing.assert_array_equal(assign(None)(points), tfkm.assign(points, centroids).labels)
     with pytest.raises(RuntimeError, match="'native' cannot be used here: not inside .* too old"):
         assign("native")(points)
-    assert backends.select(None) is native
+    assert tensor_backends.select(None) is native_ops
 
 
 def test_a_tensorflow_without_the_interface(monkeypatch):

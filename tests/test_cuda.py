@@ -22,7 +22,7 @@ import tfkm
 from tfkm import exact
 from tfkm.cuda import bench, build, check, driver, nvrtc
 from tfkm.cuda.limits import Limits
-from tfkm.ops import backends, cuda, native, xla, xla_call
+from tfkm.ops import cuda, native_ops, tensor_backends, xla, xla_call
 from tfkm.testing import CASES, SHAPES, Shape, assert_same_assignment
 from tfkm.types import Assignment
 
@@ -82,7 +82,7 @@ def test_cases(card, name):
 
     weights = None if case.weights is None else tf.constant(case.weights)
     grid = exact.Grid(*map(tf.constant, grid))
-    assignment, sums = tfkm.ops.native.accumulate(
+    assignment, sums = native_ops.accumulate(
         tf.constant(points), tf.constant(case.centroids), weights, grid
     )
     expected = [*assignment, *sums.high, *sums.low]
@@ -279,7 +279,7 @@ def pretended(forget, monkeypatch, tmp_path):
                 last = tf.concat([tf.cast(last, tf.int64), [0]], axis=0)
             return [*others, last]
 
-    assert native.why_not_in_xla() == ""
+    assert native_ops.why_not_in_xla() == ""
     gpus = [gpu(1, 9, 0), gpu(2, 7, 5), gpu(3, 9, 0)]
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus)
     monkeypatch.setattr(tf.config, "list_logical_devices", logical)
@@ -298,7 +298,7 @@ def pretended(forget, monkeypatch, tmp_path):
 @pytest.mark.full
 def test_kernels_of_every_dtype_are_proved_on_every_card(pretended):
     assert tfkm.backends()["cuda"].usable
-    assert backends.select(None) is cuda
+    assert tensor_backends.select(None) is cuda
     numbers = [(list(nvrtc.TYPES).index(points), wide) for points, wide in nvrtc.PAIRS]
     assert pretended == [(device, *pair) for device in (1, 3) for pair in numbers]
 
@@ -378,9 +378,9 @@ def test_kernels_that_fail_for_one_dtype_are_not_taken(pretended, monkeypatch):
     for _ in range(2):
         state = tfkm.backends()["cuda"]
         assert not state.usable and "uint8: wrong sums" in state.why
-        assert backends.select(None) is xla
+        assert tensor_backends.select(None) is xla
         with pytest.raises(RuntimeError, match="wrong sums"):
-            backends.select("cuda")
+            tensor_backends.select("cuda")
     assert len(asked) == nvrtc.PAIRS.index(("uint8", False)) + 1
 
 

@@ -311,7 +311,9 @@ class TestDataset:
         other = MiniBatchKMeans(6, **options)
         for element in [*dataset, *dataset]:
             points, weights = element if has_weights else (element, None)
-            other.partial_fit(points, sample_weight=None if weights is None else weights.numpy())
+            other.partial_fit(
+                points, sample_weight=None if weights is None else np.asarray(weights)
+            )
         np.testing.assert_array_equal(one.cluster_centers_, other.cluster_centers_)
         assert one.n_steps_ == other.n_steps_ == 10 and one.n_iter_ == 2
         assert one.n_features_in_ == 4
@@ -364,7 +366,7 @@ class TestDataset:
             (batches_of(BLOBS[:5], 2), ValueError, "n_samples=5 should be >= n_clusters=6"),
             (tf.data.Dataset.from_tensor_slices(BLOBS), ValueError, r"of shape \(4,\)"),
             (tf.data.Dataset.from_tensors({"x": BLOBS}), TypeError, "have to be batches of points"),
-            (tf.data.Dataset.from_tensors(BLOBS.astype(str)), TypeError, "X: dtype string"),
+            (tf.data.Dataset.from_tensors(BLOBS.astype(str)), TypeError, "X: dtype object"),
             (batches_of(BLOBS, 9, -np.ones(3000)), ValueError, r"weights of X: .* is -1.0"),
             (batches_of(BLOBS, 9).take(0), ValueError, "X: an empty dataset"),
             (batches_of(np.where(BLOBS > 9, np.nan, BLOBS), 500), ValueError, "is NaN"),

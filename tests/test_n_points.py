@@ -107,7 +107,7 @@ def test_padding_has_no_derivative(backend):
         distances = tfkm.assign(points, centroids, n_points=counts, backend=backend).sq_distances
         total = tf.reduce_sum(distances)
     of_points, of_centroids = tape.gradient(total, [points, centroids])
-    for i, m in enumerate(counts.numpy()):
+    for i, m in enumerate(np.asarray(counts)):
         with tf.GradientTape() as tape:
             tape.watch([points, centroids])
             alone = tfkm.assign(points[i, :m], centroids[i], backend=backend).sq_distances
@@ -125,9 +125,13 @@ def test_padding_has_no_derivative(backend):
         ([1, 2, -1], ValueError, r"n_points: n_points\[2\] is -1; allowed is 0 … 37"),
         (38, ValueError, "n_points: n_points is 38; allowed is 0 … 37"),
         ([1, 2], ValueError, r"n_points: shape \(2,\); its leading dimensions .* do not broadcast"),
-        ([[1, 2, 3]], ValueError, r"n_points: .* points and centroids have .* \(3,\)"),
-        ([1.0, 2.0, 3.0], TypeError, "n_points: dtype float32; it needs integers"),
-        ("many", TypeError, "n_points: dtype string"),
+        (
+            [[1, 2, 3]],
+            ValueError,
+            r"n_points: shape \(1, 3\); its leading dimensions .* do not broadcast",
+        ),
+        ([1.0, 2.0, 3.0], TypeError, "n_points: dtype float64; it needs integers"),
+        ("many", TypeError, "n_points: dtype str"),
     ],
 )
 def test_bad_counts_are_named(backend, counts, error, message):

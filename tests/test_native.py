@@ -10,14 +10,16 @@ import tensorflow as tf
 
 import tfkm
 from tfkm import exact
-from tfkm.ops import backends, native, native_library
-from tfkm.ops.batched import Problems
+from tfkm.ops import backends, native_library
+from tfkm.ops.backend import Problems
+from tfkm.ops.native import Native
 from tfkm.testing import CASES
 
 DIGESTS = """
     import hashlib, json, sys
     import numpy as np, tensorflow as tf, tfkm
-    from tfkm.ops import backends, native, native_library
+    from tfkm.ops import native_library
+    from tfkm.ops.native import Native
     from tfkm.testing import CASES
 
     tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
@@ -26,7 +28,8 @@ DIGESTS = """
         result = tf.nest.flatten(tfkm.accumulate(*case(), backend="native"))
         points = np.asarray(case().points)
         uniforms = np.random.default_rng(0).random((min(len(points), 40) - 1, 11))
-        result.append(native.kmeans_plusplus(points, None, 0, uniforms))
+        counts, firsts = np.array([len(points)]), np.zeros(1, int)
+        result.append(Native().kmeans_plusplus(points[None], counts, None, firsts, uniforms[None]))
         bits = b"".join(np.asarray(part).tobytes() for part in result)
         digests[name] = hashlib.sha256(bits).hexdigest()
     print(json.dumps([native_library.instruction_set(), digests]))
@@ -76,26 +79,26 @@ def test_passes_that_go_on_are_passes(monkeypatch):
     several of them in a call; with distances, too (which have no bounds); and in which each pass is one of
     its own."""
     kinds = []
-    plain = native.accumulate_arrays
+    plain = Native.sweep
 
     def going_on(*arguments):
-        before, measured, _ = arguments[5:]
+        before, measured, _ = arguments[6:]
         sweep = plain(*arguments)
         kind = "first" if before is None else "measured" if measured else "bounded"
         kinds.extend([kind] * (1 if sweep.passes is None else sweep.passes.max()))
         return sweep
 
     def measured(*arguments):
-        return plain(*arguments[:6], True)
+        return plain(*arguments[:7], True)
 
     def one_by_one(*arguments):
-        return plain(*arguments[:7])
+        return plain(*arguments[:8])
 
     def alone(*arguments):
-        sweep = plain(*arguments[:5], None, True)
-        if arguments[5] is None:
+        sweep = plain(*arguments[:6], None, True)
+        if arguments[6] is None:
             return sweep
-        return sweep._replace(changed=(sweep.labels != arguments[5].labels).sum(axis=1))
+        return sweep._replace(changed=(sweep.labels != arguments[6].labels).sum(axis=1))
 
     rng = np.random.default_rng(0)
     blobs = rng.standard_normal((400, 5)) * 1e-3 + rng.integers(0, 40, (400, 1)) + 1e4
@@ -119,11 +122,11 @@ def test_passes_that_go_on_are_passes(monkeypatch):
         )
         return [[np.asarray(part).tobytes() for part in result[:4]] for result in results]
 
-    monkeypatch.setattr(native, "accumulate_arrays", going_on)
+    monkeypatch.setattr(Native, "sweep", going_on)
     ours = bits()
     assert kinds.count("bounded") > len(kinds) / 3
     for other in measured, one_by_one, alone:
-        monkeypatch.setattr(native, "accumulate_arrays", other)
+        monkeypatch.setattr(Native, "sweep", other)
         assert bits() == ours
 
 
@@ -134,11 +137,11 @@ def test_bounds_leave_few_points_to_look_at():
     centres = 1e3 * rng.standard_normal((20, 3))
     points = np.concatenate([centre + rng.standard_normal((100, 3)) for centre in centres])
     table, grid = Problems(np.zeros((1, 3), np.int64)), exact.grid(2000, np.full((1, 3), 1e4))
-    first = native.accumulate_arrays(points[None], centres[None], None, grid, table, None, False)
+    first = Native().sweep(points[None], centres[None], None, grid, table, None, False)
     moved = centres.copy()
     moved[:2] += 0.1
     points[200:] = np.nan
-    second = native.accumulate_arrays(points[None], moved[None], None, grid, table, first, False)
+    second = Native().sweep(points[None], moved[None], None, grid, table, first, False)
     assert (second.labels == np.arange(20).repeat(100)).all() and second.changed == 0
     assert second.sq_distances is None and np.isnan(second.statistics.inertia).any()
 
@@ -254,13 +257,13 @@ def test_a_library_of_other_sources_is_refused(forget, monkeypatch, differs):
     assert state.usable == (differs == "not at all")
     if not state.usable:
         assert "old/_kernels.so was built from other sources than this" in state.why
-        assert backends.select(None).__name__ == "tfkm.ops.xla"
+        assert backends.select(None).name == "xla"
 
 
 def test_without_the_library_it_says_so(forget, monkeypatch):
     monkeypatch.setattr(native_library.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(native_library, "_installed_files", lambda: [])
     assert "were not built; install from source with a C++17" in tfkm.backends()["native"].why
-    assert backends.select(None).__name__ == "tfkm.ops.xla"
+    assert backends.select(None).name == "xla"
     with pytest.raises(RuntimeError, match=r"'native' cannot be used here: .*C\+\+17 compiler"):
         tfkm.assign([[0.0]], [[1.0]], backend="native")

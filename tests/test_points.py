@@ -10,6 +10,9 @@ from scipy import sparse
 
 import tfkm
 from tfkm import points as points_module
+from tfkm.ops import sq_distances
+from tfkm.ops.native import Native
+from tfkm.ops.on_tensors import OnTensors
 from tfkm.points import Points
 
 pytestmark = pytest.mark.quick
@@ -32,16 +35,21 @@ def joined(points):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int8", "uint8"])
 def test_aligned_array_is_read_in_place(dtype):
     array = aligned((100, 3), tf.as_dtype(dtype).as_numpy_dtype)
-    (block,) = Points(array)
-    assert np.asarray(block.points).ctypes.data == array.ctypes.data
+    for blocks in (
+        Points(array),
+        Native().blocks(Points(array)),
+        OnTensors("xla").blocks(Points(array)),
+    ):
+        (block,) = blocks
+        assert np.asarray(block.points).ctypes.data == array.ctypes.data
 
 
-def test_read_only_array_is_read_in_place_and_kept():
+def test_read_only_array_becomes_a_tensor_in_place_and_is_kept():
     """As pandas, JAX and joblib hand theirs out."""
     array = aligned((100, 3))
     address, values = array.ctypes.data, array.copy()
     array.flags.writeable = False
-    (block,) = Points(array)
+    (block,) = OnTensors("xla").blocks(Points(array))
     assert np.asarray(block.points).ctypes.data == address
     alive = weakref.ref(array)
     del array
@@ -57,8 +65,31 @@ def test_read_only_array_is_read_in_place_and_kept():
 def test_unaligned_array_is_not(at):
     """TensorFlow would abort the whole process in the first op on it."""
     array = aligned((100, 3), at=at)
-    np.testing.assert_array_equal(joined(Points(array)), array)
-    tfkm.assign(next(iter(Points(array))).points, array[:2])
+    (block,) = OnTensors("xla").blocks(Points(array))
+    np.testing.assert_array_equal(block.points, array)
+    tfkm.assign(block.points, array[:2])
+
+
+@pytest.mark.parametrize("layout", ["Fortran", "backwards", "apart", "unaligned", "read-only"])
+def test_native_reads_any_layout_where_it_lies(layout):
+    array = np.random.default_rng(0).random((100, 3), np.float32)
+    if layout == "Fortran":
+        array = np.asfortranarray(array)
+    elif layout == "backwards":
+        array = array[::-1, ::-1]
+    elif layout == "apart":
+        array = np.random.default_rng(0).random((200, 9), np.float32)[::2, 1:7:2]
+    elif layout == "unaligned":
+        array = np.frombuffer(b"x" + array.tobytes(), np.float32, offset=1).reshape(100, 3)
+    else:
+        array.flags.writeable = False
+    (block,) = Native().blocks(Points(array))
+    assert block.points.ctypes.data == array.ctypes.data
+    expected = np.ascontiguousarray(array)
+    for function in tfkm.assign, sq_distances:
+        found, right = (function(x, expected[:5]) for x in (array, expected))
+        for part, own in zip(found, right, strict=True):
+            np.testing.assert_array_equal(part, own)
 
 
 @pytest.mark.parametrize("copy", [True, False])
@@ -67,9 +98,10 @@ def test_blocks_join_to_the_whole(monkeypatch, dtype, copy):
     monkeypatch.setattr(points_module, "_COPY_BYTES", 1000)
     array = (np.random.default_rng(0).random((999, 7)) * 100).astype(dtype)[::-1]
     points = Points(array, copy=copy)
-    np.testing.assert_array_equal(joined(points), array)
-    assert len(list(points)) > 1
-    assert points.compute == (tf.float64 if dtype == "float64" else tf.float32)
+    blocks = OnTensors("xla").blocks(points)
+    np.testing.assert_array_equal(joined(blocks), array)
+    assert len(list(blocks)) > 1
+    assert points.compute == (np.float64 if dtype == "float64" else np.float32)
     picked = points[np.array([5, 0, 998])]
     assert picked.dtype == points.compute
     np.testing.assert_array_equal(picked, array[[5, 0, 998]].astype(np.float64))
@@ -81,7 +113,8 @@ def test_memory_map_is_not_read_whole(tmp_path, monkeypatch):
     array = np.random.default_rng(0).random((999, 7), np.float32)
     np.save(path, array)
     points = Points(np.load(path, mmap_mode="r"))
-    assert max(len(block) for _, block in points) * 7 * 4 <= 1000
+    blocks = OnTensors("xla").blocks(points)
+    assert max(len(block) for _, block in blocks) * 7 * 4 <= 1000
     np.testing.assert_array_equal(joined(points), array)
 
 
@@ -95,20 +128,23 @@ def test_other_integers_are_float64(dtype):
     array = (np.arange(6).reshape(3, 2) % 5).astype(dtype)
     for given in array, tf.constant(array), sparse.csr_array(array):
         points = Points(given)
-        assert points.dtype == points.compute == tf.float64
+        assert points.dtype == points.compute == np.float64
         np.testing.assert_array_equal(points[np.arange(3)], array)
     for given in array, array.tolist(), tf.constant(array):
-        assert tfkm.kmeans(given, 2, random_state=0).centroids.dtype == tf.float64
-        assert tfkm.kmeans_plusplus(given, 2, random_state=0).centroids.dtype == tf.float64
+        assert tfkm.kmeans(given, 2, random_state=0).centroids.dtype in (np.float64, tf.float64)
+        assert tfkm.kmeans_plusplus(given, 2, random_state=0).centroids.dtype in (
+            np.float64,
+            tf.float64,
+        )
         batch = tfkm.kmeans_batch([given] if given is not array else array[None], 2)
-        assert batch.centroids.dtype == tf.float64
+        assert batch.centroids.dtype in (np.float64, tf.float64)
         tfkm.metrics.davies_bouldin_score(given, [0, 1, 1])
 
 
 def test_tensor_is_read_in_place():
     tensor = tf.random.uniform((10, 2))
     (block,) = Points(tensor)
-    assert block.points is tensor
+    assert block.points.ctypes.data == np.asarray(tensor).ctypes.data
 
 
 @pytest.mark.parametrize("value, message", [(np.nan, "NaN"), (np.inf, "infinity"), (1e20, "overf")])

@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, vstack
 from sklearn.datasets import load_digits
@@ -12,6 +11,7 @@ from sklearn.datasets import load_digits
 import tfkm
 from tfkm import by_label, size_limits
 from tfkm import points as points_module
+from tfkm.ops.native import Native
 from tfkm.size_limits import SizeLimits
 from tfkm.testing import noise
 
@@ -38,7 +38,7 @@ def test_the_assignment_is_the_cheapest(limits):
     costs = np.square(points[:, None].astype(float) - centroids).sum(2)
     limits = SizeLimits(*limits)
     data = points_module.Points(points)
-    labels = size_limits._cheapest(size_limits._costs(data, tf.constant(centroids), None), limits)
+    labels = size_limits._cheapest(size_limits._costs(data, centroids, Native()), limits)
     sizes = np.bincount(labels, minlength=8)
     assert limits.least <= sizes.min() and sizes.max() <= limits.most
     assert costs[np.arange(300), labels].sum() == pytest.approx(least_cost(costs, limits), rel=1e-9)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tfkm
 from tfkm import exact
-from tfkm.ops import devices, xla, xla_kernels
+from tfkm.ops import devices, tensors, validate, xla, xla_kernels
 from tfkm.testing import CASES
 
 
@@ -95,9 +95,9 @@ def test_float32_margin_covers_the_measured_error():
         c = rng.standard_normal((40, d)).astype(np.float32) * np.float32(50)
         frame = xla_kernels.frame(tf.constant(c), xla_kernels.Plan(256, 256, 40, 1))
         shifted = tf.constant(x) - frame.offset
-        margin = xla_kernels._margin(tf.reduce_sum(tf.square(shifted), axis=1), frame).numpy()
-        dots = tf.linalg.matmul(frame.factors.parts[0][0], shifted, transpose_b=True).numpy()
-        got = (frame.sq_norms[0].numpy()[:, None] + dots).astype(np.float64)
+        margin = np.asarray(xla_kernels._margin(tf.reduce_sum(tf.square(shifted), axis=1), frame))
+        dots = np.asarray(tf.linalg.matmul(frame.factors.parts[0][0], shifted, transpose_b=True))
+        got = (np.asarray(frame.sq_norms[0])[:, None] + dots).astype(np.float64)
         x64, c64 = x.astype(np.float64), c.astype(np.float64)
         true = np.square(x64[None] - c64[:, None]).sum(2)
         error = (got - got[:1]) - (true - true[:1])  # of differences: ‖x‖² is left out of `got`
@@ -107,14 +107,14 @@ def test_float32_margin_covers_the_measured_error():
 
 def test_grid_is_shared_by_parts_made_with_other_tilings(small_tiles):
     case = CASES["weighted"]()
-    points, centroids = tfkm.ops.validate.points_and_centroids(case.points, case.centroids)
-    most = tfkm.ops.largest_magnitudes
+    points, centroids = validate.points_and_centroids(case.points, case.centroids)
+    most = tensors.largest_magnitudes
     weights = tf.constant(case.weights)
     grid = exact.grid(1000, np.asarray(most(points)), 1e3)
-    _, one = tfkm.ops.partial(points, centroids, weights, grid, backend="xla")
-    _, first = tfkm.ops.partial(points[:400], centroids, weights[:400], grid, backend="xla")
+    _, one = tensors.partial(points, centroids, weights, grid, backend="xla")
+    _, first = tensors.partial(points[:400], centroids, weights[:400], grid, backend="xla")
     small_tiles()
-    _, second = tfkm.ops.partial(points[400:], centroids, weights[400:], grid, backend="reference")
+    _, second = tensors.partial(points[400:], centroids, weights[400:], grid, backend="reference")
     for got, expected in zip((first + second).rounded(), one.rounded(), strict=True):
         np.testing.assert_array_equal(got, expected)
 
@@ -150,7 +150,7 @@ def screened(points, centroids, precision):
     frame = xla_kernels.frame(tf.constant(centroids), sizes)
     wide = tf.constant(centroids.astype(np.float64))
     labels, _, unclear = xla_kernels.screen(tf.constant(points), wide, frame, len(points), sizes)
-    return labels.numpy(), unclear.numpy()
+    return np.asarray(labels), np.asarray(unclear)
 
 
 @pytest.mark.parametrize("precision", ["tf32", "tf32x3"])

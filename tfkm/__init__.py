@@ -1,4 +1,4 @@
-"""Exact k-means for TensorFlow, at the hardware's limit."""
+"""Exact k-means for TensorFlow and NumPy, at the hardware's limit."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from tfkm.types import Statistics as Statistics
     from tfkm.types import Status as Status
 
-# Where each public name lives. Imported on first use: TensorFlow takes seconds, and `tfkm --help`
-# and a wrong option should not.
+# Where each public name lives. Imported on first use, and TensorFlow only by what needs it.
 _HOMES = {
     "Callback": "tfkm.callbacks",
     "Progress": "tfkm.callbacks",
@@ -84,11 +83,9 @@ def __getattr__(name: str):
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "tensorflow":
             raise
-        raise ImportError(
-            "tfkm needs TensorFlow, which comes as several distributions; install the one for this "
-            "machine: pip install 'tfkm[cpu]' (x86-64 without a GPU), 'tfkm[gpu]' (NVIDIA) or "
-            f"'tfkm[tensorflow]' (any other). ({error})"
-        ) from error
+        from tfkm.arrays import INSTALL_TENSORFLOW
+
+        raise ImportError(f"tfkm.{name} needs TensorFlow: {INSTALL_TENSORFLOW}") from error
     value = home if name in _MODULES else getattr(home, name)
     globals()[name] = value
     return value
@@ -96,3 +93,24 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _load_ops(tensorflow) -> None:
+    """Register the ops with TensorFlow, so that a SavedModel that has them can be loaded."""
+    from tfkm.ops import native_library
+
+    try:
+        native_library.ops()
+    except Exception:  # whatever it is, `tfkm.backends` says it, and only the ops are missing
+        return
+
+
+def _when_tensorflow_is_there() -> None:
+    try:
+        import wrapt
+    except ImportError:  # which TensorFlow depends on
+        return
+    wrapt.register_post_import_hook(_load_ops, "tensorflow")
+
+
+_when_tensorflow_is_there()

@@ -2,6 +2,7 @@
 
 NumPy, pandas and TensorFlow need none of this, SciPy's sparse matrices only one form. An array on a GPU
 is taken by TensorFlow on that GPU, if it has been built for it; none was at hand to run this on.
+TensorFlow is asked only where it is loaded: what is of its kind cannot be there before.
 """
 
 from __future__ import annotations
@@ -11,41 +12,106 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from scipy import sparse
 
 # Of DLDeviceType, the memory that a CPU can read: its own, and pinned or managed by CUDA or ROCm.
 _HOST = (1, 3, 11, 13)
+_REFUSALS = (BufferError, RuntimeError, TypeError, ValueError)
+
+
+INSTALL_TENSORFLOW = (
+    "pip install 'tfkm[cpu]' (x86-64 without a GPU), 'tfkm[gpu]' (NVIDIA) or 'tfkm[tensorflow]' "
+    "(any other)"
+)
+
+
+def tensorflow_for(what: str) -> ModuleType:
+    """Return TensorFlow. Raises ImportError with the remedy, for what needs it."""
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise ImportError(f"{what} needs TensorFlow: {INSTALL_TENSORFLOW}") from error
+    return tf
+
+
+def is_tensor(value: Any) -> bool:
+    """Return whether it is a tensor or a variable of TensorFlow."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and isinstance(value, (tf.Tensor, tf.Variable))
+
+
+def is_dataset(value: Any) -> bool:
+    """Return whether it is a `tf.data.Dataset`."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and isinstance(value, tf.data.Dataset)
+
+
+def in_graph() -> bool:
+    """Return whether TensorFlow is building a graph, in which values are not known yet."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and not tf.executing_eagerly()
+
+
+def is_on_card(value: Any) -> bool:
+    """Return whether it is a tensor in the memory of a GPU."""
+    return is_tensor(value) and "GPU" in (value.device or "")
 
 
 def taken(name: str, array: Any) -> Any:
-    """A NumPy array or tf.Tensor of the same memory; CSR of a sparse matrix; anything else as it is.
+    """Return what NumPy reads in place: a NumPy array of the same memory, CSR of a sparse matrix.
 
-    Raises: TypeError naming the argument, if its library or TensorFlow refuses.
+    A tensor stays one if it is on a card, and what is no array stays as it is.
+
+    Raises:
+        TypeError: Its library or TensorFlow refuses, or its values are not known yet.
     """
     if sparse.issparse(array):
         return array.tocsr()
-    if isinstance(array, np.ndarray | tf.Tensor | tf.Variable):
+    if isinstance(array, np.ndarray):
         return array
+    if is_tensor(array):
+        return array if is_on_card(array) else host_array(name, array)
     if not hasattr(array, "__dlpack_device__"):
         return array
     try:
-        return _in_host_memory(array) if _on_host(array) else _as_tensor(array)
-    except (BufferError, RuntimeError, TypeError, ValueError, tf.errors.OpError) as error:
+        return _in_host_memory(array) if _on_host(array) else as_tensor(array)
+    except Exception as error:
+        if not isinstance(error, _REFUSALS) and not type(error).__module__.startswith("tensorflow"):
+            raise
         kind = f"{type(array).__module__}.{type(array).__name__}"
         reason = str(error).splitlines()[0]
         raise TypeError(f"{name}: cannot read this {kind} by DLPack: {reason}") from error
 
 
-def like(array: Any, result: np.ndarray | tf.Tensor) -> Any:
-    """`result` as the kind of array that `array` is; NumPy's for what is no array."""
-    if isinstance(array, tf.Tensor | tf.Variable):
+def host_array(name: str, tensor: Any) -> np.ndarray:
+    """Return the values of a tensor, in place where they are in host memory.
+
+    Raises:
+        TypeError: It is symbolic: a graph is being built.
+    """
+    if not hasattr(tensor, "numpy") or in_graph():
+        raise TypeError(
+            f"{name}: a symbolic tensor, whose values are not known while a graph is built; call this "
+            "outside of tf.function, or use tfkm.assign and tfkm.accumulate inside"
+        )
+    return np.asarray(tensor)
+
+
+def like(array: Any, result: Any) -> Any:
+    """Return `result` as the kind of array that `array` is; NumPy's for what is no array."""
+    if result is None:
+        return None
+    if is_tensor(array):
+        import tensorflow as tf
+
         return tf.convert_to_tensor(result)
     library = _library(array)
     if library is None:
         return np.asarray(result)
     if not _on_host(array):
-        with tf.device(_as_tensor(array).device):
+        import tensorflow as tf
+
+        with tf.device(as_tensor(array).device):
             result = tf.identity(result)
     return library.from_dlpack(result)
 
@@ -67,9 +133,14 @@ def _in_host_memory(array: Any) -> np.ndarray:
     try:
         return np.from_dlpack(array)
     except RuntimeError:  # bfloat16, which NumPy does not know and TensorFlow hands on
-        return np.asarray(_as_tensor(array))
+        return np.asarray(as_tensor(array))
 
 
-def _as_tensor(array: Any) -> tf.Tensor:
-    """In host memory not for an op: one on memory that is not aligned aborts the process."""
+def as_tensor(array: Any) -> Any:
+    """Return an array of another library as a tensor of the same memory.
+
+    In host memory it is not for an op: one on memory that is not aligned aborts the process.
+    """
+    import tensorflow as tf
+
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

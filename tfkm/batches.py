@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm.ops import validate
+from tfkm import checks
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class Weighted(NamedTuple):
-    """points: (rows, d) tensor, array or CSR of a dtype that is computed with.
+    """points: (rows, d) array or CSR of a dtype that is computed with.
 
     weights: (rows,) float64 or None.
     """
 
-    points: tf.Tensor
+    points: np.ndarray
     weights: np.ndarray | None
 
     @property
@@ -39,6 +41,8 @@ class Batches:
     def __init__(self, dataset: tf.data.Dataset, name: str = "X") -> None:
         """Raises: TypeError or ValueError, if its elements are not as above."""
         self._dataset, self._name = dataset, name
+        import tensorflow as tf
+
         spec = dataset.element_spec
         self._has_weights = isinstance(spec, tuple) and len(spec) == 2
         points = spec[0] if self._has_weights else spec
@@ -60,7 +64,7 @@ class Batches:
     def __iter__(self) -> Iterator[Weighted]:
         for element in self._dataset:
             points, weights = element if self._has_weights else (element, None)
-            points = validate.real_matrix(self._name, points)
+            points = checks.matrix(self._name, points, checks.POINT_DTYPES)
             if points.shape[1] != self.d:
                 raise ValueError(
                     f"{self._name}: a batch of {points.shape[1]} features; the first has {self.d}"
@@ -70,15 +74,15 @@ class Batches:
     def _width_of_first(self) -> int:
         for element in self._dataset:
             points = element[0] if self._has_weights else element
-            return validate.real_matrix(self._name, points).shape[1]
+            return checks.matrix(self._name, points, checks.POINT_DTYPES).shape[1]
         raise ValueError(f"{self._name}: an empty dataset; it needs at least one batch")
 
-    def _checked(self, points: tf.Tensor, weights: tf.Tensor) -> np.ndarray:
+    def _checked(self, points: np.ndarray, weights: tf.Tensor) -> np.ndarray:
         name = f"weights of {self._name}"
-        weights = tf.cast(validate.real_numbers(name, weights), tf.float64).numpy()
+        weights = checks.real_numbers(name, weights).astype(np.float64)
         if weights.shape != (len(points),):
             raise ValueError(f"{name}: shape {weights.shape}; it needs shape ({len(points)},)")
-        validate.check_weights(weights, name, all_zero=True)
+        checks.check_weights(weights, name, all_zero=True)
         return weights
 
 
@@ -103,7 +107,7 @@ class Epochs:
             found += batch.positive.size
         if not self._head:
             raise ValueError("X: an empty dataset; it needs at least one batch")
-        points = tf.concat([batch.points for batch in self._head], axis=0)
+        points = np.concatenate([batch.points for batch in self._head])
         if self._head[0].weights is None:
             return Weighted(points, None)
         return Weighted(points, np.concatenate([batch.weights for batch in self._head]))

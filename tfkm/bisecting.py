@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm import exact, lloyd, ops
-from tfkm.ops import sums
+from tfkm import checks, exact, lloyd
+from tfkm.ops import backends
+from tfkm.ops.backend import Backend
 from tfkm.points import Points
 from tfkm.types import Assignment
 
@@ -52,7 +54,7 @@ def grow(
     """The tree and the labels (n,) int32.
 
     Args:
-      points: (n, d) array or tensor. weights: (n,) float64 or None; at least k are positive.
+      points: (n, d) array. weights: (n,) float64 or None; at least k are positive.
       strategy: "biggest_inertia" splits the cluster of most inertia, "largest_cluster" that of most
         weight. One whose points all coincide is split only if there is no other.
       on_split: called after each split with its two centroids.
@@ -61,7 +63,7 @@ def grow(
     n, d = points.shape
     if k == 1:
         result = lloyd.kmeans(points, 1, weights=weights, **options)
-        centroids = result.centroids.numpy()
+        centroids = result.centroids
         return Tree(centroids[:0, None], np.empty((0, 2), np.int64), centroids), np.zeros(n, "i4")
     pairs: list[np.ndarray] = []
     children = np.empty((k - 1, 2), np.int64)
@@ -85,12 +87,17 @@ def grow(
     return Tree(np.stack(pairs), children, np.stack([leaf.centroid for leaf in leaves])), labels
 
 
-def labels(points: tf.Tensor, tree: Tree, *, backend: str | None = None) -> tf.Tensor:
-    """(n,) int32, the leaf that each point comes to, at each split by the nearer centroid."""
-    if not tf.executing_eagerly():
-        return _labels(points, tree, backend)
-    blocks = Points(points).blocks(_rows_of_a_block(points))
-    return tf.concat([_labels(block, tree, backend) for _, block in blocks], axis=0)
+def assign(points: np.ndarray, tree: Tree, backend: Backend) -> Assignment:
+    """Return the leaf (n,) int32 that each point comes to, at each split by the nearer centroid, and the
+    squared distances (n,) to the centroids of the leaves; NaN marks a row that is not finite."""
+    compute = checks.compute_dtype(points.dtype, tree.centroids.dtype)
+    labels, distances = np.empty(len(points), np.int32), np.empty(len(points), compute)
+    centroids = tree.centroids.astype(compute)
+    for cluster, rows in _descend(points, tree, backend):
+        labels[rows] = cluster
+        own = backend.assign(points[rows], centroids[cluster : cluster + 1])
+        distances[rows] = own.sq_distances
+    return Assignment(labels, distances)
 
 
 def inertia(
@@ -99,68 +106,39 @@ def inertia(
     """The weighted sum of squared distances of points (n, d) to the centroids of their leaves."""
     data = Points(points)
     largest = data.largest_magnitudes()
-    wide = np.result_type(data.compute.as_numpy_dtype, tree.centroids)
-    centroids = tf.constant(tree.centroids.astype(wide))
-    grid = exact.grid(data.n, largest, 1.0 if weights is None else weights.max())
-    total = sums.zeros(1, data.d)
-    for start, block in data.blocks(_rows_of_a_block(points)):
-        for cluster, rows in _descend(block, tree, backend):
-            share = None if weights is None else tf.constant(weights[start + rows.numpy()])
-            centroid = centroids[cluster : cluster + 1]
-            total += ops.partial(tf.gather(block, rows), centroid, share, grid, backend=backend)[1]
-    return float(total.rounded().inertia)
+    module = backends.select(backend)
+    centroids = tree.centroids.astype(checks.compute_dtype(data.compute, tree.centroids.dtype))
+    grid = exact.grids(1, data.n, largest, 1.0 if weights is None else weights.max())
+    parts = []
+    for start, block in data.blocks(rows_of_a_block(data)):
+        for cluster, rows in _descend(block, tree, module):
+            share = None if weights is None else weights[None, start + rows]
+            centroid = centroids[None, cluster : cluster + 1]
+            parts.append(module.sweep(block[rows][None], centroid, share, grid).statistics)
+    return float(functools.reduce(add, parts).rounded().inertia[0])
 
 
-def assign(points: tf.Tensor, tree: Tree, *, backend: str | None = None) -> Assignment:
-    """`labels`, and the squared distances (n,) to the centroids of the leaves; in a graph."""
-    parts = list(_descend(points, tree, backend))
-    distances = [
-        ops.assign(
-            tf.gather(points, rows), tree.centroids[cluster : cluster + 1], backend=backend
-        ).sq_distances
-        for cluster, rows in parts
-    ]
-    return Assignment(_joined(points, parts, _clusters(parts)), _joined(points, parts, distances))
-
-
-def _labels(points: tf.Tensor, tree: Tree, backend: str | None) -> tf.Tensor:
-    parts = list(_descend(points, tree, backend))
-    return _joined(points, parts, _clusters(parts)) if parts else tf.zeros([0], tf.int32)
-
-
-_Parts = list[tuple[int, tf.Tensor]]
-
-
-def _clusters(parts: _Parts) -> list[tf.Tensor]:
-    return [tf.fill([tf.size(rows)], np.int32(cluster)) for cluster, rows in parts]
-
-
-def _joined(points: tf.Tensor, parts: _Parts, values: list[tf.Tensor]) -> tf.Tensor:
-    """(n,) from the values of each part, in the order of the points."""
-    rows = tf.concat([rows for _, rows in parts], axis=0)
-    n = tf.shape(points, out_type=tf.int64)[0]
-    return tf.scatter_nd(rows[:, None], tf.concat(values, axis=0), n[None])
-
-
-def _descend(points: tf.Tensor, tree: Tree, backend: str | None) -> Iterator[tuple[int, tf.Tensor]]:
-    """Each cluster with the indices (m,) int64 of its points; eagerly without those that get none."""
-    waiting = [(0 if len(tree.children) else -1, tf.range(tf.shape(points, out_type=tf.int64)[0]))]
+def _descend(points: np.ndarray, tree: Tree, backend: Backend) -> Iterator[tuple[int, np.ndarray]]:
+    """Each cluster that gets points, with their indices (m,) int64."""
+    pairs = tree.pairs.astype(checks.compute_dtype(points.dtype, tree.pairs.dtype))
+    waiting = [(0 if len(tree.children) else -1, np.arange(len(points)))]
     while waiting:
         split, rows = waiting.pop()
         if split < 0:
             yield -1 - split, rows
             continue
         # At the root there is nothing to pick.
-        here = points if split == 0 else tf.gather(points, rows)
-        sides = ops.assign(here, tree.pairs[split], backend=backend).labels
+        here = points if split == 0 else points[rows]
+        sides = backend.assign(here, pairs[split]).labels
         for side in (0, 1):
-            part = tf.boolean_mask(rows, sides == side)
-            if not tf.executing_eagerly() or len(part):
+            part = rows[sides == side]
+            if len(part):
                 waiting.append((int(tree.children[split, side]), part))
 
 
-def _rows_of_a_block(points) -> int:
-    return max(1, _BLOCK_BYTES // (points.shape[1] * tf.as_dtype(points.dtype).size))
+def rows_of_a_block(points: Points) -> int:
+    """Rows that descend the tree together."""
+    return max(1, _BLOCK_BYTES // (points.d * points.dtype.itemsize))
 
 
 def _split(
@@ -173,12 +151,12 @@ def _split(
 ) -> list[_Leaf]:
     """Its two halves. If its points all coincide, one half gets all of them and the score _LAST."""
     if leaf.rows is not None:
-        points = tf.gather(points, leaf.rows) if tf.is_tensor(points) else points[leaf.rows]
+        points = points[leaf.rows]
         weights = None if weights is None else weights[leaf.rows]
     result = lloyd.kmeans(points, 2, weights=weights, **options)
     positive = points.shape[0] if weights is None else np.count_nonzero(weights)
     halves = []
-    for side, centroid in enumerate(result.centroids.numpy()):
+    for side, centroid in enumerate(result.centroids):
         inside = np.asarray(result.labels) == side
         share = inside.astype(np.float64) if weights is None else weights * inside
         of_use = np.count_nonzero(share)

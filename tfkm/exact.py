@@ -87,6 +87,15 @@ def power_of_two_above(x):
     return np.ldexp(1.0, np.frexp(np.maximum(x, SMALLEST))[1])
 
 
+def split(terms: np.ndarray, bound: Any, count: float) -> tuple[np.ndarray, np.ndarray]:
+    """(high, low) of float64 `terms`; `bound`, above the sum of all magnitudes, broadcasts against them."""
+    coarse = bound * 2.0**-52
+    fine = coarse * count * 2.0**-53
+    terms = np.rint(terms / fine) * fine
+    high = np.rint(terms / coarse) * coarse
+    return high, terms - high
+
+
 def total(digits: np.ndarray) -> np.ndarray:
     """(…,) float64, the number nearest to the sum of digits (…, DIGITS)."""
     base = 2.0**DIGIT_BITS

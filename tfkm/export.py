@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfkm import files
-from tfkm.ops import backends, validate
+from tfkm.ops import tensor_backends, validate
 
 Function = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
@@ -30,7 +30,7 @@ def saved_model(
       dtypes: of points, at least one. backend: what the functions compute with; only checked here.
     """
     dtypes = _checked(dtypes)
-    backends.select(backend)
+    tensor_backends.select(backend)
     d = next(iter(variables.values())).shape[1]
     module, signatures = tf.Module(), {}
     for name, variable in variables.items():

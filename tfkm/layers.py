@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfkm import ops, spherical, update
+from tfkm import checks, spherical, update
+from tfkm.ops import tensors as ops
 from tfkm.ops import validate
 from tfkm.types import Assignment, Statistics
 
@@ -82,7 +83,7 @@ class NearestCentroid(keras.layers.Layer):
         leading = tf.shape(inputs)[:-1]
         centroids, zeros = tf.convert_to_tensor(self.centroids), None
         if self.metric == "cosine":
-            points, zeros = spherical.unit_rows(points, self.backend_name)
+            points, zeros = ops.unit_rows(points, self.backend_name)
         if self.output_kind == "labels":
             labels = ops.assign(points, centroids, backend=self.backend_name).labels
             labels = labels if zeros is None else tf.where(zeros, 0, labels)
@@ -169,9 +170,9 @@ class VectorQuantizer(keras.layers.Layer):
         backend: str | None = None,
         **options: Any,
     ) -> None:
-        validate.check_number("n_codes", n_codes, Integral, 1)
+        checks.check_number("n_codes", n_codes, Integral, 1)
         for name, value in ("decay", decay), ("commitment", commitment), ("patience", patience):
-            validate.check_number(name, value, Real, 0)
+            checks.check_number(name, value, Real, 0)
         if decay >= 1:
             raise ValueError(f"decay: {decay!r}; it needs a number below 1")
         super().__init__(**options)

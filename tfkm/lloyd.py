@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 
 import numpy as np
-import tensorflow as tf
 from sklearn.utils import check_random_state
 
-from tfkm import seeding, size_limits, spherical, streams
+from tfkm import arrays, checks, seeding, size_limits, spherical, streams
 from tfkm.callbacks import Callback, Callbacks
 from tfkm.iteration import End, State, iterate
-from tfkm.ops import backends, validate
+from tfkm.ops import backends
+from tfkm.ops.backend import Backend
 from tfkm.points import Points
 from tfkm.starts import Problem, Starts, mean_variance_of, pass_over, problem_of
 from tfkm.types import Assignment, Pass, Result, Statistics
@@ -80,7 +80,8 @@ def kmeans(
       engine: who reads and computes; None for this process, `tfkm.Ray(…)` for workers.
 
     Returns:
-      `Result`; the same input, seed and backend give the same bits.
+      `Result`, with arrays of the kind that the points are: tensors for tensors, else NumPy's. The same
+      input, seed and backend give the same bits.
 
     Raises:
       ValueError, TypeError: an argument is not as above; before any work.
@@ -93,7 +94,7 @@ def kmeans(
     >>> import numpy as np, tfkm
     >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
     >>> result = tfkm.kmeans(x, 2, random_state=0)
-    >>> sorted(result.centroids.numpy().ravel().tolist()), result.inertia
+    >>> sorted(result.centroids.ravel().tolist()), result.inertia
     ([0.5, 10.5], 1.0)
     """
     check_parameters(n_clusters, init, n_init, max_iter, tol, metric)
@@ -103,7 +104,7 @@ def kmeans(
         size_min=size_min, size_max=size_max, on_pass=on_pass, callbacks=callbacks,
         checkpoint_dir=checkpoint_dir, engine=engine,
     )  # fmt: skip
-    return _in_tensors(end)
+    return _in_kind(points, end)
 
 
 def fit(
@@ -112,7 +113,7 @@ def fit(
 ) -> End:  # fmt: skip
     """`kmeans` of checked parameters, in arrays: for an estimator, which would make arrays of tensors
     again. n_init: a number."""
-    backend = backends.select(backend).__name__.rpartition(".")[2]
+    backend = backends.select(backend)
     told = Callbacks(callbacks)
     on_pass = _both(told, on_pass)
     if streams.is_stream(points) or checkpoint_dir is not None or engine is not None:
@@ -123,19 +124,19 @@ def fit(
             n_init,
             int(max_iter),
             float(tol),
-            backend,
+            backend.name,
             random_state,
         )
         source = streams.source_of(points, weights)
         rng = check_random_state(random_state)
         end = streams.fit(source, settings, rng, told, on_pass, checkpoint_dir, engine)
         if not streams.is_stream(points):
-            labels = one_pass(points, end.centroids, backend=backend)[0].labels
+            labels = one_pass(points, end.centroids, backend=backend.name)[0].labels
             end = end._replace(labels=labels)
         return _told(end, told)
     data = Points(points, copy=copy)
-    weights = validate.weights_array(weights, data.n)
-    validate.check_clusters(n_clusters, data.n)
+    weights = checks.weights_array(weights, data.n)
+    checks.check_clusters(n_clusters, data.n)
     init = seeding.checked(init, data, n_clusters)
     limits = size_limits.checked(size_min, size_max, data, n_clusters, weights)
     rng = check_random_state(random_state)
@@ -162,7 +163,7 @@ def fit(
             data, n_clusters, init, rng, weights=weights, original=points, backend=backend
         )
         if problem.directions is not None:
-            centroids = unit_centroids(tf.constant(centroids), backend).numpy()
+            centroids = unit_centroids(centroids, backend)
         told.on_seed(start)
         return centroids
 
@@ -170,14 +171,15 @@ def fit(
     return _told(_best(problem, seeds, threshold, max_iter, on_pass), told)
 
 
-def _in_tensors(end: End) -> Result:
-    labels = None if end.labels is None else tf.constant(end.labels)
-    return Result(tf.constant(end.centroids), labels, end.inertia, end.n_iter, end.status)
+def _in_kind(points, end: End) -> Result:
+    """Arrays of the kind that the points are."""
+    centroids, labels = (arrays.like(points, part) for part in (end.centroids, end.labels))
+    return Result(centroids, labels, end.inertia, end.n_iter, end.status)
 
 
 def _told(end: End, told: Callbacks) -> End:
     if told:
-        told.on_end(_in_tensors(end))
+        told.on_end(Result(*end))
     return end
 
 
@@ -211,7 +213,7 @@ def _best(
     return best[0]
 
 
-def unit_centroids(centroids: tf.Tensor, backend: str | None = None) -> tf.Tensor:
+def unit_centroids(centroids: np.ndarray, backend: Backend) -> np.ndarray:
     """(k, d) scaled to length 1; raises ValueError if one is all zeros."""
     scaled, zeros = spherical.unit_rows(centroids, backend)
     if zeros.any():
@@ -239,10 +241,10 @@ def one_pass(
 
 def _one_pass(points, centroids, weights, metric, backend) -> tuple[Assignment, Statistics]:
     problem = _checked_problem(points, weights, metric, backend)
-    centroids = tf.convert_to_tensor(centroids)
-    if problem.points.compute == tf.float64:
-        centroids = tf.cast(centroids, tf.float64)
-    assignment, statistics = pass_over(problem, centroids.numpy())
+    centroids = arrays.taken("centroids", centroids)
+    centroids = checks.matrix("centroids", centroids, checks.CENTROID_DTYPES)
+    compute = checks.compute_dtype(problem.points.compute, centroids.dtype)
+    assignment, statistics = pass_over(problem, checks.packed(centroids, compute))
     return Assignment(*(a[0] for a in assignment)), Statistics(*(s[0] for s in statistics))
 
 
@@ -253,8 +255,8 @@ def mean_variance(points, *, backend: str | None = None) -> float:
 
 def _checked_problem(points, weights, metric: str, backend: str | None) -> Problem:
     data = Points(points)
-    name = backends.select(backend).__name__.rpartition(".")[2]
-    return problem_of(data, validate.weights_array(weights, data.n), metric, name)
+    weights = checks.weights_array(weights, data.n)
+    return problem_of(data, weights, metric, backends.select(backend))
 
 
 def starts(n_init: int | str, init: seeding.Init) -> int:
@@ -273,11 +275,11 @@ def starts(n_init: int | str, init: seeding.Init) -> int:
 
 def check_parameters(n_clusters, init, n_init, max_iter, tol, metric) -> None:
     """Raises a ValueError or TypeError that names the first one that is wrong."""
-    validate.check_number("n_clusters", n_clusters, Integral, 1)
-    validate.check_number("max_iter", max_iter, Integral, 1)
-    validate.check_number("tol", tol, Real, 0)
+    checks.check_number("n_clusters", n_clusters, Integral, 1)
+    checks.check_number("max_iter", max_iter, Integral, 1)
+    checks.check_number("tol", tol, Real, 0)
     if n_init != "auto":
-        validate.check_number("n_init", n_init, Integral, 1, " or 'auto'")
+        checks.check_number("n_init", n_init, Integral, 1, " or 'auto'")
     if metric not in spherical.METRICS:
         raise ValueError(f"metric: {metric!r}; allowed are 'euclidean' and 'cosine'")
     if isinstance(init, str) and init not in seeding.NAMES:

@@ -16,12 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 import sklearn
-import tensorflow as tf
 from sklearn.metrics import silhouette_score
 from sklearn.utils import check_random_state
 
-from tfkm import arrays, by_label, lloyd, ops, seeding
-from tfkm.ops import validate
+from tfkm import arrays, by_label, checks, lloyd, seeding
+from tfkm.ops import backends
 from tfkm.points import Points
 from tfkm.types import Result
 
@@ -80,8 +79,8 @@ def inertia_curve(
     """
     ks = _checked_range(n_clusters)
     data = Points(points)
-    weights = validate.weights_array(weights, data.n)
-    validate.check_clusters(ks[-1], data.n)
+    weights = checks.weights_array(weights, data.n)
+    checks.check_clusters(ks[-1], data.n)
     rng = check_random_state(random_state)
     init: seeding.Init = "k-means++"
     results: list[Result] = []
@@ -189,7 +188,7 @@ def sampled_silhouette_score(
     >>> metrics.sampled_silhouette_score([[0.0], [1.0], [9.0], [10.0]], [0, 0, 1, 1], random_state=0)
     0.888...
     """
-    validate.check_number("sample_size", sample_size, Integral, 2)
+    checks.check_number("sample_size", sample_size, Integral, 2)
     data = Points(points, copy=False)
     labels = _checked_labels(labels, data.n)
     chosen = check_random_state(random_state).permutation(data.n)[:sample_size]
@@ -274,7 +273,10 @@ def _assign(
     points: Points, centroids: np.ndarray, backend: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels and squared distances, (n,) each."""
-    parts = [ops.assign(block, centroids, backend=backend) for _, block in points.read_by(backend)]
+    module, parts = backends.select(backend), []
+    for start, block in module.blocks(points):
+        parts.append(module.assign(block, centroids))
+        checks.distances(block, parts[-1].sq_distances, start)
     labels, distances = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return labels, distances.astype(np.float64)
 
@@ -287,16 +289,16 @@ def _sq_distances_to_others(
     By an assignment of each cluster to the centroids of the others: for (131072, 1024, 128) 0.5 s on 2
     cores, where all distances, in the direct form, take 3.6.
     """
-    distances = np.empty(points.n)
+    module, distances = backends.select(backend), np.empty(points.n)
     for start, block in points.blocks(_BLOCK):
         here = labels[start : start + len(block)]
         order = np.argsort(here, kind="stable")
         firsts = np.searchsorted(here[order], np.arange(len(centroids) + 1))
-        block = tf.gather(block, order)
+        block = block[order]
         for label in np.unique(here):
             own = slice(firsts[label], firsts[label + 1])
             others = np.delete(centroids, label, axis=0)
-            nearest = ops.assign(block[own], others, backend=backend)
+            nearest = module.assign(block[own], others)
             distances[start + order[own]] = nearest.sq_distances
     return distances
 
@@ -304,7 +306,7 @@ def _sq_distances_to_others(
 def _checked_range(n_clusters: Iterable[int]) -> list[int]:
     ks = list(n_clusters)
     for k in ks:
-        validate.check_number("n_clusters", k, Integral, 1)
+        checks.check_number("n_clusters", k, Integral, 1)
     if not ks or any(b <= a for a, b in pairwise(ks)):
         raise ValueError(f"n_clusters: {ks}; it needs at least one number, and each above the last")
     return ks
@@ -316,7 +318,7 @@ def _checked_centroids(centroids, points: Points) -> np.ndarray:
         raise ValueError(
             f"centroids: shape {np.shape(centroids)}; it needs shape (k, {points.d}) with k ≥ 2"
         )
-    return seeding.array(centroids, points, k, "centroids").numpy()
+    return seeding.array(centroids, points, k, "centroids")
 
 
 def _checked_labels(labels, n: int) -> np.ndarray:

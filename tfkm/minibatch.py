@@ -8,16 +8,17 @@ falls, or the means hardly move.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from sklearn.utils.random import sample_without_replacement
 
-from tfkm import exact, lloyd, ops, seeding
+from tfkm import checks, exact, lloyd, seeding
 from tfkm.batches import Batches, Epochs, Weighted
-from tfkm.ops import sums
+from tfkm.ops import backends
 from tfkm.points import Points
 from tfkm.types import Statistics
 
@@ -94,13 +95,15 @@ def fit_points(
     state = _best(seeds, _sampler(points, weights, seeds.size, rng), rng, options)
     draw = _Draw(data.n, weights, rng)
     # One grid for all batches: to make one takes three times as long as to use it.
-    grid = exact.grid(batch_size, largest)
+    grid = exact.grids(1, batch_size, largest)
+    backend = backends.select(options.backend)
 
     def statistics(batch: Weighted, centroids: np.ndarray) -> Statistics:
-        total, centers = sums.zeros(*centroids.shape), tf.constant(centroids)
-        for _, block in Points(batch.points, copy=False):
-            total += ops.partial(block, centers, None, grid, backend=options.backend)[1]
-        return total.rounded()
+        parts = [
+            backend.sweep(block[None], centroids[None], None, grid).statistics
+            for _, block in Points(batch.points, copy=False)
+        ]
+        return Statistics(*(part[0] for part in functools.reduce(add, parts).rounded()))
 
     def pick(rows: np.ndarray) -> Weighted:
         return Weighted(points[rows] if data.is_sparse else data[rows], None)
@@ -161,8 +164,9 @@ def label_batches(
             assignment, statistics = lloyd.one_pass(points, centroids, weights, backend=backend)
             inertia += float(statistics.inertia)
         else:
-            assignment = ops.assign(points, centroids, backend=backend)
-        labels.append(np.asarray(assignment.labels))
+            assignment = backends.select(backend).assign(points, centroids)
+            checks.distances(points, assignment.sq_distances)
+        labels.append(assignment.labels)
     return np.concatenate(labels), inertia
 
 
@@ -288,7 +292,7 @@ def _best(
         data = Points(points)
         centroids = seeding.seed(
             data, seeds.k, seeds.init, rng,
-            weights=weights, original=points, backend=options.backend,
+            weights=weights, original=points, backend=backends.select(options.backend),
         )  # fmt: skip
         inertia = 0.0
         if judge is not None:
@@ -312,8 +316,7 @@ def _sampler(
             return Weighted(points, weights)
         rows = sample_without_replacement(n, size, random_state=rng)
         rows = rows if positive is None else positive[rows]
-        chosen = tf.gather(points, rows) if tf.is_tensor(points) else points[rows]
-        return Weighted(chosen, None if weights is None else weights[rows])
+        return Weighted(points[rows], None if weights is None else weights[rows])
 
     return sample
 

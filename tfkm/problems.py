@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from sklearn.utils import check_random_state
 
-from tfkm import arrays, exact, ops, seeding
+from tfkm import arrays, checks, exact, seeding
 from tfkm.iteration import End, State, iterate, mean_variances
 from tfkm.lloyd import check_parameters, starts
-from tfkm.ops import backends, validate
-from tfkm.ops.batched import Problems, Sweep
-from tfkm.points import Points, as_array, as_tensor
+from tfkm.ops import backends
+from tfkm.ops.backend import Backend, Problems, Sweep
+from tfkm.ops.magnitudes import magnitudes
+from tfkm.points import Points, as_array, dtype_of
 from tfkm.starts import places_of
 from tfkm.types import Ahead, Assignment, BatchResult, Made, Statistics
 
@@ -66,11 +66,11 @@ def kmeans_batch(
     ([1.0, 0.0], -1)
     """
     check_parameters(n_clusters, init, n_init, max_iter, tol, "euclidean")
-    name = backends.select(backend).__name__.rpartition(".")[2]
+    module = backends.select(backend)
     batch = _checked(points, weights, n_points, n_clusters)
     count, n, d = batch.points.shape
     if not isinstance(init, str) and not callable(init):
-        init = np.asarray(validate.real_numbers("init", init))
+        init = checks.real_numbers("init", arrays.taken("init", init))
         if init.shape != (count, n_clusters, d):
             needed = (count, n_clusters, d)
             raise ValueError(f"init: shape {init.shape}; it needs shape {needed}")
@@ -82,19 +82,20 @@ def kmeans_batch(
     seeds = check_random_state(random_state).randint(2**31 - 1, size=count)
     best: list[End] = []
     labels = np.empty((count, n), np.int32)
-    for part, magnitudes in zip(parts, largest, strict=True):
-        centroids = _seeds(part, n_clusters, init, each, seeds, name)
-        thresholds = np.repeat(tol * _mean_variances(part, magnitudes, name), each)
-        starts_of_all = _Starts(part, magnitudes, centroids, name)
+    for part, own in zip(parts, largest, strict=True):
+        centroids = _seeds(part, n_clusters, init, each, seeds, module)
+        thresholds = np.repeat(tol * _mean_variances(part, own, module), each)
+        starts_of_all = _Starts(part, own, centroids, module)
         ends = iterate(starts_of_all, State.first(centroids), thresholds, max_iter)
         for i in range(0, len(ends), each):
             end = min(ends[i : i + each], key=lambda end: end.inertia)
             assert end.labels is not None
             labels[len(best)] = end.labels
             best.append(end._replace(labels=labels[len(best)]))
+    centroids = np.array([end.centroids for end in best], batch.compute)
     return BatchResult(
-        tf.constant(np.array([end.centroids for end in best]).reshape(count, n_clusters, d)),
-        tf.constant(labels),
+        arrays.like(points, centroids.reshape(count, n_clusters, d)),
+        arrays.like(points, labels),
         np.array([end.inertia for end in best]),
         np.array([end.n_iter for end in best], np.int64),
         [end.status for end in best],
@@ -115,10 +116,8 @@ class _Batch(NamedTuple):
 
 
 def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
-    points = arrays.taken("points", points)
-    if isinstance(points, tf.Tensor | tf.Variable):
-        points = np.asarray(tf.convert_to_tensor(points))
-    points = as_array(points, 3, "(B, n, d)")
+    points = as_array(np.asarray(arrays.taken("points", points)), 3, "(B, n, d)")
+    points = points.astype(dtype_of(points), copy=False)
     count, n = points.shape[:2]
     counts = np.full(count, n) if n_points is None else np.asarray(n_points)
     if counts.shape != (count,) or counts.dtype.kind not in "iu":
@@ -134,7 +133,7 @@ def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
             raise ValueError(f"weights: shape {weights.shape}; it needs shape {(count, n)}")
         if (counts < n).any():
             weights = np.where(np.arange(n) < counts[:, None], weights, 0.0)
-        validate.check_weights(weights)
+        checks.check_weights(weights)
     if (few := np.flatnonzero(counts < n_clusters)).size:
         found = f"the {counts[few[0]]} points of problem {few[0]}"
         raise ValueError(f"n_clusters: {n_clusters} is more than {found}")
@@ -155,22 +154,18 @@ def _parts(batch: _Batch, each: int, k: int) -> Iterator[_Batch]:
 def _largest_magnitudes(batch: _Batch) -> np.ndarray:
     """(b, d) float64; raises ValueError if a value is not finite or a squared norm may overflow."""
     points, counts = batch.points, batch.counts
-    n, counted = points.shape[1], None
-    if (counts < n).any():
-        counted = tf.sequence_mask(counts, n)
-    # By TensorFlow 1 ms for 1024 problems of 256 × 16, or 6 with a copy, where NumPy takes 18.
-    largest = np.asarray(ops.largest_magnitudes(as_tensor(points), counted))
-    compute = tf.as_dtype(batch.compute)
+    some = (counts < points.shape[1]).any()
+    largest, compute = magnitudes(points, counts if some else None), batch.compute
     with np.errstate(over="ignore"):
-        fine = np.square(largest).sum(axis=1) <= validate.largest_sq_norm(compute)
+        fine = np.square(largest).sum(axis=1) <= checks.largest_sq_norm(compute)
     for i in np.flatnonzero(~fine):
-        rows = tf.convert_to_tensor(points[i, : counts[i]])
-        validate.finite_rows("points", rows, compute, batch.first + int(i), 0)
+        rows = points[i, : counts[i]]
+        checks.finite_rows("points", rows, compute, batch.first + int(i), 0)
     return largest
 
 
 def _seeds(
-    batch: _Batch, k: int, init: seeding.Init, each: int, seeds: np.ndarray, backend: str
+    batch: _Batch, k: int, init: seeding.Init, each: int, seeds: np.ndarray, backend: Backend
 ) -> np.ndarray:
     """(b · each, k, d) centroids to begin with, those of a problem behind each other."""
     points, counts = batch.points, batch.counts
@@ -192,7 +187,7 @@ def _seeds(
     return centroids
 
 
-def _mean_variances(batch: _Batch, largest: np.ndarray, backend: str) -> np.ndarray:
+def _mean_variances(batch: _Batch, largest: np.ndarray, backend: Backend) -> np.ndarray:
     """(b,) the unit of `tol` in each problem."""
     centroids = batch.points[:, :1].astype(batch.compute)
     starts_of_all = _Starts(batch._replace(weights=None), largest, centroids, backend)
@@ -207,12 +202,11 @@ class _Starts:
     """
 
     def __init__(
-        self, batch: _Batch, largest: np.ndarray, centroids: np.ndarray, backend: str
+        self, batch: _Batch, largest: np.ndarray, centroids: np.ndarray, backend: Backend
     ) -> None:
         self._batch, self._backend, self.n = batch, backend, batch.points.shape[1]
         self._own = np.arange(len(centroids)) * len(batch.points) // len(centroids)
-        in_place = ops.reads(batch.points, backend=backend)
-        self._points = batch.points if in_place else as_tensor(batch.points)
+        self._points = backend.held(batch.points)
         heaviest = 1.0 if batch.weights is None else batch.weights.max(axis=1)[self._own]
         counts = batch.counts[self._own]
         self._grids = exact.grid(counts, largest[self._own], heaviest)
@@ -254,10 +248,9 @@ class _Starts:
         ahead: Ahead | None = None,
     ) -> Sweep:
         problems, grid = self._given(runs)
-        return ops.partial_arrays(
-            self._points, centroids, self._batch.weights, grid, problems, before,
-            measured=measured, ahead=ahead, backend=self._backend,
-        )  # fmt: skip
+        return self._backend.sweep(
+            self._points, centroids, self._batch.weights, grid, problems, before, measured, ahead
+        )
 
     def _given(self, runs: np.ndarray) -> tuple[Problems, exact.Grid]:
         """The same in all passes until a run ends."""

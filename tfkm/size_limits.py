@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfkm import by_label, ops
-from tfkm.ops import validate
+from tfkm import by_label, checks
+from tfkm.ops.backend import Backend
 from tfkm.points import Points
 from tfkm.types import Assignment, Statistics
 
@@ -38,11 +38,11 @@ def checked(size_min, size_max, points: Points, k: int, weights) -> SizeLimits |
         return None
     n = points.n
     if size_min is not None:
-        validate.check_number("size_min", size_min, Integral, 0, " or None")
+        checks.check_number("size_min", size_min, Integral, 0, " or None")
         if size_min * k > n:
             raise ValueError(f"size_min: {size_min} for {k} clusters is more than the {n} points")
     if size_max is not None:
-        validate.check_number("size_max", size_max, Integral, 1, " or None")
+        checks.check_number("size_max", size_max, Integral, 1, " or None")
         if size_max * k < n:
             raise ValueError(f"size_max: {size_max} for {k} clusters is less than the {n} points")
     limits = SizeLimits(int(size_min or 0), int(n if size_max is None else size_max))
@@ -65,7 +65,7 @@ def within(
     centroids: np.ndarray,
     largest: np.ndarray,
     nearest: tuple[Assignment, Statistics],
-    backend: str | None,
+    backend: Backend,
 ) -> tuple[Assignment, Statistics]:
     """The assignment of the least inertia within the limits, and its statistics, in arrays.
 
@@ -86,7 +86,7 @@ def within(
     return Assignment(labels, distances), statistics
 
 
-def _costs(points: Points, centroids: np.ndarray, backend: str | None) -> np.ndarray:
+def _costs(points: Points, centroids: np.ndarray, backend: Backend) -> np.ndarray:
     """(n, k) int64: how much farther than the nearest centroid, in steps of 2⁻⁴⁰ or so of the most.
 
     The solver multiplies costs by the number of nodes and adds a few.
@@ -94,7 +94,7 @@ def _costs(points: Points, centroids: np.ndarray, backend: str | None) -> np.nda
     n, k = points.n, centroids.shape[0]
     costs = np.empty((n, k))
     for start, block in points.blocks(max(1, _BLOCK_BYTES // (8 * k))):
-        here = ops.sq_distances(block, centroids, backend=backend).numpy().astype(np.float64)
+        here = backend.sq_distances(block, centroids).astype(np.float64)
         costs[start : start + len(here)] = here - here.min(axis=1, keepdims=True)
     bits = 60 - (n + k).bit_length()
     most = costs.max()

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm import ops
-from tfkm.points import Block, Points
+from tfkm import checks
+from tfkm.ops.backend import Backend, Block
+from tfkm.points import Points
 
 METRICS = ("euclidean", "cosine")
 
@@ -24,37 +24,30 @@ _COPY_BYTES = 2**28
 _BLOCK_BYTES = 2**25  # of float64 at a time while scaling
 
 
-def unit_rows(
-    rows: tf.Tensor, backend: str | None = None
-) -> tuple[tf.Tensor, np.ndarray | tf.Tensor]:
-    """rows (n, d) scaled to length 1 in the dtype to compute in, and which are zeros, (n,) bool: an array,
-    in a graph a tensor.
+def unit_rows(rows: np.ndarray, backend: Backend) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows (n, d) scaled to length 1 in the dtype to compute in, and which are zeros, (n,) bool.
 
     Rows of length 1 up to rounding stay as they are, so that scaling twice is scaling once. A row's result
     depends on nothing but the row.
     """
-    if not tf.executing_eagerly():
-        return _unit_rows(rows, backend)
     n, d = rows.shape
-    step = max(1, _BLOCK_BYTES // (8 * d))
-    compute = tf.float64 if rows.dtype == tf.float64 else tf.float32
-    scaled, zeros = [tf.zeros([0, d], compute)], [np.zeros(0, bool)]
+    compute = checks.compute_dtype(rows.dtype)
+    scaled, zeros = np.empty((n, d), compute), np.empty(n, bool)
+    step, origin = max(1, _BLOCK_BYTES // (8 * d)), np.zeros((1, d))
     for start in range(0, n, step):
-        unit, is_zero = _unit_rows(rows[start : start + step], backend)
-        scaled.append(unit)
-        zeros.append(is_zero.numpy())
-    return tf.concat(scaled, axis=0) if n > step else scaled[-1], np.concatenate(zeros)
+        some = slice(start, start + step)
+        sq_norms = backend.assign(rows[some], origin).sq_distances
+        lengths, zeros[some] = lengths_of(sq_norms, compute)
+        scaled[some] = rows[some].astype(np.float64) / lengths[:, None]
+    return scaled, zeros
 
 
-def _unit_rows(rows: tf.Tensor, backend: str | None) -> tuple[tf.Tensor, tf.Tensor]:
-    compute = tf.float64 if rows.dtype == tf.float64 else tf.float32
-    origin = tf.zeros([1, rows.shape[1]], tf.float64)
-    sq_norms = ops.assign(rows, origin, backend=backend).sq_distances
+def lengths_of(sq_norms: np.ndarray, compute: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Return what rows of these squared norms (n,) are divided by, and which of them are zeros."""
     # Rounding to `compute` moves ‖x‖² by at most twice its unit roundoff, and a little.
-    is_unit = tf.abs(sq_norms - 1) <= 4 * np.finfo(compute.as_numpy_dtype).eps
+    is_unit = np.abs(sq_norms - 1) <= 4 * np.finfo(compute).eps
     is_zero = sq_norms == 0
-    lengths = tf.where(is_unit | is_zero, tf.ones_like(sq_norms), tf.sqrt(sq_norms))
-    return tf.cast(tf.cast(rows, tf.float64) / lengths[:, None], compute), is_zero
+    return np.where(is_unit | is_zero, 1.0, np.sqrt(sq_norms)), is_zero
 
 
 class UnitPoints(Points):
@@ -63,36 +56,35 @@ class UnitPoints(Points):
     zeros: (n,) bool, which those are.
     """
 
-    def __init__(self, points: Points, backend: str | None = None) -> None:
+    def __init__(self, points: Points, backend: Backend) -> None:
         self._raw, self._backend = points, backend
         self.n, self.d, self.is_sparse = points.n, points.d, points.is_sparse
         self.dtype = self.compute = points.compute
-        small = points.n * points.d * self.compute.size <= _COPY_BYTES
-        kept = small and not points.is_sparse
-        blocks, zeros = [], [np.zeros(0, bool)]
-        for _, block in self._in_steps(points.n):
-            scaled, is_zero = unit_rows(block, backend)
-            zeros.append(is_zero)
-            blocks += [scaled] * kept
-        self.zeros = np.concatenate(zeros)
-        self._source = tf.concat(blocks, axis=0) if kept and blocks else None
-        self._in_one = self._source is not None
+        small = points.n * points.d * self.compute.itemsize <= _COPY_BYTES
+        kept = self.may_be_copied = small and not points.is_sparse
+        self.source = np.empty((self.n, self.d), self.dtype) if kept else None
+        self.zeros = np.zeros(points.n, bool)
+        for start, block in self._in_steps(points.n):
+            some = slice(start, start + len(block))
+            scaled, self.zeros[some] = unit_rows(block, backend)
+            if self.source is not None:
+                self.source[some] = scaled
 
     @property
     def array(self) -> np.ndarray | None:
-        return None if self._source is None else super().array
+        return self.source
 
     def blocks(self, rows: int) -> Iterator[Block]:
-        if self._source is not None:
+        if self.source is not None:
             yield from super().blocks(rows)
             return
         for start, block in self._in_steps(rows):
             yield Block(start, unit_rows(block, self._backend)[0])
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        if self._source is not None:
+        if self.source is not None:
             return super().__getitem__(rows)
-        return unit_rows(tf.constant(self._raw[rows]), self._backend)[0].numpy()
+        return unit_rows(self._raw[rows], self._backend)[0]
 
     def _in_steps(self, rows: int) -> Iterator[Block]:
-        return self._raw.blocks(min(rows, max(1, _COPY_BYTES // (self.d * self.compute.size))))
+        return self._raw.blocks(min(rows, max(1, _COPY_BYTES // (self.d * self.compute.itemsize))))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from operator import add
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm import exact, ops, size_limits, spherical
+from tfkm import exact, size_limits, spherical
 from tfkm.iteration import mean_variances
-from tfkm.ops import backends
-from tfkm.ops.batched import Problems, Sweep
-from tfkm.points import Block, Points
+from tfkm.ops.backend import ONE, Backend, Problems, Sweep
+from tfkm.points import Points
 from tfkm.types import Ahead, Assignment, Made, Statistics
 
 
@@ -24,7 +21,7 @@ class Problem(NamedTuple):
     points: Points
     weights: np.ndarray | None  # (n,) float64; 0 for points without a direction
     largest: np.ndarray  # (d,) magnitudes
-    backend: str
+    backend: Backend
     directions: Directions | None = None  # for the cosine distance
     limits: size_limits.SizeLimits | None = None
 
@@ -36,7 +33,7 @@ class Directions(NamedTuple):
     weight: float  # of those
 
 
-def problem_of(data: Points, weights: np.ndarray | None, metric: str, backend: str) -> Problem:
+def problem_of(data: Points, weights: np.ndarray | None, metric: str, backend: Backend) -> Problem:
     """Raises ValueError if a point is not finite."""
     largest = data.largest_magnitudes()
     if metric == "euclidean":
@@ -59,27 +56,13 @@ def mean_variance_of(problem: Problem) -> float:
     # Not by a `Starts`, whose making takes longer than a fit of few points.
     centroids, largest = problem.points[np.array([0])][None], problem.largest[None]
     grid = exact.grid(problem.points.n, largest)
-    alone = Problems(np.zeros((1, 3), np.int64))
+    backend = problem.backend
     sweeps = [
-        ops.partial_arrays(_one(block), centroids, None, grid, alone, backend=problem.backend)
-        for _, block in _blocks_of(problem)
+        backend.sweep(block[None], centroids, None, grid, ONE)
+        for _, block in backend.blocks(problem.points)
     ]
     statistics = functools.reduce(add, (sweep.statistics for sweep in sweeps)).rounded()
     return float(mean_variances(statistics, centroids, problem.points.n)[0])
-
-
-def _blocks_of(problem: Problem) -> Iterable[Block]:
-    """In one array if there is one that the backend reads."""
-    if backends.card_of(problem.backend) is None:
-        array = problem.points.array
-        if array is not None and ops.reads(array, backend=problem.backend):
-            return [Block(0, array)]
-    return problem.points.read_by(problem.backend)
-
-
-def _one(block: tf.Tensor | np.ndarray) -> tf.Tensor | np.ndarray:
-    """(n, d) as (1, n, d)."""
-    return block[None] if isinstance(block, np.ndarray) else tf.expand_dims(block, 0)
 
 
 def places_of(runs: np.ndarray, others: np.ndarray) -> np.ndarray | None:
@@ -102,7 +85,7 @@ class Starts:
         self._before: dict[int, Sweep] = {}  # over each block, by where it starts
         # (r, n), if not those of the sweeps
         self._labels = np.full((len(centroids), 1), -1, np.int32)
-        self._blocks = _blocks_of(problem)
+        self._blocks = problem.backend.blocks(problem.points)
 
     def one_pass(
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
@@ -156,10 +139,9 @@ class Starts:
             weights = problem.weights
             if weights is not None:
                 weights = np.ascontiguousarray(weights[None, start : start + len(block)])
-            sweeps[start] = ops.partial_arrays(
-                _one(block), centroids, weights, grid, table, before.get(start),
-                measured=measured, ahead=ahead, backend=problem.backend,
-            )  # fmt: skip
+            sweeps[start] = problem.backend.sweep(
+                block[None], centroids, weights, grid, table, before.get(start), measured, ahead
+            )
         return sweeps
 
     def _given(self, runs: np.ndarray) -> tuple[Problems, exact.Grid]:
@@ -217,10 +199,10 @@ class Starts:
         """The next centroids (a, k, d), where the means are these."""
         if self._problem.directions is None:
             return means
-        rows = tf.constant(means.reshape(-1, means.shape[2]))
+        rows = means.reshape(-1, means.shape[2])
         unit, zeros = spherical.unit_rows(rows, self._problem.backend)
         stays = zeros.reshape(means.shape[:2])[..., None]  # it has no direction
-        return np.where(stays, previous, unit.numpy().reshape(means.shape))
+        return np.where(stays, previous, unit.reshape(means.shape))
 
     def candidates(self, run: int, centroids: np.ndarray, assignment: Assignment | None) -> tuple:
         """All points."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import TypeVar
-
-import tensorflow as tf
 
 _Function = TypeVar("_Function", bound=Callable)
 
@@ -17,6 +16,9 @@ def traced(name: str) -> Callable[[_Function], _Function]:
     def decorate(function: _Function) -> _Function:
         @functools.wraps(function)
         def wrapped(*args, **kwargs):
+            tf = sys.modules.get("tensorflow")
+            if tf is None:
+                return function(*args, **kwargs)
             with tf.profiler.experimental.Trace(name):
                 return function(*args, **kwargs)
 

@@ -6,7 +6,6 @@ import enum
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from tfkm import exact
 
@@ -19,12 +18,12 @@ class Assignment(NamedTuple):
 
     >>> import tfkm
     >>> labels, sq_distances = tfkm.assign([[0.0], [9.0]], [[1.0], [7.0]])
-    >>> labels.numpy(), sq_distances.numpy()
-    (array([0, 1], dtype=int32), array([1., 4.], dtype=float32))
+    >>> labels, sq_distances
+    (array([0, 1], dtype=int32), array([1., 4.]))
     """
 
-    labels: tf.Tensor
-    sq_distances: tf.Tensor
+    labels: Any
+    sq_distances: Any
 
 
 class Statistics(NamedTuple):
@@ -38,13 +37,13 @@ class Statistics(NamedTuple):
     >>> centroids = [[0.0], [8.0]]
     >>> one, other = (tfkm.accumulate(x, centroids)[1] for x in ([[0.0], [9.0]], [[1.0]]))
     >>> both = one + other  # the same as of all three points
-    >>> (both.sums / both.weights[:, None]).numpy().ravel(), float(both.inertia)
+    >>> (both.sums / both.weights[:, None]).ravel(), float(both.inertia)
     (array([0.5, 9. ]), 2.0)
     """
 
-    sums: tf.Tensor
-    weights: tf.Tensor
-    inertia: tf.Tensor
+    sums: Any
+    weights: Any
+    inertia: Any
 
     def __add__(self, other: Statistics) -> Statistics:  # type: ignore[override]
         return Statistics(*(a + b for a, b in zip(self, other, strict=True)))
@@ -164,12 +163,12 @@ class Seeds(NamedTuple):
 
     >>> import tfkm
     >>> seeds = tfkm.random_points([[0.0], [1.0], [9.0]], 2, random_state=0)
-    >>> seeds.centroids.shape.as_list(), seeds.indices.shape.as_list()
-    ([2, 1], [2])
+    >>> seeds.centroids.shape, seeds.indices.shape
+    ((2, 1), (2,))
     """
 
-    centroids: tf.Tensor
-    indices: tf.Tensor
+    centroids: Any
+    indices: Any
 
 
 class Result(NamedTuple):
@@ -180,12 +179,12 @@ class Result(NamedTuple):
 
     >>> import tfkm
     >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0)
-    >>> result.inertia, result.status.name, sorted(result.labels.numpy().tolist())[1]
+    >>> result.inertia, result.status.name, sorted(result.labels.tolist())[1]
     (0.5, 'LABELS_UNCHANGED', 0)
     """
 
-    centroids: tf.Tensor
-    labels: tf.Tensor | None
+    centroids: Any
+    labels: Any | None
     inertia: float
     n_iter: int
     status: Status
@@ -199,12 +198,12 @@ class BatchResult(NamedTuple):
 
     >>> import numpy as np, tfkm
     >>> result = tfkm.kmeans_batch(np.float32([[[0], [1], [9]], [[5], [5], [8]]]), 2, random_state=0)
-    >>> result.labels.shape.as_list(), result.inertia, len(result.status)
-    ([2, 3], array([0.5, 0. ]), 2)
+    >>> result.labels.shape, result.inertia, len(result.status)
+    ((2, 3), array([0.5, 0. ]), 2)
     """
 
-    centroids: tf.Tensor
-    labels: tf.Tensor
+    centroids: Any
+    labels: Any
     inertia: np.ndarray
     n_iter: np.ndarray
     status: list[Status]

@@ -10,7 +10,7 @@
 namespace tfkm {
 
 // Goes up with each change of what is exported to Python: an op, or a struct that goes by ctypes. tfkm/ops/native_library.py has it, too.
-constexpr int64_t kAbi = 7;
+constexpr int64_t kAbi = 8;
 
 enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
 
@@ -156,7 +156,7 @@ struct Distances {
   bool wide;
   void* out;
 };
-int distances(const Distances& call, const ParallelFor& parallel_for);
+TFKM_API int distances(const Distances& call, const ParallelFor& parallel_for);
 
 // The largest magnitude of each feature, NaN where a value is: out (d,).
 struct Magnitudes {

@@ -119,14 +119,20 @@ void* create(TF_OpKernelConstruction* construction) {
 
 inline void destroy(void* kernel) { delete static_cast<Kernel*>(kernel); }
 
-// Starts the definition of an op; the caller adds inputs of its own and gives it to register_op.
-inline TF_OpDefinitionBuilder* new_op(const char* name) {
+// Starts the definition of an op on points and centroids; the caller adds outputs and gives it to register_op.
+inline TF_OpDefinitionBuilder* new_op_of_distances(const char* name) {
   TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder(name);
   TF_OpDefinitionBuilderAddAttr(op, "S: {float, double, half, bfloat16, int8, uint8}");
   TF_OpDefinitionBuilderAddAttr(op, "T: {float, double}");
   TF_OpDefinitionBuilderAddAttr(op, "threads: int = 0");
   TF_OpDefinitionBuilderAddInput(op, "points: S");
   TF_OpDefinitionBuilderAddInput(op, "centroids: T");
+  return op;
+}
+
+// And one that assigns; the caller adds inputs of its own.
+inline TF_OpDefinitionBuilder* new_op(const char* name) {
+  TF_OpDefinitionBuilder* op = new_op_of_distances(name);
   TF_OpDefinitionBuilderAddOutput(op, "labels: int32");
   TF_OpDefinitionBuilderAddOutput(op, "sq_distances: T");
   return op;

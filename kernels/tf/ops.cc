@@ -38,6 +38,20 @@ void compute(void* opaque, TF_OpKernelContext* context) {
   call.check(tfkm::accumulate(job, tfkm::Pool(int(kernel.threads)).parallel_for()) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
 }
 
+void compute_distances(void* opaque, TF_OpKernelContext* context) {
+  Call call(context);
+  TF_Tensor *points = call.input(kPoints), *centroids = call.input(kCentroids);
+  if (!call.ok()) return;
+  tfkm::Job job = sized_job(call, points, centroids, 0);
+  if (!call.ok()) return;
+  job.points.data = TF_TensorData(points);
+  void* out = distances_of(call, 0, job.wide, {job.n, job.k});
+  if (!call.ok()) return;
+  tfkm::Distances distances{job.n, job.k, job.d, job.points, TF_TensorData(centroids), job.wide, out};
+  tfkm::Pool pool(int(static_cast<const Kernel*>(opaque)->threads));
+  call.check(tfkm::distances(distances, pool.parallel_for()) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
+}
+
 // --- shapes --------------------------------------------------------------------------------------------
 
 // Outputs 0 and 1 are (n,); the sums, if any, are as the centroids (k, d), (k,), and the digits of the inertia.
@@ -69,10 +83,32 @@ void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
   for (TF_ShapeHandle* shape : {points, centroids, rows, digits}) TF_DeleteShapeHandle(shape);
 }
 
+// (n, k).
+void distances_shape(TF_ShapeInferenceContext* context, TF_Status* status) {
+  TF_ShapeHandle* parts[2] = {TF_NewShapeHandle(), TF_NewShapeHandle()};
+  TF_ShapeHandle* both = TF_NewShapeHandle();
+  auto fine = [&] { return TF_GetCode(status) == TF_OK; };
+  for (int i : {kPoints, kCentroids}) {
+    if (fine()) TF_ShapeInferenceContextGetInput(context, i, parts[i], status);
+    if (fine()) TF_ShapeInferenceContextWithRank(context, parts[i], 2, parts[i], status);
+    if (fine()) TF_ShapeInferenceContextSubshape(context, parts[i], 0, 1, parts[i], status);
+  }
+  if (fine()) TF_ShapeInferenceContextConcatenateShapes(context, parts[0], parts[1], both, status);
+  if (fine()) TF_ShapeInferenceContextSetOutput(context, 0, both, status);
+  for (TF_ShapeHandle* shape : {parts[0], parts[1], both}) TF_DeleteShapeHandle(shape);
+}
+
+TF_OpDefinitionBuilder* op_of_distances() {
+  TF_OpDefinitionBuilder* op = new_op_of_distances("Tfkm>Distances");
+  TF_OpDefinitionBuilderAddOutput(op, "sq_distances: T");
+  return op;
+}
+
 // --- registration ----------------------------------------------------------------------------------------
 
 [[maybe_unused]] const bool registered =
     register_op<false>("Tfkm>Assign", new_op("Tfkm>Assign"), shapes<false>, compute) &&
-    register_op<true>("Tfkm>Accumulate", new_op("Tfkm>Accumulate"), shapes<true>, compute);
+    register_op<true>("Tfkm>Accumulate", new_op("Tfkm>Accumulate"), shapes<true>, compute) &&
+    register_op<false>("Tfkm>Distances", op_of_distances(), distances_shape, compute_distances);
 
 }  // namespace

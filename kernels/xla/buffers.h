@@ -26,19 +26,12 @@ struct Buffers {
   // digits: doubles, or of a card 64-bit integers.
   template <bool with_sums>
   bool read(const XLA_FFI_CallFrame& frame, XLA_FFI_DataType digits = XLA_FFI_F64, int64_t count = kDigits) {
-    enum Argument { kPoints, kCentroids, kWeights, kGridSums, kGrid };
+    enum Argument { kWeights = 2, kGridSums, kGrid };
     enum Result { kLabels, kSqDistances, kHigh, kLow = kHigh + 2, kInertia = kLow + 2 };
-    *this = {};
-    if (frame.args.size != (with_sums ? 5 : 2) || frame.rets.size != (with_sums ? 7 : 2)) return false;
+    if (!read_inputs(frame, with_sums ? 5 : 2) || frame.rets.size != (with_sums ? 7 : 2)) return false;
     auto in = [&](int i) -> const XLA_FFI_Buffer& { return *frame.args.buffers[i]; };
     auto out = [&](int i) -> const XLA_FFI_Buffer& { return *frame.rets.buffers[i]; };
-    if (in(kPoints).rank != 2 || in(kCentroids).rank != 2) return false;
-    n = in(kPoints).dims[0], d = in(kPoints).dims[1], k = in(kCentroids).dims[0];
-    points = in(kPoints).data, centroids = in(kCentroids).data, wide = in(kCentroids).dtype == XLA_FFI_F64;
-    if (!read_dtype(in(kPoints).dtype) || k < 1 || k > INT32_MAX || d < 1 ||
-        !is(in(kCentroids), wide || dtype == Dtype::kFloat64 ? XLA_FFI_F64 : XLA_FFI_F32, {k, d}) ||
-        !is(out(kLabels), XLA_FFI_S32, {n}) || !is(out(kSqDistances), wide ? XLA_FFI_F64 : XLA_FFI_F32, {n}))
-      return false;
+    if (!is(out(kLabels), XLA_FFI_S32, {n}) || !is(out(kSqDistances), computed(), {n})) return false;
     labels = static_cast<int32_t*>(out(kLabels).data), sq_distances = out(kSqDistances).data;
     if (!with_sums) return true;
 
@@ -56,7 +49,26 @@ struct Buffers {
     return true;
   }
 
+  // Of the call whose only result are all distances, (n, k).
+  bool read_distances(const XLA_FFI_CallFrame& frame) {
+    if (!read_inputs(frame, 2) || frame.rets.size != 1 || !is(*frame.rets.buffers[0], computed(), {n, k})) return false;
+    sq_distances = frame.rets.buffers[0]->data;
+    return true;
+  }
+
  private:
+  // Points and centroids, the first two of so many.
+  bool read_inputs(const XLA_FFI_CallFrame& frame, int64_t count) {
+    *this = {};
+    if (frame.args.size != count) return false;
+    const XLA_FFI_Buffer &x = *frame.args.buffers[0], &c = *frame.args.buffers[1];
+    if (x.rank != 2 || c.rank != 2) return false;
+    n = x.dims[0], d = x.dims[1], k = c.dims[0];
+    points = x.data, centroids = c.data, wide = c.dtype == XLA_FFI_F64;
+    return read_dtype(x.dtype) && k >= 1 && k <= INT32_MAX && d >= 1 &&
+           is(c, dtype == Dtype::kFloat64 ? XLA_FFI_F64 : computed(), {k, d});
+  }
+  XLA_FFI_DataType computed() const { return wide ? XLA_FFI_F64 : XLA_FFI_F32; }
   static bool is(const XLA_FFI_Buffer& buffer, XLA_FFI_DataType dtype, std::initializer_list<int64_t> dims) {
     return buffer.dtype == dtype && buffer.rank == int64_t(dims.size()) &&
            std::equal(dims.begin(), dims.end(), buffer.dims);

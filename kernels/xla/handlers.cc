@@ -30,10 +30,23 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
   return nullptr;
 }
 
+XLA_FFI_Error* handle_distances(XLA_FFI_CallFrame* frame) {
+  if (tfkm::answer_metadata(*frame)) return nullptr;
+  tfkm::Buffers b;
+  if (!b.read_distances(*frame))
+    return tfkm::ffi_error(frame->api, XLA_FFI_INVALID_ARGUMENT, "tfkm: shapes or dtypes that it does not take");
+  tfkm::Distances call{b.n, b.k, b.d, tfkm::packed(b.points, b.dtype, b.d), b.centroids, b.wide, b.sq_distances};
+  tfkm::XlaPool pool(frame->api, frame->context);
+  if (tfkm::distances(call, pool.parallel_for()))
+    return tfkm::ffi_error(frame->api, XLA_FFI_RESOURCE_EXHAUSTED, "tfkm: no memory for k·d of scratch");
+  return nullptr;
+}
+
 }  // namespace
 
 // Null if XLA has taken the handlers, else why it has not.
 extern "C" __attribute__((visibility("default"))) const char* tfkm_register_ffi(const XLA_FFI_Api* api) {
   const char* why = tfkm::register_handler(api, "Host", "tfkm_assign", handle<false>);
-  return why ? why : tfkm::register_handler(api, "Host", "tfkm_accumulate", handle<true>);
+  if (!why) why = tfkm::register_handler(api, "Host", "tfkm_accumulate", handle<true>);
+  return why ? why : tfkm::register_handler(api, "Host", "tfkm_distances", handle_distances);
 }

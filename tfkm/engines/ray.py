@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any
 
+from tfkm import checks, threads
 from tfkm.engines.ordered import in_order
-from tfkm.ops import validate
 from tfkm.seeding.draws import Shard
 from tfkm.streams import Source, Stream
 from tfkm.streams.stream import OneProcess, Task
@@ -54,9 +54,9 @@ class Ray:
         wait: float | None = 600,
     ) -> None:
         if workers is not None:
-            validate.check_number("workers", workers, Integral, 1, " or None")
-        validate.check_number("cpus", cpus, Integral, 1)
-        validate.check_number("gpus", gpus, Real, 0)
+            checks.check_number("workers", workers, Integral, 1, " or None")
+        checks.check_number("cpus", cpus, Integral, 1)
+        checks.check_number("gpus", gpus, Real, 0)
         self.workers, self.cpus, self.gpus, self.address, self.wait = (
             workers,
             cpus,
@@ -186,9 +186,8 @@ class _Worker:
     """In a process of its own."""
 
     def __init__(self, source: Source, chunk: int, cpus: int) -> None:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(cpus)
+        threads.set_limit(cpus)
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(cpus)  # read when TensorFlow is, if it is
         self._stream = Stream(source, chunk)
 
     def answer(self) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
-import tensorflow as tf
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -26,9 +25,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from tfkm import arrays, lloyd, ops, seeding
+from tfkm import arrays, checks, lloyd, seeding
+from tfkm.arrays import is_tensor
 from tfkm.estimators.kept import Kept
-from tfkm.ops import validate
+from tfkm.ops import backends
+from tfkm.ops.backend import Backend
 from tfkm.points import Points
 from tfkm.types import Assignment
 
@@ -141,25 +142,38 @@ class CentroidEstimator(
         array([[9.]])
         """
         points = self._checked(X, reset=False)
-        if is_tensor(points):
-            return arrays.like(X, self._labels_of(points))
-        labels = self._labels_in_place(points)
-        if labels is not None:
-            return arrays.like(X, labels)
-        blocks = Points(points)
-        labels = np.empty(blocks.n, np.int32)
-        for start, block in blocks.read_by(self.backend):
-            labels[start : start + len(block)] = self._labels_of(block)
-        return arrays.like(X, labels)
+        if is_tensor(points) and (arrays.in_graph() or arrays.is_on_card(points)):
+            return self._assigned_tensors(points).labels
+        return arrays.like(X, self._labels_of(points))
 
-    def _labels_in_place(self, points) -> np.ndarray | None:
-        return ops.labels_in_place(points, self.cluster_centers_, backend=self.backend)
+    def _labels_of(self, points) -> np.ndarray:
+        data, backend = Points(points), backends.select(self.backend)
+        centers = self._centers_for(data.dtype)
+        labels = np.empty(data.n, np.int32)
+        for start, block in self._blocks(data, backend):
+            assignment = self._assigned(block, centers, backend)
+            if not np.max(assignment.sq_distances, initial=0.0) < np.inf:
+                checks.distances(np.asarray(block), assignment.sq_distances, start)
+            labels[start : start + len(block)] = assignment.labels
+        return labels
 
-    def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
-        return self._assigned(points).labels
+    def _blocks(self, data: Points, backend: Backend) -> Iterable:
+        return backend.blocks(data)
 
-    def _assigned(self, points: tf.Tensor) -> Assignment:
-        return ops.assign(points, self.cluster_centers_, backend=self.backend)
+    def _centers_for(self, dtype: np.dtype) -> np.ndarray:
+        """The centers, checked, in the dtype to compute in with points of this dtype."""
+        compute = checks.compute_dtype(dtype, self.cluster_centers_.dtype)
+        centers = checks.packed(self.cluster_centers_, compute)
+        return checks.finite_rows("cluster_centers_", centers, compute)
+
+    def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
+        """A block of points; NaN marks rows that are not finite."""
+        return backend.assign(points, centers)
+
+    def _assigned_tensors(self, points) -> Assignment:
+        from tfkm.ops import tensors
+
+        return tensors.assign(points, self.cluster_centers_, backend=self.backend)
 
     @in_users_words
     def transform(self, X) -> Any:
@@ -177,21 +191,33 @@ class CentroidEstimator(
         """
         points = self._checked(X, reset=False)
         if is_tensor(points):
-            return arrays.like(X, self._distances(points))
-        blocks = Points(points)
-        k = len(self.cluster_centers_)
-        wide = np.result_type(blocks.compute.as_numpy_dtype, self.cluster_centers_)
-        distances = np.empty((blocks.n, k), wide)
-        for start, block in blocks.blocks(max(1, _BLOCK_BYTES // (k * wide.itemsize))):
-            distances[start : start + len(block)] = self._distances(block)
+            return self._distances_tensors(points)
+        data, backend = Points(points), backends.select(self.backend)
+        centers = self._centers_for(data.dtype)
+        distances = np.empty((data.n, len(centers)), centers.dtype)
+        rows = max(1, _BLOCK_BYTES // (len(centers) * centers.itemsize))
+        for start, block in data.blocks(rows):
+            here = self._distances(block, centers, backend)
+            checks.distances(
+                block, here[:, 0], start
+            )  # a bad row is at a bad distance from every one
+            distances[start : start + len(block)] = here
         return arrays.like(X, distances)
 
-    def _distances(self, points: tf.Tensor) -> tf.Tensor:
+    def _distances(self, points: np.ndarray, centers: np.ndarray, backend: Backend) -> np.ndarray:
         """(n, k), as `transform` has them."""
-        distances = ops.sq_distances(points, self.cluster_centers_, backend=self.backend)
+        return np.sqrt(backend.sq_distances(points, centers))
+
+    def _distances_tensors(self, points):
+        from tfkm.ops import tensors
+
+        distances = tensors.sq_distances(points, self.cluster_centers_, backend=self.backend)
         return self._in_metric(distances)
 
-    def _in_metric(self, sq_distances: tf.Tensor) -> tf.Tensor:
+    def _in_metric(self, sq_distances):
+        """Tensors of squared distances as `transform` has them."""
+        import tensorflow as tf
+
         return tf.sqrt(sq_distances)
 
     def fit_transform(self, X, y=None, sample_weight=None) -> Any:
@@ -225,9 +251,11 @@ class CentroidEstimator(
 
     def _checked_for_fit(
         self, X, sample_weight, further: bool = False
-    ) -> tuple[np.ndarray | tf.Tensor, np.ndarray | None]:
+    ) -> tuple[Any, np.ndarray | None]:
         """Points and weights. further: of a model that has seen some, so that few are enough."""
         points = self._checked(X, reset=not further)
+        if is_tensor(points):
+            points = arrays.taken("X", points)  # an array, unless it is on a card
         weights = self._checked_weight(sample_weight, points)
         if not further and points.shape[0] < self.n_clusters:
             n = points.shape[0]
@@ -238,15 +266,17 @@ class CentroidEstimator(
         """X as an array or CSR of a dtype that is computed with, or as the tensor it is."""
         if not reset:
             check_is_fitted(self)
-        if isinstance(X, tf.data.Dataset):
+        if arrays.is_dataset(X):
             raise TypeError(
                 "X: a tf.data.Dataset, which only `fit` of KMeans and MiniBatchKMeans and `predict` of "
                 "KMeans take; for what others do with its batches use dataset.map(model.predict)"
             )
-        X = arrays.taken("X", X)
         if not is_tensor(X):
+            X = arrays.taken("X", X)
+        if not is_tensor(X):
+            checks.refuse_masked("X", X)
             bits = X
-            if isinstance(X, np.ndarray) and X.dtype == tf.bfloat16:  # for scikit-learn, text
+            if isinstance(X, np.ndarray) and X.dtype.name == "bfloat16":  # for scikit-learn, text
                 bits = X.view(np.int16)
             array = validate_data(
                 self,
@@ -257,7 +287,9 @@ class CentroidEstimator(
                 ensure_all_finite=False,
             )
             return array if bits is X else X
-        X = validate.real_matrix("X", X)
+        from tfkm.ops import validate
+
+        X = validate.matrix("X", X, validate.POINT_DTYPES)
         if reset:
             self._take_width(X.shape[1])
         elif X.shape[1] != self.n_features_in_:
@@ -276,7 +308,7 @@ class CentroidEstimator(
         if sample_weight is None:
             return None
         weights = _check_sample_weight(sample_weight, points, dtype=np.float64)
-        validate.check_weights(weights, "sample_weight")
+        checks.check_weights(weights, "sample_weight")
         return weights
 
     def _checked_init(self, d: int):
@@ -329,15 +361,11 @@ class CentroidEstimator(
         return tags
 
 
-def is_tensor(X) -> bool:
-    return isinstance(X, tf.Tensor | tf.Variable)
-
-
 def _as_scikit_learns(X, copy: bool):
     """What a callable of the user's own gets: float64, or float32 if X is, and nothing of the caller's to
     write to if it is to be a copy."""
     if is_tensor(X):
-        return X if X.dtype in (tf.float32, tf.float64) else tf.cast(X, tf.float64)
+        X = np.asarray(X)
     if X.dtype not in (np.float32, np.float64):
         return X.astype(np.float64)
     return X.copy() if copy and (sparse.issparse(X) or X.flags.writeable) else X

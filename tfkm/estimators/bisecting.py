@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from tfkm import bisecting
+from tfkm import arrays, bisecting
 from tfkm.estimators import forms
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.estimators.kmeans import PassPrinter
+from tfkm.ops.backend import Backend
+from tfkm.points import Points
 from tfkm.types import Assignment
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class BisectingKMeans(CentroidEstimator):
         """
         self._validate_params()
         points, weights = self._checked_for_fit(X, sample_weight)
+        if arrays.is_tensor(points):
+            points = np.asarray(points)
         if weights is not None and (n := np.count_nonzero(weights)) < self.n_clusters:
             raise ValueError(
                 f"n_samples={n} of positive weight should be >= n_clusters={self.n_clusters}."
@@ -135,19 +138,23 @@ class BisectingKMeans(CentroidEstimator):
         self.inertia_ = self._inertia_of(points, weights)
         return self
 
-    def _labels_in_place(self, points) -> None:
-        """The tree has no such way."""
+    def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
+        return bisecting.assign(points, self._tree, backend)
 
-    def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
-        return bisecting.labels(points, self._tree, backend=self.backend)
+    def _blocks(self, data: Points, backend: Backend) -> Iterable:
+        return data.blocks(bisecting.rows_of_a_block(data))
 
-    def _assigned(self, points: tf.Tensor) -> Assignment:
-        return bisecting.assign(points, self._tree, backend=self.backend)
+    def _assigned_tensors(self, points) -> Assignment:
+        from tfkm.estimators import in_tensors
+
+        return in_tensors.assign_leaves(points, self._tree, self.backend)
 
     def _convert(self, path, format, dtype, backend):
         raise ValueError(f"format: {format!r}; a BisectingKMeans is exported as 'saved_model' only")
 
-    def _hold_variables(self) -> dict[str, tf.Variable]:
+    def _hold_variables(self) -> dict[str, Any]:
+        import tensorflow as tf
+
         variables = super()._hold_variables()
         pairs = tf.Variable(self._tree.pairs, trainable=False)
         self._tree = self._tree._replace(pairs=pairs, centroids=self.cluster_centers_)

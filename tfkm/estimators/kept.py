@@ -5,18 +5,18 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from tfkm import __version__, export, flat, model_files
+from tfkm import __version__, arrays, model_files
 from tfkm.estimators import forms
 from tfkm.types import Assignment
 
-# What is computed in, and what writes it.
-_CONVERTERS = {"onnx": (tf.float64, export.onnx), "tflite": (tf.float32, export.tflite)}
-_FORMATS = ("saved_model", *_CONVERTERS)
+# What is computed in.
+_CONVERTED = {"onnx": "float64", "tflite": "float32"}
+_FORMATS = ("saved_model", *_CONVERTED)
 
 
 class Kept:
@@ -24,9 +24,9 @@ class Kept:
 
     cluster_centers_: np.ndarray
     backend: str | None
-    _assigned: Callable[[tf.Tensor], Assignment]
-    _distances: Callable[[tf.Tensor], tf.Tensor]
-    _in_metric: Callable[[tf.Tensor], tf.Tensor]
+    _assigned_tensors: Callable[[Any], Assignment]
+    _distances_tensors: Callable[[Any], Any]
+    _in_metric: Callable[[Any], Any]
 
     # What fit sets, by name; the class of those that are records.
     _LEARNT: dict[str, type | None] = {
@@ -138,6 +138,9 @@ class Kept:
         check_is_fitted(self)
         if format not in _FORMATS:
             raise ValueError(f"format: {format!r}; allowed are {', '.join(map(repr, _FORMATS))}")
+        arrays.tensorflow_for("export")
+        from tfkm import export
+
         if format != "saved_model":
             self._convert(path, format, export.one_dtype(dtypes, format), backend)
             return
@@ -145,12 +148,12 @@ class Kept:
         served.backend = backend
         variables = served._hold_variables()
 
-        def predict(points: tf.Tensor) -> dict[str, tf.Tensor]:
-            labels, sq_distances = served._assigned(points)
+        def predict(points) -> dict[str, Any]:
+            labels, sq_distances = served._assigned_tensors(points)
             return {"labels": labels, "distances": served._in_metric(sq_distances)}
 
-        def transform(points: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"distances": served._distances(points)}
+        def transform(points) -> dict[str, Any]:
+            return {"distances": served._distances_tensors(points)}
 
         if dtypes is None:
             wide = ["float64"] * (self.cluster_centers_.dtype == np.float64)
@@ -161,12 +164,15 @@ class Kept:
     def _convert(self, path: str | os.PathLike, format: str, dtype: str, backend: str) -> None:
         if backend != "portable":
             raise ValueError(f"backend: {backend!r}; format={format!r} has none but 'portable'")
-        wide, write = _CONVERTERS[format]
-        metric = getattr(self, "metric", "euclidean")
-        function = flat.predict(self.cluster_centers_, metric, wide)
-        write(path, function, self.cluster_centers_.shape[1], dtype)
+        from tfkm import export, flat
 
-    def _hold_variables(self) -> dict[str, tf.Variable]:
+        metric = getattr(self, "metric", "euclidean")
+        function = flat.predict(self.cluster_centers_, metric, _CONVERTED[format])
+        getattr(export, format)(path, function, self.cluster_centers_.shape[1], dtype)
+
+    def _hold_variables(self) -> dict[str, Any]:
         """Puts what was learnt into variables, for a graph; them by name."""
+        import tensorflow as tf
+
         self.cluster_centers_ = tf.Variable(self.cluster_centers_, trainable=False)
         return {"cluster_centers": self.cluster_centers_}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
@@ -17,6 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from tfkm import lloyd, seeding, spherical, streams
 from tfkm.callbacks import Callback
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing, in_users_words
+from tfkm.ops.backend import Backend
+from tfkm.points import Points
 from tfkm.types import Assignment, Pass, Status
 
 if TYPE_CHECKING:
@@ -221,31 +222,47 @@ class KMeans(CentroidEstimator):
                 f"X has {source.d} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
-        blocks: Iterator = (np.asarray(self._labels_of(rows)) for rows in streams.rows_of(source))
+        blocks: Iterator = (self._labels_of(rows) for rows in streams.rows_of(source))
         if path is None:
             return np.concatenate([np.empty(0, np.int32), *blocks])
         return streams.labels.write(path, blocks)
 
-    def _labels_in_place(self, points) -> np.ndarray | None:
-        return super()._labels_in_place(points) if self.metric == "euclidean" else None
-
-    def _assigned(self, points: tf.Tensor) -> Assignment:
+    def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
         """With metric="cosine" of points scaled to length 1: ½‖x − c‖² is the cosine distance then."""
         if self.metric == "euclidean":
-            return super()._assigned(points)
-        unit, zeros = spherical.unit_rows(points, self.backend)
-        labels, sq_distances = super()._assigned(unit)
-        two = tf.cast(2, sq_distances.dtype)  # zeros are at cosine distance 1 from everything
-        return Assignment(tf.where(zeros, 0, labels), tf.where(zeros, two, sq_distances))
+            return backend.assign(points, centers)
+        unit, zeros = spherical.unit_rows(points, backend)
+        labels, sq_distances = backend.assign(unit, centers)
+        # Zeros are at cosine distance 1 from everything.
+        two = sq_distances.dtype.type(2)
+        return Assignment(np.where(zeros, 0, labels), np.where(zeros, two, sq_distances))
 
-    def _distances(self, points: tf.Tensor) -> tf.Tensor:
+    def _distances(self, points: np.ndarray, centers: np.ndarray, backend: Backend) -> np.ndarray:
         if self.metric == "euclidean":
-            return super()._distances(points)
-        unit, zeros = spherical.unit_rows(points, self.backend)
-        distances = super()._distances(unit)
-        return tf.where(zeros[:, None], tf.ones_like(distances), distances)
+            return super()._distances(points, centers, backend)
+        unit, zeros = spherical.unit_rows(points, backend)
+        distances = backend.sq_distances(unit, centers) / 2
+        distances[zeros] = 1
+        return distances
 
-    def _in_metric(self, sq_distances: tf.Tensor) -> tf.Tensor:
+    def _blocks(self, data: Points, backend: Backend) -> Iterable:
+        return super()._blocks(data, backend) if self.metric == "euclidean" else data
+
+    def _assigned_tensors(self, points) -> Assignment:
+        if self.metric == "euclidean":
+            return super()._assigned_tensors(points)
+        from tfkm.estimators import in_tensors
+
+        return in_tensors.assign_unit(points, self.cluster_centers_, self.backend)
+
+    def _distances_tensors(self, points):
+        if self.metric == "euclidean":
+            return super()._distances_tensors(points)
+        from tfkm.estimators import in_tensors
+
+        return in_tensors.cosine_distances(points, self.cluster_centers_, self.backend)
+
+    def _in_metric(self, sq_distances):
         return super()._in_metric(sq_distances) if self.metric == "euclidean" else sq_distances / 2
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:

@@ -7,11 +7,10 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from tfkm import lloyd, minibatch, seeding
+from tfkm import arrays, lloyd, minibatch, seeding
 from tfkm.batches import Batches, Weighted
 from tfkm.estimators import forms
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
@@ -130,9 +129,11 @@ class MiniBatchKMeans(CentroidEstimator):
         """
         self._validate_params()
         rng = check_random_state(self.random_state)
-        if isinstance(X, tf.data.Dataset):
+        if arrays.is_dataset(X):
             return self._fit_batches(X, sample_weight, rng)
         points, weights = self._checked_for_fit(X, sample_weight)
+        if arrays.is_tensor(points):
+            points = np.asarray(points)
         n, d = points.shape
         batch_size = min(self.batch_size, n)
         seeds = self._seeds(n, d, self._starts(3))
@@ -141,7 +142,7 @@ class MiniBatchKMeans(CentroidEstimator):
             self._label(points, weights)
         return self
 
-    def _fit_batches(self, dataset: tf.data.Dataset, sample_weight, rng):
+    def _fit_batches(self, dataset, sample_weight, rng):
         if sample_weight is not None:
             raise ValueError(
                 "sample_weight: given together with a dataset; let the dataset's elements be pairs of "

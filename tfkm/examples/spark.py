@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from tfkm import exact, ops, update
+from tfkm import exact, update
+from tfkm.ops import tensors
 from tfkm.types import ExactStatistics, Statistics, Words
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def sums(
     total: np.ndarray | None = None
     for x in map(_array, batches):
         if len(x):
-            _, words = ops.partial(tf.constant(x), tf.constant(centroids), None, grid)
+            _, words = tensors.partial(tf.constant(x), tf.constant(centroids), None, grid)
             here = np.concatenate(
                 [np.ravel(part) for part in (*words.high, *words.low, words.inertia)]
             )

@@ -1,31 +1,22 @@
-"""The narrow waist: stateless functions on tensors. Validate, select a backend, call it.
+"""The narrow waist: stateless functions on arrays and on tensors. Validate, select a backend, call it.
 
 Nothing above this layer knows how a distance is computed; nothing below it knows what a fit is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm import exact
-from tfkm.ops import backends, batched, gradients, sums, validate
-from tfkm.traces import traced
-from tfkm.types import Ahead, Assignment, ExactStatistics, Statistics
-
-_Function = TypeVar("_Function", bound=Callable)
+from tfkm import arrays, checks, exact
+from tfkm.ops import backends
+from tfkm.ops.backend import ONE, Problems
+from tfkm.ops.magnitudes import magnitudes
+from tfkm.types import Assignment, Statistics
 
 
-def _as_it_is(function: _Function) -> _Function:
-    # Called from a user's tf.function, AutoGraph would rewrite what has no Python loop to rewrite, and
-    # warn of what it cannot read.
-    return tf.autograph.experimental.do_not_convert(function)
-
-
-@_as_it_is
 def assign(points, centroids, *, n_points=None, backend: str | None = None) -> Assignment:
     """The nearest centroid of each point.
 
@@ -33,7 +24,8 @@ def assign(points, centroids, *, n_points=None, backend: str | None = None) -> A
     it depends neither on the other points nor on chunk sizes or threads.
 
     Args:
-      points: (…, n, d) float32, float64, float16, bfloat16, int8 or uint8; n may be unknown or 0.
+      points: (…, n, d) float32, float64, float16, bfloat16, int8 or uint8; n may be unknown or 0. Other
+        integers and truth values are computed in float64. An array of any layout is read where it lies.
       centroids: (…, k, d), k ≥ 1, a float dtype. If either is float64 all is computed in float64,
         otherwise in float32 (with near ties decided in float64).
       n_points: (…) integers from 0 to n, how many rows of each problem are points, from the first on; None
@@ -44,7 +36,8 @@ def assign(points, centroids, *, n_points=None, backend: str | None = None) -> A
     one set of points with many sets of centroids is read in place by all.
 
     Returns:
-      `Assignment`: labels (…, n) int32, sq_distances (…, n) float32 or float64. Distances are
+      `Assignment`: labels (…, n) int32, sq_distances (…, n) float32 or float64: arrays of the kind that the
+      points are, and tensors if any argument is one or a graph is being built. Distances of tensors are
       differentiable with respect to points and centroids: as ‖x − cⱼ‖² with the label j held fixed, which
       at a tie is a subgradient. Labels are not: they are steps, and `tf.GradientTape` gives None for them.
 
@@ -56,50 +49,27 @@ def assign(points, centroids, *, n_points=None, backend: str | None = None) -> A
       RuntimeError: the named backend cannot be used here.
 
     >>> import tfkm
-    >>> tfkm.assign([[0.0, 0.0], [9.0, 9.0]], [[1.0, 0.0], [9.0, 8.0]]).labels.numpy()
+    >>> tfkm.assign([[0.0, 0.0], [9.0, 9.0]], [[1.0, 0.0], [9.0, 8.0]]).labels
     array([0, 1], dtype=int32)
-    >>> tfkm.assign([[[0.0], [9.0]], [[4.0], [0.0]]], [[1.0], [5.0]], n_points=[2, 1]).labels.numpy()
+    >>> tfkm.assign([[[0.0], [9.0]], [[4.0], [0.0]]], [[1.0], [5.0]], n_points=[2, 1]).labels
     array([[ 0,  1],
            [ 1, -1]], dtype=int32)
     """
-    points, centroids = validate.points_and_centroids(points, centroids, leading=True)
-    n_points = validate.counts_of(points, n_points, centroids)
+    if _of_tensors(points, centroids, n_points):
+        from tfkm.ops import tensors
+
+        return tensors.assign(*_as_tensors(points, centroids), n_points=n_points, backend=backend)
+    given = _Given.of(points, centroids, None, n_points)
     module = backends.select(backend)
-    listened = gradients.listened_to(points, centroids)
-    x, c = gradients.hidden(listened, points, centroids)
-    if n_points is not None or batched.any_leading(points, centroids):
-        all_ = batched.leading(x, c, None, n_points)
-        assignment = batched.assign(module, all_.points, all_.centroids, all_.problems)
-        labels, distances = map(all_.shaped, assignment)
-    else:
+    x, c = given.points, given.centroids
+    if given.problems is None:
         labels, distances = module.assign(x, c)
-    if listened:
-        padded = n_points is not None
-        distances = gradients.of_nearest(points, centroids, labels, distances, padded)
-    return Assignment(labels, validate.distances(points, centroids, distances))
+    else:
+        labels, distances = map(given.shaped, module.assign_batch(x, c, given.problems))
+    checks.distances(given.original, distances)
+    return Assignment(arrays.like(points, labels), arrays.like(points, distances))
 
 
-def labels_in_place(
-    points, centroids: np.ndarray, *, backend: str | None = None
-) -> np.ndarray | None:
-    """`assign(…).labels` of an array (n, d), without a tensor: of one point in half the time.
-
-    None where the backend has no such way, and of bad values, of which `assign` says which.
-    """
-    module = backends.select(backend)
-    function = getattr(module, "assign_arrays", None)
-    if function is None or not isinstance(points, np.ndarray) or not module.reads(points):
-        return None
-    wide = np.float64 in (points.dtype.type, centroids.dtype.type)
-    compute = tf.float64 if wide else tf.float32
-    centroids = np.ascontiguousarray(centroids, compute.as_numpy_dtype)
-    if not validate.surely_fine(centroids, compute):
-        return None
-    labels, sq_distances = function(points, centroids)
-    return labels if np.max(sq_distances, initial=0.0) < np.inf else None
-
-
-@_as_it_is
 def accumulate(
     points, centroids, weights=None, *, n_points=None, backend: str | None = None
 ) -> tuple[Assignment, Statistics]:
@@ -112,180 +82,188 @@ def accumulate(
 
     Returns:
       `Assignment` as `assign` gives it, and `Statistics`: sums (…, k, d), weights (…, k), inertia (…),
-      all float64 and correct to their last bits, whatever the order of the points. Derivatives are those of
-      `assign`; statistics have none.
+      all float64 and correct to their last bits, whatever the order of the points; arrays or tensors as for
+      `assign`. Derivatives are those of `assign`; statistics have none.
 
     Raises: as `assign`.
 
     >>> import tfkm
     >>> _, statistics = tfkm.accumulate([[0.0], [1.0], [9.0]], [[0.0], [8.0]])
-    >>> statistics.sums.numpy().ravel(), statistics.weights.numpy(), float(statistics.inertia)
+    >>> statistics.sums.ravel(), statistics.weights, float(statistics.inertia)
     (array([1., 9.]), array([2., 1.]), 2.0)
     """
-    points, centroids = validate.points_and_centroids(points, centroids, leading=True)
-    n_points = validate.counts_of(points, n_points, centroids)
-    n = tf.shape(points, out_type=tf.int64)[-2]
-    counted = None if n_points is None else tf.sequence_mask(n_points, n)
-    if weights is not None:
-        weights = validate.weights_of(points, weights, centroids, counted)
-        weights = tf.stop_gradient(weights)
-    listened = gradients.listened_to(points, centroids)
-    x, c = gradients.hidden(listened, points, centroids)
-    heaviest = 1.0 if weights is None else tf.reduce_max(weights, axis=-1)
-    if n_points is not None:  # of none, steps would be 0, by which XLA divides zeros
-        heaviest = tf.where(n_points > 0, heaviest, 1.0)
-        n = tf.maximum(n_points, 1)
-    largest = largest_magnitudes(x, counted)
-    if isinstance(largest, np.ndarray):
-        grid = exact.grid(np.asarray(n), largest, np.asarray(heaviest))
-    else:
-        grid = sums.grid(n, largest, heaviest)
-    (labels, distances), statistics = partial(x, c, weights, grid, n_points, backend=backend)
-    if listened:
-        padded = n_points is not None
-        distances = gradients.of_nearest(points, centroids, labels, distances, padded)
-    return Assignment(labels, distances), statistics.rounded()
+    if _of_tensors(points, centroids, weights, n_points):
+        from tfkm.ops import tensors
 
-
-@_as_it_is
-@traced("tfkm: part of a pass")
-def partial(
-    points, centroids, weights, grid: exact.Grid, n_points=None, *, backend: str | None = None
-) -> tuple[Assignment, ExactStatistics]:
-    """`accumulate` for a part of the points: parts made with one grid add up without rounding.
-
-    Arguments are taken as checked: weights (…, n) float64 or None, centroids in the dtype to compute in,
-    a grid for each problem or one for all.
-    """
+        x, c, w = _as_tensors(points, centroids, weights)
+        return tensors.accumulate(x, c, w, n_points=n_points, backend=backend)
+    given = _Given.of(points, centroids, weights, n_points)
     module = backends.select(backend)
-    grid = exact.Grid(*map(tf.convert_to_tensor, grid))
-    if n_points is not None or batched.any_leading(points, centroids):
-        all_ = batched.leading(points, centroids, weights, n_points)
-        flat_grid = exact.Grid(*(all_.flat(part, 1) for part in grid))
-        result = batched.accumulate(
-            module, all_.points, all_.centroids, all_.weights, flat_grid, all_.problems
-        )
-        result = tf.nest.map_structure(all_.shaped, result)
-    else:
-        result = module.accumulate(points, centroids, weights, grid)
-    (labels, distances), statistics = result
-    distances = validate.distances(points, centroids, distances)
-    return Assignment(labels, distances), validate.statistics(statistics, distances, weights)
-
-
-@traced("tfkm: pass")
-def partial_arrays(
-    points,
-    centroids,
-    weights,
-    grid: exact.Grid,
-    problems: batched.Problems,
-    before: batched.Sweep | None = None,
-    *,
-    measured: bool = True,
-    ahead: Ahead | None = None,
-    backend: str | None = None,
-) -> batched.Sweep:
-    """`partial` for a fit, which makes many passes: of NumPy arrays and to NumPy arrays.
-
-    Args, all contiguous and taken as checked, bad values included: points (P, n, d), a tensor or an array
-      that the backend `reads`; centroids (C, k, d); weights (W, n) float64 or None; grid with B in front;
-      the B problems on these; before: another pass that differs in the centroids only, which is used
-      up: what it holds may be written over. It shows in nothing but the time: a backend may look at no
-      more than what may have changed; measured: whether distances and inertia are wanted; ahead: leave,
-      which a backend need not take, to make the passes that follow if it is not measured. Each
-      problem has centroids of its own then, those of its number.
-    """
-    module = backends.select(backend)
-    return batched.accumulate_arrays(
-        module, points, centroids, weights, grid, problems, before, measured, ahead
+    sweep = module.sweep(
+        given.points if given.problems else given.points[None],
+        given.centroids if given.problems else given.centroids[None],
+        given.weights,
+        given.grid(),
+        given.problems or ONE,
+    )
+    labels, distances = given.shaped(sweep.labels), given.shaped(sweep.sq_distances)
+    checks.distances(given.original, distances)
+    statistics = Statistics(*map(given.shaped, sweep.statistics.rounded()))
+    return (
+        Assignment(arrays.like(points, labels), arrays.like(points, distances)),
+        Statistics(*(arrays.like(points, part) for part in statistics)),
     )
 
 
-def reads(points: np.ndarray, *, backend: str | None = None) -> bool:
-    """Whether the backend reads these points (…, n, d) where they lie, however TensorFlow would."""
-    function = getattr(backends.select(backend), "reads", None)
-    return function is not None and function(points)
-
-
-@_as_it_is
-def sq_distances(points, centroids, *, backend: str | None = None) -> tf.Tensor:
+def sq_distances(points, centroids, *, backend: str | None = None):
     """(n, k) squared distances in the direct form, float64 if either argument is, else float32.
 
-    Differentiable with respect to points and centroids.
+    Arrays for arrays; tensors for tensors, differentiable with respect to points and centroids.
     """
-    points, centroids = validate.points_and_centroids(points, centroids)
-    listened = gradients.listened_to(points, centroids)
-    x, c = gradients.hidden(listened, points, centroids)
-    distances = backends.select(backend).sq_distances(x, c)
-    if listened:
-        distances = gradients.of_all(points, centroids, distances)
-    # A bad point is at a bad distance from every centroid, so the first one tells.
-    with tf.control_dependencies([validate.distances(points, centroids, distances[:, 0])]):
-        return tf.identity(distances)
+    if _of_tensors(points, centroids):
+        from tfkm.ops import tensors
+
+        return tensors.sq_distances(*_as_tensors(points, centroids), backend=backend)
+    given = _Given.of(points, centroids, None, None, leading=False)
+    distances = backends.select(backend).sq_distances(given.points, given.centroids)
+    checks.distances(
+        given.points, distances[:, 0]
+    )  # a bad point is at a bad distance from every one
+    return distances
 
 
-def kmeans_plusplus(
-    points,
-    weights,
-    first: int | None,
-    uniforms,
-    sq_distances: np.ndarray | None = None,
-    *,
-    backend: str | None = None,
-) -> np.ndarray | None:
-    """Greedy k-means++ as a whole, or None where the backend has only its parts.
+def _of_tensors(*given) -> bool:
+    """Whether any is a tensor, or arrays in host memory are to become part of a graph."""
+    return any(map(arrays.is_tensor, given)) or arrays.in_graph() or _on_foreign_card(given[0])
 
-    Args, taken as checked: points (n, d) NumPy array, or None where they are not in one;
-      weights (n,) or None; first: the first index; uniforms (k − 1, trials) in [0, 1), which choose the
-      candidates of each round; sq_distances: if some centroids are there already, (n,) to the nearest of
-      these, in the dtype to compute in: then there is no first, and uniforms are (k, trials).
 
-    Returns: (k,) int64 indices; −1 from where on every point coincides with a chosen one.
+def _on_foreign_card(points) -> bool:
+    return hasattr(points, "__dlpack_device__") and arrays.is_on_card(
+        arrays.taken("points", points)
+    )
+
+
+def _as_tensors(*given) -> list:
+    """Arrays of other libraries as NumPy's, or as tensors on their card."""
+    names = "points", "centroids", "weights"
+    return [
+        a if arrays.is_tensor(a) else arrays.taken(name, a)
+        for name, a in zip(names, given, strict=False)
+    ]
+
+
+class _Given(NamedTuple):
+    """Checked arguments, flat. shape: the leading dimensions of all together. problems: None without any.
+
+    original: points as they were given. counts: rows that count, shaped, or None.
     """
-    function = getattr(backends.select(backend), "kmeans_plusplus", None)
-    if function is None or points is None:
-        return None
-    return function(points, weights, first, uniforms, sq_distances)
+
+    points: np.ndarray
+    centroids: np.ndarray
+    weights: np.ndarray | None
+    problems: Problems | None
+    shape: tuple[int, ...]
+    original: np.ndarray
+    counts: np.ndarray | None
+
+    @classmethod
+    def of(cls, points, centroids, weights, n_points, leading: bool = True) -> _Given:
+        x = arrays.taken("points", points)
+        x = checks.matrix("points", x, checks.POINT_DTYPES, leading)
+        c = arrays.taken("centroids", centroids)
+        c = checks.matrix("centroids", c, checks.CENTROID_DTYPES, leading)
+        if x.shape[-1] != c.shape[-1]:
+            raise ValueError(
+                f"centroids: shape {c.shape}; points have {x.shape[-1]} features, "
+                f"so it needs shape (k, {x.shape[-1]})"
+            )
+        if not c.shape[-2]:
+            raise ValueError(f"centroids: shape {c.shape}; it needs a known number ≥ 1 of rows")
+        shape = checks.check_broadcast("centroids", c, 2, x.shape[:-2])
+        compute = checks.compute_dtype(x.dtype, c.dtype)
+        checks.finite_rows("centroids", c, compute)
+        c = checks.packed(c, compute)
+        counts = None if n_points is None else _counts(n_points, x, shape)
+        w = None if weights is None else _weights(weights, x, shape, counts)
+        if not shape and counts is None:
+            return cls(x, c, w if w is None else w[None], None, (), x, None)
+        flat = [(x, 2), (c, 2)] if w is None else [(x, 2), (c, 2), (w, 1)]
+        sizes = [a.shape[: a.ndim - own] for a, own in flat]
+        table = _table(shape, *sizes)
+        rows = None if counts is None else np.ascontiguousarray(counts.ravel(), np.int64)
+        x_, c_, *w_ = (
+            a.reshape((math.prod(size), *a.shape[len(size) :]))
+            for (a, _), size in zip(flat, sizes, strict=True)
+        )
+        w = np.ascontiguousarray(w_[0]) if w_ else None
+        problems = Problems(table, rows)
+        return cls(x_, np.ascontiguousarray(c_), w, problems, shape, x, counts)
+
+    def grid(self) -> exact.Grid:
+        """For each problem."""
+        n, d = self.original.shape[-2:]
+        largest = magnitudes(self.original, self.counts)
+        largest = np.broadcast_to(largest, (*self.shape, d)).reshape(-1, d)
+        heaviest: Any = 1.0
+        if self.weights is not None:
+            heaviest = self.weights.max(axis=-1, initial=0)
+            if self.problems is not None:
+                heaviest = heaviest[self.problems.table[:, 2]]
+        n = max(n, 1)
+        if self.counts is not None:
+            n = np.maximum(self.counts.ravel(), 1)
+            heaviest = np.where(self.counts.ravel() > 0, heaviest, 1.0)
+        one = exact.grid(n, largest, heaviest)
+        count = len(largest)
+        sums = np.broadcast_to(one.sums, (count, d))
+        others = np.broadcast_to(one.others, (count, 2))
+        return exact.Grid(np.ascontiguousarray(sums), np.ascontiguousarray(others))
+
+    def shaped(self, result: Any) -> Any:
+        """(B, *own) -> (…, *own)."""
+        if self.problems is None and result.ndim and len(result) == 1 and not self.shape:
+            return result[0]
+        return result.reshape((*self.shape, *result.shape[1:]))
 
 
-def kmeans_plusplus_batch(
-    points, counts, weights, firsts, uniforms, *, backend: str | None = None
-) -> np.ndarray | None:
-    """As `kmeans_plusplus` for B problems: (B, n, d) of which counts (B,) rows are points, and so on."""
-    function = getattr(backends.select(backend), "kmeans_plusplus_batch", None)
-    return None if function is None else function(points, counts, weights, firsts, uniforms)
+def _table(together: tuple[int, ...], *shapes: tuple[int, ...]) -> np.ndarray:
+    """Which element of each shape goes into each of the elements of the one to which they broadcast."""
+    columns = [
+        np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), together).ravel()
+        for shape in shapes
+    ]
+    return np.ascontiguousarray(np.stack((columns + columns[:1])[:3], axis=1), np.int64)
 
 
-FEW = 4096  # rows
-
-
-def largest_magnitudes(
-    points: tf.Tensor | np.ndarray, counted: tf.Tensor | None = None
-) -> tf.Tensor | np.ndarray:
-    """(…, d) float64, the largest |value| of each feature, 0 for n = 0; no copy of the points.
-
-    counted: (…, n) which rows to look at; in a graph that takes a copy. Of few points an array: NumPy
-    takes 22 ns a row, TensorFlow 100 µs and more for these ops.
-    """
-    if counted is not None:
-        if tf.executing_eagerly() and "CPU" in points.device:
-            where = np.asarray(counted)[..., None]
-            values = np.asarray(points)
-            leading = np.broadcast_shapes(values.shape[:-2], where.shape[:-2])
-            values = np.broadcast_to(values, (*leading, *values.shape[-2:]))
-            low, high = (f(axis=-2, initial=0, where=where) for f in (values.min, values.max))
-            return np.maximum(-low.astype(np.float64), high)
-        points = tf.where(counted[..., None], points, tf.zeros([], points.dtype))
-    if isinstance(points, np.ndarray) or (
-        tf.executing_eagerly()
-        and validate.is_numpys(points)
-        and points.shape[:-1].num_elements() <= FEW
+def _counts(n_points, points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(…) int64, from 0 to n, for each problem."""
+    counts, n = np.asarray(n_points), points.shape[-2]
+    if counts.dtype.kind not in "iu":
+        raise TypeError(f"n_points: dtype {counts.dtype.name}; it needs integers")
+    checks.check_broadcast("n_points", counts, 0, shape, exactly=True)
+    if (wrong := np.argwhere((counts < 0) | (counts > n))).size or (
+        counts.ndim == 0 and not 0 <= counts <= n
     ):
-        values = np.asarray(points)
-        low, high = values.min(axis=-2, initial=0), values.max(axis=-2, initial=0)
-        return np.maximum(-low.astype(np.float64), high)  # −(−128) is not an int8
-    low, high = tf.reduce_min(points, axis=-2), tf.reduce_max(points, axis=-2)  # NaN stays NaN
-    low, high = tf.cast(low, tf.float64), tf.cast(high, tf.float64)
-    n = tf.shape(points, out_type=tf.int64)[-2]
-    return tf.where(n > 0, tf.maximum(-low, high), tf.zeros_like(high))
+        index = wrong[0].tolist()
+        found = f"n_points{index or ''} is {counts[tuple(index)]}"
+        raise ValueError(f"n_points: {found}; allowed is 0 … {n}")
+    return np.broadcast_to(counts, shape).astype(np.int64)
+
+
+def _weights(
+    weights, points: np.ndarray, shape: tuple[int, ...], counts: np.ndarray | None
+) -> np.ndarray:
+    """(…, n) float64; finite, none negative, in no problem all zero. 0 for those not counted."""
+    w, n = checks.real_numbers("weights", weights).astype(np.float64), points.shape[-2]
+    if w.ndim == 0 or w.ndim - 1 > len(shape) or w.shape[-1] != n:
+        leading = "…, " if shape else ""
+        raise ValueError(
+            f"weights: shape {w.shape}; it needs shape ({leading}{n}{',' * (not leading)})"
+        )
+    checks.check_broadcast("weights", w, 1, shape, exactly=True)
+    none = False
+    if counts is not None:
+        w = np.where(np.arange(n) < counts[..., None], w, 0.0)
+        none = counts == 0
+    checks.check_weights(w, all_zero=none)
+    return w

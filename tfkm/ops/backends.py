@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import importlib
-from types import ModuleType
+import importlib.util
+import os
+import sys
+import warnings
 from typing import NamedTuple
 
-import tensorflow as tf
+from tfkm import arrays, threads
+from tfkm.ops.backend import Backend
 
-from tfkm.ops import devices, validate
-
-# Fastest first on a CPU. To add one: a module of this package with `assign`, `accumulate` and
-# `sq_distances` as in `reference`, its name here, and what it is good for below.
-_NAMES = ("native", "cuda", "xla", "portable", "reference")
-_ON_GPU = ("cuda", "xla")
+# Fastest first on a CPU. All but the first compute in TensorFlow.
+NAMES = ("native", "cuda", "xla", "portable", "reference")
 
 
 class State(NamedTuple):
@@ -47,81 +46,127 @@ def backends() -> dict[str, State]:
     >>> sorted(name for name, state in tfkm.backends().items() if state.usable and name != "cuda")
     ['native', 'portable', 'reference', 'xla']
     """
-    return {name: _state(name) for name in _fastest_first()}
+    if not _has_tensorflow():
+        return {name: _state(name) for name in NAMES}
+    from tfkm.ops import tensor_backends
+
+    return {name: _state(name) for name in tensor_backends.fastest_first()}
 
 
 def _state(name: str) -> State:
-    if why := _why_not(name):
+    if why := why_not(name):
         return State(False, why)
-    return State(True, "; ".join(filter(None, [_GOOD_FOR[name], _why_not_in_xla(name)])))
+    in_xla = ""
+    if _has_tensorflow():
+        from tfkm.ops import tensor_backends
+
+        in_xla = tensor_backends.why_not_in_xla(name)
+    return State(True, "; ".join(filter(None, [_GOOD_FOR[name], in_xla])))
 
 
-def select(name: str | None) -> ModuleType:
-    """The named backend's module, or for None the first usable one. A named one never falls back.
+def select(name: str | None) -> Backend:
+    """Return the named backend; for None the native kernels, or where TensorFlow is loaded and shows a GPU,
+    the fastest one on that. A named one never falls back.
 
     Raises:
-      ValueError: no backend has that name. RuntimeError: it has, and cannot be used here.
+        ValueError: No backend has that name.
+        RuntimeError: It has, and cannot be used here; or for None, none can.
     """
     if name is None:
-        name = next(n for n in _fastest_first() if not _why_not_here(n))
-    if name not in _NAMES:
-        raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, _NAMES))}")
-    if why := _why_not_here(name):
+        return _best()
+    if name not in NAMES:
+        raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, NAMES))}")
+    if why := why_not(name):
         raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
-    return _module(name)
+    return _backend(name)
+
+
+def _best() -> Backend:
+    names: tuple[str, ...] = NAMES
+    if sys.modules.get("tensorflow") is not None and not _forked:
+        from tfkm.ops import tensor_backends
+
+        names = tuple(tensor_backends.fastest_first())
+    for name in names:
+        if not why_not(name):
+            if names[0] == "native" != name:
+                _warn_of_missing_kernels()
+            return _backend(name)
+    raise RuntimeError(f"backend: none can be used here; native: {why_not('native')}")
 
 
 @functools.cache
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"tfkm.ops.{name}")
-
-
-def card_of(name: str | None) -> devices.Card | None:
-    """The card that this backend computes on, None for the processor."""
-    module = select(name).__name__.rpartition(".")[2]
-    return devices.card() if module in _ON_GPU else None
-
-
-def placed(points: tf.Tensor, name: str | None) -> tf.Tensor:
-    """Where this thread computes: on its device, if the backend is one that computes on any."""
-    module = select(name).__name__.rpartition(".")[2]
-    return tf.identity(points) if module in _ON_GPU else points
-
-
-def _why_not_here(name: str) -> str:
-    """Why a backend is unusable in the graph being built, or eagerly; empty if it is usable."""
-    return _why_not(name) or (_why_not_in_xla(name) if validate.inside_xla() else "")
-
-
-def _fastest_first() -> list[str]:
-    """The names; with a GPU, those first that run on it."""
-    with_gpu = bool(tf.config.list_logical_devices("GPU"))
-    return sorted(_NAMES, key=lambda name: with_gpu and name not in _ON_GPU)
-
-
-def _why_not_in_xla(name: str) -> str:
-    """Why a usable backend is not so in a program that XLA compiles; empty if it is."""
-    module = _module(name)
-    why = module.why_not_in_xla() if hasattr(module, "why_not_in_xla") else ""
-    return why and f"not inside tf.function(jit_compile=True): {why}"
+def _warn_of_missing_kernels() -> None:
+    """Once: what a fit then takes is many times as long."""
+    if why := why_not("native"):
+        warnings.warn(
+            f"the compiled kernels cannot be used ({why}); fits take 6 to 29 times as long on TensorFlow's "
+            "own ops",
+            RuntimeWarning,
+            stacklevel=5,
+        )
 
 
 @functools.cache
-def _why_not(name: str) -> str:
-    """Why a backend is unusable; empty if it is usable. Tried once per process."""
-    if name == "reference":
-        return ""
+def _backend(name: str) -> Backend:
+    if name == "native":
+        from tfkm.ops.native import Native
+
+        return Native()
+    from tfkm.ops.on_tensors import OnTensors
+
+    return OnTensors(name)
+
+
+def why_not(name: str) -> str:
+    """Return why a backend is unusable; empty if it is usable. Tried once per process."""
+    if name == "native":
+        return _why_not_native()
+    if _forked:
+        return (
+            "this process was forked from one that had begun to compute in TensorFlow, whose threads it "
+            "lacks, so that it would wait for ever; start it by multiprocessing's 'spawn' or "
+            "'forkserver', or use backend='native'"
+        )
+    if not _has_tensorflow():
+        return f"needs TensorFlow: {arrays.INSTALL_TENSORFLOW}"
+    from tfkm.ops import tensor_backends
+
+    return tensor_backends.why_not(name)
+
+
+@functools.cache
+def _why_not_native() -> str:
     try:
-        _try(importlib.import_module(f"tfkm.ops.{name}"))
-    except Exception as error:  # whatever a foreign TensorFlow may raise is the reason
+        from tfkm.ops import native
+
+        native.check()
+    except Exception as error:  # whatever the loader raises is the reason
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return ""
 
 
-def _try(backend: ModuleType) -> None:
-    """Runs a tiny assignment, eagerly, in whatever context the caller is."""
-    with tf.init_scope():
-        points = tf.constant([[0.0], [1.0], [5.0]])
-        labels = backend.assign(points, tf.constant([[0.0], [4.0]])).labels.numpy().tolist()
-    if labels != [0, 0, 1]:
-        raise RuntimeError(f"a self-check gave labels {labels} instead of [0, 0, 1]")
+def _has_tensorflow() -> bool:
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"] is not None  # None: a test forbids it
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+# --- forked children --------------------------------------------------------------------------------
+
+_forked = False  # from a process that had begun to compute in TensorFlow
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = _forked or threads.tensorflow_has_begun()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def check_fork() -> None:
+    """Raise RuntimeError in a forked child that cannot compute in TensorFlow."""
+    if _forked:
+        raise RuntimeError(f"tensors: {why_not('xla')}, and arrays in place of tensors")

@@ -9,55 +9,12 @@ import functools
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
 from tfkm.ops import validate
-from tfkm.types import Ahead, Assignment, ExactStatistics, Words
-
-
-class Problems(NamedTuple):
-    """B problems on points (P, n, d), centroids (C, k, d) and, if any, weights (W, n).
-
-    table: (B, 3) int64, which points, centroids and weights are each problem's.
-    rows: (B,) int64, how many of its points count, from the first on; None for all n. The label of
-      the others is −1, their distance 0.
-    """
-
-    table: tf.Tensor | np.ndarray
-    rows: tf.Tensor | np.ndarray | None = None
-
-
-class Sweep(NamedTuple):
-    """A pass over B problems as a fit makes it, in arrays: its results, and what helps the pass after it.
-
-    centroids: (B, k, d) that it was made with. labels: (B, n) int32. sq_distances: (B, n), and None,
-      with an inertia of NaN, where they were not wanted and the backend can do without.
-    statistics: with B in front.
-    changed: (B,) int64, how many labels are not those of the pass before; n for the first.
-    bounds: what the backend may know of the points it need not look at again: margins (B, n), spent (B, k).
-    passes: (B,) int64, how many of each were made, these the last of them; None for one.
-    """
-
-    centroids: np.ndarray
-    labels: np.ndarray
-    sq_distances: np.ndarray | None
-    statistics: ExactStatistics
-    changed: np.ndarray
-    bounds: tuple[np.ndarray, np.ndarray] | None = None
-    passes: np.ndarray | None = None
-
-    def of(self, which: np.ndarray) -> Sweep:
-        """Of the problems at these places, in copies."""
-        distances = None if self.sq_distances is None else self.sq_distances[which]
-        high, low = (Words(*(part[which] for part in word)) for word in self.statistics[:2])
-        statistics = ExactStatistics(high, low, self.statistics.inertia[which])
-        bounds = None if self.bounds is None else (self.bounds[0][which], self.bounds[1][which])
-        return Sweep(
-            self.centroids[which], self.labels[which], distances, statistics,
-            self.changed[which], bounds,
-        )  # fmt: skip
+from tfkm.ops.backend import Problems
+from tfkm.types import Assignment, ExactStatistics, Words
 
 
 def assign(
@@ -97,46 +54,6 @@ def accumulate(
     digits = tf.TensorSpec([exact.DIGITS], tf.float64)
     signature = (_per_point(points, centroids), ExactStatistics(word, word, digits))
     return _one_by_one(one, problems, signature, grid)
-
-
-def accumulate_arrays(
-    backend: ModuleType,
-    points: tf.Tensor | np.ndarray,
-    centroids: np.ndarray,
-    weights: np.ndarray | None,
-    grid: exact.Grid,
-    problems: Problems,
-    before: Sweep | None,
-    measured: bool,
-    ahead: Ahead | None = None,
-) -> Sweep:
-    """As `accumulate`, to NumPy arrays; of arrays all but the points, which may be a tensor."""
-    if hasattr(backend, "accumulate_arrays"):
-        x = np.asarray(points)
-        return backend.accumulate_arrays(
-            x, centroids, weights, grid, problems, before, measured, ahead
-        )
-    x, w = tf.convert_to_tensor(points), None if weights is None else tf.constant(weights)
-    one = len(centroids) == len(x) == 1 and problems.rows is None  # this way takes less time
-    if one:
-        own = exact.Grid(*(tf.constant(part[0]) for part in grid))
-        w = None if w is None else tf.squeeze(w, 0)
-        result = backend.accumulate(tf.squeeze(x, 0), tf.constant(centroids[0]), w, own)
-    else:
-        rows = None if problems.rows is None else tf.constant(problems.rows)
-        tensors = Problems(tf.constant(problems.table), rows)
-        every = exact.Grid(*map(tf.constant, grid))
-        result = accumulate(backend, x, tf.constant(centroids), w, every, tensors)
-
-    def array(tensor: tf.Tensor) -> np.ndarray:
-        return np.asarray(tensor)[None] if one else np.asarray(tensor)
-
-    (labels, distances), statistics = tf.nest.map_structure(array, result)
-    if before is None:
-        changed = np.full(len(labels), labels.shape[1])
-    else:
-        changed = np.count_nonzero(labels != before.labels, axis=1)
-    return Sweep(centroids, labels, distances, statistics, changed)
 
 
 def _takes_batches(backend: ModuleType) -> bool:

@@ -9,9 +9,10 @@ import ctypes
 import functools
 import importlib.metadata
 import importlib.util
-import sys
 
 import numpy as np
+
+from tfkm import threads
 
 # --- structs ----------------------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ def call(name: str, *arguments, memory: str) -> None:
     signals = _Signals(*_HEARING)
     function = getattr(library(), name)
     function.restype = ctypes.c_char_p
-    why = function(*arguments, threads(), ctypes.byref(signals))
+    why = function(*arguments, threads.count(), ctypes.byref(signals))
     if why is None:
         return
     if why == b"interrupted":
@@ -167,19 +168,6 @@ def instruction_set() -> str:
     function = library().tfkm_instruction_set
     function.restype = ctypes.c_char_p
     return function().decode()
-
-
-def threads() -> int:
-    """TensorFlow's intra-op setting; 0 lets the kernel take one for each processor."""
-    return _tensorflow_threads() if "tensorflow" in sys.modules else 0
-
-
-@functools.cache
-def _tensorflow_threads() -> int:
-    """Asked once (7 µs): it is fixed from TensorFlow's first op on, and there has been one by then."""
-    import tensorflow as tf
-
-    return tf.config.threading.get_intra_op_parallelism_threads()
 
 
 # --- the libraries ----------------------------------------------------------------------------------
@@ -215,7 +203,7 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-_ABI = 7  # `tfkm::kAbi`
+_ABI = 8  # `tfkm::kAbi`
 _INSTALL = "pip install --force-reinstall --no-deps . (in its folder)"
 
 

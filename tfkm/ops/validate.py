@@ -1,24 +1,26 @@
-"""Bad arguments, named before any work. One sentence each: the argument, its value, what is allowed."""
+"""`tfkm.checks` for tensors, whose values a graph tells only when it runs."""
 
 from __future__ import annotations
-
-import functools
-from numbers import Integral
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import ops as tf_ops
 from tensorflow.python.ops import control_flow_util
 
+from tfkm import checks
+
 # Computed in float64 if float64, else in float32; none is first copied whole to another dtype.
-POINT_DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.uint8)
-CENTROID_DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16)
+POINT_DTYPES, CENTROID_DTYPES = (
+    tuple(map(tf.as_dtype, names)) for names in (checks.POINT_DTYPES, checks.CENTROID_DTYPES)
+)
 
 
 def matrix(name: str, value, allowed: tuple[tf.DType, ...], leading: bool = False) -> tf.Tensor:
-    """`value` as a tensor (rows, features ≥ 1) of an allowed dtype; or (…, rows, features)."""
+    """`value` as a tensor (rows, features ≥ 1) of an allowed dtype; or (…, rows, features). Other integers
+    and truth values become float64."""
     tensor = _tensor(name, value)
+    if tensor.dtype not in allowed and (tensor.dtype.is_integer or tensor.dtype.is_bool):
+        tensor = tf.cast(tensor, tf.float64)
     if tensor.dtype not in allowed:
         names = ", ".join(dtype.name for dtype in allowed)
         raise TypeError(f"{name}: dtype {tensor.dtype.name}; allowed are {names}")
@@ -29,14 +31,6 @@ def matrix(name: str, value, allowed: tuple[tf.DType, ...], leading: bool = Fals
     if tensor.shape[-1] is None or tensor.shape[-1] < 1:
         raise ValueError(f"{name}: shape {tensor.shape}; it needs a known number ≥ 1 of features")
     return tensor
-
-
-def real_matrix(name: str, value) -> tf.Tensor:
-    """As `matrix`; truth values and integers that are not computed with become float64."""
-    tensor = _tensor(name, value)
-    if tensor.dtype not in POINT_DTYPES and (tensor.dtype.is_integer or tensor.dtype.is_bool):
-        tensor = tf.cast(tensor, tf.float64)
-    return matrix(name, tensor, POINT_DTYPES)
 
 
 def points_and_centroids(points, centroids, leading: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -121,52 +115,8 @@ def weights_of(
     if not tf.executing_eagerly():
         fine = tf.reduce_all((tensor >= 0) & tf.math.is_finite(tensor), axis=-1)
         return _if(fine, tensor, "weights: not finite and ≥ 0")
-    check_weights(tensor.numpy(), all_zero=counted is not None and ~np.any(counted, axis=-1))
+    checks.check_weights(tensor.numpy(), all_zero=counted is not None and ~np.any(counted, axis=-1))
     return tensor
-
-
-def weights_array(weights, *shape: int) -> np.ndarray | None:
-    """(n,) or (…, n) float64, judged as `weights_of` does; None for None."""
-    if weights is None:
-        return None
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != shape:
-        raise ValueError(f"weights: shape {weights.shape}; it needs shape {shape}")
-    check_weights(weights)
-    return weights
-
-
-def check_weights(
-    weights: np.ndarray, name: str = "weights", all_zero: bool | np.ndarray = False
-) -> None:
-    """(…, n) float64; raises as `weights_of` does. all_zero: where (…) all of a problem may be zero."""
-    wrong = np.argwhere(~(weights >= 0) | np.isinf(weights))
-    if wrong.size:
-        raise ValueError(
-            f"{name}: {name}{wrong[0].tolist()} is {weights[tuple(wrong[0])]}; "
-            "each must be finite and not negative"
-        )
-    none = ~weights.any(axis=-1) & ~np.asarray(all_zero)
-    if weights.size and none.any():
-        problem = np.argwhere(none)[0].tolist()
-        which = f"of {name}{problem} " if problem else ""
-        raise ValueError(f"{name}: all {which}are zero; at least one must be positive")
-
-
-def check_clusters(n_clusters: int, n: int) -> None:
-    """Raises if there are fewer points than clusters."""
-    if n_clusters > n:
-        raise ValueError(f"n_clusters: {n_clusters} is more than the {n} points")
-
-
-def check_number(name: str, value: Any, kind: Any, least: float, otherwise: str = "") -> None:
-    """A `numbers.Integral` or finite `numbers.Real` from `least` on."""
-    noun = "an integer" if kind is Integral else "a finite number"
-    allowed = f"it needs {noun} ≥ {least}{otherwise}"
-    if isinstance(value, bool) or not isinstance(value, kind):
-        raise TypeError(f"{name}: {value!r} is of type {type(value).__name__}; {allowed}")
-    if not least <= float(value) < np.inf:
-        raise ValueError(f"{name}: {value!r}; {allowed}")
 
 
 def finite_rows(name: str, rows: tf.Tensor, compute: tf.DType, *offset: int) -> tf.Tensor:
@@ -174,14 +124,19 @@ def finite_rows(name: str, rows: tf.Tensor, compute: tf.DType, *offset: int) -> 
 
     offset: the number of the first row, behind that of its problem if it has one.
     """
-    if tf.executing_eagerly() and surely_fine(rows, compute):
+    if (
+        tf.executing_eagerly()
+        and is_numpys(rows)
+        and checks.surely_fine(rows.numpy(), compute.as_numpy_dtype)
+    ):
         return rows
     norms = tf.reduce_sum(tf.square(tf.cast(rows, tf.float64)), axis=-1)
     fine = tf.reduce_all(norms <= largest_sq_norm(compute), axis=-1)
     if not tf.executing_eagerly():
-        return _if(fine, rows, f"{name}: {NOT_FINITE}")
+        return _if(fine, rows, f"{name}: {checks.NOT_FINITE}")
     if not np.all(fine):
-        raise _first_bad_row(name, np.asarray(tf.cast(rows, tf.float64)), compute, offset or (0,))
+        values = np.asarray(tf.cast(rows, tf.float64))
+        raise checks.first_bad_row(name, values, np.dtype(compute.as_numpy_dtype), offset or (0,))
     return rows
 
 
@@ -218,37 +173,14 @@ def _if(fine: tf.Tensor, tensor: tf.Tensor, message: str) -> tf.Tensor:
         return tf.identity(tensor)
 
 
-def surely_fine(rows: tf.Tensor | np.ndarray, compute: tf.DType) -> bool:
-    """Whether the largest magnitude alone says that all rows are fine.
-
-    One row against few centroids is a matter of µs: for (10, 784) this takes 4, the ops above 79.
-    """
-    if isinstance(rows, tf.Tensor) and not is_numpys(rows):
-        return False
-    if not (values := np.asarray(rows)).size:
-        return False
-    largest = float(max(values.max(), -values.min()))  # NaN stays NaN
-    return largest * largest * values.shape[-1] <= largest_sq_norm(compute)
+def largest_sq_norm(compute: tf.DType) -> float:
+    """As `checks.largest_sq_norm`."""
+    return checks.largest_sq_norm(np.dtype(compute.as_numpy_dtype))
 
 
 def is_numpys(tensor: tf.Tensor) -> bool:
     """Whether NumPy reads an eager tensor in place, in a dtype that it knows."""
     return tensor.dtype in (tf.float32, tf.float64) and "CPU" in tensor.device
-
-
-class NotFiniteError(ValueError):
-    """kind: what was found, in scikit-learn's words."""
-
-    kind = ""
-
-
-NOT_FINITE = "a value is NaN or infinite, or a squared norm overflows; all must be finite"
-
-
-@functools.cache
-def largest_sq_norm(compute: tf.DType) -> float:
-    """Squared norms up to this are safe: around any offset, ‖c‖² + 2‖x‖‖c‖ does not overflow."""
-    return float(compute.max) / 16 if compute == tf.float32 else 2.0**900
 
 
 def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) -> tf.Tensor:
@@ -258,7 +190,7 @@ def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) 
         return tf.where(fine, sq_distances, tf.constant(np.nan, sq_distances.dtype))
     if not tf.executing_eagerly():
         fine = tf.reduce_all(tf.math.is_finite(sq_distances))
-        return _if(fine, sq_distances, f"points: {NOT_FINITE}")
+        return _if(fine, sq_distances, f"points: {checks.NOT_FINITE}")
     if is_numpys(sq_distances):  # 2 µs at n = 1, by ops 19
         fine = np.max(sq_distances, initial=0.0) < np.inf
     else:
@@ -269,37 +201,9 @@ def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) 
         problem = [i if size > 1 else 0 for i, size in zip(problem, points.shape, strict=False)]
         place = (*problem, slice(row, row + 1))
         values = np.asarray(tf.cast(points[place], tf.float64))
-        raise _first_bad_row("points", values, sq_distances.dtype, (*problem, row))
+        compute = np.dtype(sq_distances.dtype.as_numpy_dtype)
+        raise checks.first_bad_row("points", values, compute, (*problem, row))
     return sq_distances
-
-
-def _first_bad_row(
-    name: str, rows: np.ndarray, compute: tf.DType, offset: tuple[int, ...] = (0,)
-) -> NotFiniteError:
-    """rows (…, m, d), of which the first is number offset[-1] in problem offset[:-1]."""
-
-    def text(index) -> str:
-        *problem, row = index[: rows.ndim - 1]
-        numbers = [*offset[:-1], *problem, offset[-1] + row, *index[rows.ndim - 1 :]]
-        return f"{name}[{', '.join(map(str, numbers))}]"
-
-    too_large = f"infinity or a value too large for dtype('{compute.name}')"
-    bad = np.argwhere(~np.isfinite(rows))
-    if bad.size:
-        found = rows[tuple(bad[0])]
-        value = "NaN" if np.isnan(found) else f"infinity ({found})"
-        error = NotFiniteError(f"{name}: {text(bad[0])} is {value}; every value must be finite")
-        error.kind = "NaN" if np.isnan(found) else too_large
-        return error
-    with np.errstate(over="ignore"):
-        norms = np.square(rows, dtype=np.float64).sum(axis=-1)
-    index = np.unravel_index(np.argmax(norms), norms.shape)
-    error = NotFiniteError(
-        f"{name}: the squared norm of {text(index)} is {norms[index]:.3g} and overflows; "
-        f"in {compute.name} it may be at most {largest_sq_norm(compute):.3g}"
-    )
-    error.kind = too_large
-    return error
 
 
 def real_numbers(name: str, value) -> tf.Tensor:

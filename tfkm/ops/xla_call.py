@@ -66,12 +66,7 @@ def _module(target: str, arguments: list[Value], results: list[Value]) -> str:
     shapes = [f"%shape{i}" for i in range(len(results))]
     shape_values = [Value(tf.int64, [len(result.shape)]) for result in results]
     operands = arguments + shape_values
-    lines = [
-        f"{shape} = stablehlo.constant {_dense(result.shape)} : {_type(value)}"
-        if None not in result.shape
-        else f"{shape} = stablehlo.reshape %n : (tensor<i64>) -> {_type(value)}"
-        for shape, value, result in zip(shapes, shape_values, results, strict=True)
-    ]
+    lines = [_shape(name, result.shape) for name, result in zip(shapes, results, strict=True)]
     where = range(len(arguments), len(operands))
     body = "\n    ".join(lines)
     return f"""
@@ -91,6 +86,19 @@ module attributes {{jax.uses_shape_polymorphism = true}} {{
     return {_list(f"%result#{i}" for i in range(len(results)))} : {_list(map(_type, results))}
   }}
 }}"""
+
+
+def _shape(name: str, shape: list[int | None]) -> str:
+    """A vector of these sizes; a None, the first one, is %n."""
+    vector = f"tensor<{len(shape)}xi64>"
+    if None not in shape:
+        return f"{name} = stablehlo.constant {_dense(shape)} : {vector}"
+    if len(shape) == 1:
+        return f"{name} = stablehlo.reshape %n : (tensor<i64>) -> {vector}"
+    rest = f"tensor<{len(shape) - 1}xi64>"
+    return f"""{name}_n = stablehlo.reshape %n : (tensor<i64>) -> tensor<1xi64>
+    {name}_rest = stablehlo.constant {_dense(shape[1:])} : {rest}
+    {name} = stablehlo.concatenate {name}_n, {name}_rest, dim = 0 : (tensor<1xi64>, {rest}) -> {vector}"""
 
 
 def _type(value: Value) -> str:

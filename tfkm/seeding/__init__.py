@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm.ops import validate
+from tfkm import arrays, checks
+from tfkm.ops.backend import Backend
 from tfkm.points import Points
 from tfkm.seeding import by_weight, mcmc, parallel, plusplus
 from tfkm.seeding.by_weight import random_points as random_points
@@ -42,7 +42,7 @@ def checked(init: Init, points: Points, k: int) -> Init:
 
 
 def with_given(
-    init: Init, function: Callable[[tf.Tensor], tf.Tensor], points: Points, k: int
+    init: Init, function: Callable[[np.ndarray], np.ndarray], points: Points, k: int
 ) -> Init:
     """`init` with the centroids given in it, if there are any, replaced by function of them."""
     if not (is_own(init) and isinstance(init, functools.partial) and "given" in init.keywords):
@@ -70,7 +70,7 @@ def seed(
     *,
     weights: np.ndarray | None = None,
     original=None,
-    backend: str | None = None,
+    backend: Backend,
 ) -> np.ndarray:
     """(k, d) centroids in the dtype to compute in.
 
@@ -91,15 +91,15 @@ def seed(
     source = "init"
     if callable(init):
         init, source = init(original, k, random_state=rng), "init(…)"
-    return array(init, points, k, source).numpy()
+    return array(init, points, k, source)
 
 
-def array(init, points: Points, k: int, name: str = "init") -> tf.Tensor:
+def array(init, points: Points, k: int, name: str = "init") -> np.ndarray:
     """Given centroids (k, d), checked."""
-    centroids = tf.cast(validate.real_numbers(name, init), points.compute)
+    centroids = checks.packed(checks.real_numbers(name, arrays.taken(name, init)), points.compute)
     if centroids.shape != (k, points.d):
         raise ValueError(f"{name}: shape {centroids.shape}; it needs shape ({k}, {points.d})")
-    return validate.finite_rows(name, centroids, points.compute)
+    return checks.finite_rows(name, centroids, points.compute)
 
 
 def name_of(init: Init) -> str | None:
@@ -115,7 +115,7 @@ def function_of(name: str) -> Callable:
     return _NAMED[name][0]
 
 
-def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, tf.Tensor | np.ndarray] | None:
+def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, np.ndarray] | None:
     """How a seeding of this package chooses, and its given centroids; None for what is not one."""
     name = name_of(init)
     if name is None:

@@ -19,7 +19,7 @@ def random_points(points, n_clusters: int, *, weights=None, random_state=None, g
       classifications".
 
     >>> import numpy as np, tfkm
-    >>> tfkm.random_points(np.eye(3), 2, weights=[1, 0, 1], random_state=0).indices.numpy()
+    >>> tfkm.random_points(np.eye(3), 2, weights=[1, 0, 1], random_state=0).indices
     array([2, 0])
     """
     return seeds(chooser(), points, n_clusters, weights, random_state, given, None)

@@ -7,8 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from tfkm import ops
-from tfkm.ops import validate
+from tfkm import checks
 from tfkm.seeding import plusplus
 from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Choose, Problem, seeds
@@ -44,7 +43,7 @@ def afk_mc2(
     >>> import numpy as np, tfkm
     >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
     >>> centroids, indices = tfkm.afk_mc2(x, 4, random_state=0)
-    >>> sorted(indices.numpy().tolist())
+    >>> sorted(indices.tolist())
     [0, 1, 2, 3]
     """
     choose = chooser(chain_length)
@@ -53,7 +52,7 @@ def afk_mc2(
 
 def chooser(chain_length: int = 200) -> Choose:
     """The choice with these settings, which are checked here."""
-    validate.check_number("chain_length", chain_length, Integral, 1)
+    checks.check_number("chain_length", chain_length, Integral, 1)
     return partial(_choose, length=chain_length)
 
 
@@ -80,7 +79,7 @@ def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
     chosen = proposals[:, 0].copy()
     for i, indices in enumerate(proposals):
         rows = points[indices]
-        distances = ops.assign(rows, centroids, backend=backend).sq_distances.numpy()
+        distances = backend.assign(rows, centroids).sq_distances
         # By what a proposal's weight is multiplied; the weight itself cancels.
         shares = potential.nearest[indices] / np.float64(potential.total) + 1 / weight
         ratios, acceptances = distances / shares, rng.uniform(size=length)

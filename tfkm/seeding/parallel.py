@@ -7,7 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from tfkm.ops import validate
+from tfkm import checks
 from tfkm.points import Points
 from tfkm.seeding import plusplus
 from tfkm.seeding.potential import Potential
@@ -46,7 +46,7 @@ def kmeans_parallel(
     >>> import numpy as np, tfkm
     >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
     >>> centroids, indices = tfkm.kmeans_parallel(x, 2, random_state=0)
-    >>> sorted((indices.numpy() // 2).tolist())  # one of each pair
+    >>> sorted((indices // 2).tolist())  # one of each pair
     [0, 1]
     """
     choose = chooser(rounds, oversampling)
@@ -55,8 +55,8 @@ def kmeans_parallel(
 
 def chooser(rounds: int = 5, oversampling: float = 2.0) -> Choose:
     """The choice with these settings, which are checked here."""
-    validate.check_number("rounds", rounds, Integral, 1)
-    validate.check_number("oversampling", oversampling, Real, 0.1)
+    checks.check_number("rounds", rounds, Integral, 1)
+    checks.check_number("oversampling", oversampling, Real, 0.1)
     return partial(_choose, rounds=rounds, oversampling=oversampling)
 
 

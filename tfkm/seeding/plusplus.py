@@ -7,8 +7,8 @@ from numbers import Integral
 
 import numpy as np
 
-from tfkm import ops
-from tfkm.ops import validate
+from tfkm import checks
+from tfkm.ops.backend import Backend
 from tfkm.seeding.draws import by_weight, chunk_rows
 from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Choose, Problem, seeds
@@ -54,9 +54,9 @@ def kmeans_plusplus(
     >>> import functools, numpy as np, tfkm
     >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
     >>> centroids, indices = tfkm.kmeans_plusplus(x, 2, random_state=0)
-    >>> bool((centroids.numpy() == x[indices]).all())
+    >>> bool((centroids == x[indices]).all())
     True
-    >>> tfkm.kmeans_plusplus(x, 2, given=[[10.5]], random_state=0).indices.numpy()
+    >>> tfkm.kmeans_plusplus(x, 2, given=[[10.5]], random_state=0).indices
     array([-1,  1])
     >>> plain = functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)
     >>> tfkm.kmeans(x, 2, init=plain, random_state=0).inertia
@@ -69,7 +69,7 @@ def kmeans_plusplus(
 def chooser(n_local_trials: int | None = None) -> Choose:
     """The choice with these settings, which are checked here."""
     if n_local_trials is not None:
-        validate.check_number("n_local_trials", n_local_trials, Integral, 1, " or None")
+        checks.check_number("n_local_trials", n_local_trials, Integral, 1, " or None")
     return partial(_choose, trials=n_local_trials)
 
 
@@ -83,12 +83,31 @@ def _choose(problem: Problem, trials: int | None) -> np.ndarray:
         nearest = Potential(problem).nearest
     else:
         first, uniforms = _draws(rng, points.n, weights, wanted, trials)
-    whole = ops.kmeans_plusplus(points.array, weights, first, uniforms, nearest, backend=backend)
-    chosen = in_blocks(problem, first, uniforms) if whole is None else whole
+    chosen = _at_once(problem, first, uniforms, nearest)
+    if chosen is None:
+        chosen = in_blocks(problem, first, uniforms)
     # From there on every point coincides with a centroid.
     rest = np.flatnonzero(chosen < 0)
     chosen[rest] = problem.by_weight(len(rest))
     return chosen
+
+
+def _at_once(
+    problem: Problem, first: int | None, uniforms: np.ndarray, nearest: np.ndarray | None
+) -> np.ndarray | None:
+    """All rounds in one call; None where the backend has none, or the points are not in one array."""
+    array, weights = problem.points.array, problem.weights
+    if array is None:
+        return None
+    chosen = problem.backend.kmeans_plusplus(
+        array[None],
+        np.array([len(array)]),
+        None if weights is None else weights[None],
+        np.array([first or 0]),
+        uniforms[None],
+        None if nearest is None else nearest[None],
+    )
+    return None if chosen is None else chosen[0]
 
 
 def _default_trials(k: int) -> int:
@@ -101,7 +120,7 @@ def _draws(rng: np.random.RandomState, n: int, weights, k: int, trials: int):
 
 
 def choose_batch(
-    points: np.ndarray, counts: np.ndarray, weights, k: int, seeds: np.ndarray, backend: str | None
+    points: np.ndarray, counts: np.ndarray, weights, k: int, seeds: np.ndarray, backend: Backend
 ) -> np.ndarray | None:
     """(B, k) indices: what "k-means++" chooses in each problem with RandomState(seeds[b]), in one call.
 
@@ -116,9 +135,7 @@ def choose_batch(
         return own, *_draws(rng, counts[b], own, k, _default_trials(k))
 
     _, firsts, uniforms = zip(*map(draws, range(len(points))), strict=True)
-    chosen = ops.kmeans_plusplus_batch(
-        points, counts, weights, np.array(firsts), np.array(uniforms), backend=backend
-    )
+    chosen = backend.kmeans_plusplus(points, counts, weights, np.array(firsts), np.array(uniforms))
     if chosen is not None:
         for b in np.flatnonzero((chosen < 0).any(axis=1)):
             own, *_ = draws(int(b))
@@ -129,7 +146,7 @@ def choose_batch(
 
 
 def in_blocks(problem: Problem, first: int | None, uniforms: np.ndarray) -> np.ndarray:
-    """As `ops.kmeans_plusplus`, by the backend's `assign` and `sq_distances`; None: from those given."""
+    """As `_at_once`, by the backend's `assign` and `sq_distances`; None: from those given."""
     points, potential = problem.points, Potential(problem)
     chosen = np.full(problem.wanted, -1, np.int64)
     if first is not None:

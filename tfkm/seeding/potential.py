@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm import ops
+from tfkm.ops.backend import Backend
 from tfkm.seeding.draws import chunk_rows, shards, with_replacement
 from tfkm.seeding.problem import Problem
 
@@ -29,10 +29,10 @@ class Potential:
         """Of the centroids given, if there are any."""
         self._points, self._weights = problem.points, problem.weights
         self._backend = problem.backend
-        self._blocks = self._points.read_by(self._backend)
-        self._chunk = chunk_rows(self._points.d, self._points.dtype.size)
+        self._blocks = self._backend.blocks(self._points)
+        self._chunk = chunk_rows(self._points.d, self._points.dtype.itemsize)
         n = self._points.n
-        self.nearest = np.full(n, np.inf, self._points.compute.as_numpy_dtype)
+        self.nearest = np.full(n, np.inf, self._points.compute)
         self.labels = np.zeros(n, np.int32) if labelled else None
         self._count = 0
         self._step = 0.0
@@ -41,7 +41,7 @@ class Potential:
         if len(problem.given):
             self.add(problem.given)
 
-    def add(self, centroids: tf.Tensor) -> None:
+    def add(self, centroids: np.ndarray) -> None:
         """(m, d) in the dtype to compute in."""
         for start, block in self._blocks:
             rows = slice(start, start + len(block))
@@ -76,10 +76,11 @@ class Potential:
         centroids = self._points[candidates]
         for start, block in self._points.blocks(max(1, _DISTANCES // len(candidates))):
             rows = slice(start, start + len(block))
-            near = tf.constant(self.nearest[rows])
-            weights = None if self._weights is None else self._weights[rows]
-            distances = ops.sq_distances(block, centroids, backend=self._backend)
-            totals += _candidate_totals(distances, near, weights, self._step).numpy()
+            distances = self._backend.sq_distances(block, centroids)
+            costs = np.minimum(distances, self.nearest[rows, None]).astype(np.float64)
+            if self._weights is not None:
+                costs *= self._weights[rows, None]
+            totals += self._rounded(costs).sum(axis=0)
         return totals
 
     def sample(self, rng: np.random.RandomState, size: int) -> np.ndarray:
@@ -118,33 +119,23 @@ class Potential:
 
 
 def take_nearer(
-    block: tf.Tensor,
-    centroids: tf.Tensor,
+    block: Any,
+    centroids: np.ndarray,
     nearest: np.ndarray,
     labels: np.ndarray | None,
     first: int,
-    backend: str | None,
+    backend: Backend,
 ) -> None:
     """Changes D² (rows,) and labels (rows,) of a block where one of these centroids is nearer.
 
     first: the label of the first one.
     """
     if len(centroids) == 1:  # for `xla` two thirds of the time of an assignment
-        distances = ops.sq_distances(block, centroids, backend=backend).numpy()[:, 0]
+        distances = backend.sq_distances(block, centroids)[:, 0]
         own = np.zeros(1, np.int32)
     else:
-        own, distances = (part.numpy() for part in ops.assign(block, centroids, backend=backend))
+        own, distances = backend.assign(block, centroids)
     nearer = distances < nearest
     np.copyto(nearest, distances, where=nearer)
     if labels is not None:
         np.copyto(labels, first + own, where=nearer)
-
-
-@tf.function(reduce_retracing=True, autograph=False)
-def _candidate_totals(distances, nearest, weights, step):
-    """(m,) exact float64 sums over a block of the costs rounded to multiples of step."""
-    costs = tf.cast(tf.minimum(distances, nearest[:, None]), tf.float64)
-    if weights is not None:
-        costs *= weights[:, None]
-    step = tf.cast(step, tf.float64)
-    return tf.reduce_sum(tf.round(costs / step) * step, axis=0)

@@ -7,10 +7,11 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from sklearn.utils import check_random_state
 
-from tfkm.ops import backends, validate
+from tfkm import arrays, checks
+from tfkm.ops import backends
+from tfkm.ops.backend import Backend
 from tfkm.points import Points
 from tfkm.seeding import draws
 from tfkm.types import Seeds
@@ -37,16 +38,16 @@ class Problem(NamedTuple):
 
     points: Points
     weights: np.ndarray | None  # (n,) float64
-    given: tf.Tensor | np.ndarray  # (m, d), m ≥ 0, in the dtype to compute in
+    given: np.ndarray  # (m, d), m ≥ 0, in the dtype to compute in
     wanted: int
     rng: np.random.RandomState
-    backend: str | None
+    backend: Backend
 
     def by_weight(self, size: int, replace: bool = True) -> np.ndarray:
         """Indices (size,) drawn in proportion to weight."""
         if isinstance(self.points, Unheld):
             return self.points.by_weight(self.rng, size, replace)
-        chunk = draws.chunk_rows(self.points.d, self.points.dtype.size)
+        chunk = draws.chunk_rows(self.points.d, self.points.dtype.itemsize)
         return draws.by_weight(self.rng, self.points.n, self.weights, size, replace, chunk)
 
     def held(self) -> Problem:
@@ -55,7 +56,7 @@ class Problem(NamedTuple):
 
     def with_given(self, chosen: np.ndarray) -> Problem:
         """The choice that is left when these points have been chosen."""
-        given = tf.concat([self.given, self.points[chosen]], axis=0)
+        given = np.concatenate([self.given, self.points[chosen]])
         return self._replace(given=given, wanted=self.wanted - len(chosen))
 
 
@@ -66,28 +67,29 @@ def seeds(
     choose: Choose, points, n_clusters: int, weights, random_state, given, backend: str | None
 ) -> Seeds:
     """Checks the arguments of a public function and runs it."""
-    validate.check_number("n_clusters", n_clusters, Integral, 1)
-    backends.select(backend)
+    checks.check_number("n_clusters", n_clusters, Integral, 1)
+    module = backends.select(backend)
     data = Points(points)
-    weights = validate.weights_array(weights, data.n)
-    validate.check_clusters(n_clusters, data.n)
+    weights = checks.weights_array(weights, data.n)
+    checks.check_clusters(n_clusters, data.n)
     given = given_centroids(given, data, n_clusters)
     rng = check_random_state(random_state)
     data.largest_magnitudes()  # raises if a point is not finite
     m = len(given)
-    chosen = choose(Problem(data, weights, given, n_clusters - m, rng, backend))
-    indices = np.concatenate([np.full(m, -1), chosen])
-    return Seeds(tf.concat([given, data[chosen]], axis=0), tf.constant(indices, tf.int64))
+    chosen = choose(Problem(data, weights, given, n_clusters - m, rng, module))
+    centroids = np.concatenate([given, data[chosen]])
+    indices = np.concatenate([np.full(m, -1), chosen]).astype(np.int64)
+    return Seeds(arrays.like(points, centroids), arrays.like(points, indices))
 
 
-def given_centroids(given, points: Points, n_clusters: int) -> tf.Tensor | np.ndarray:
+def given_centroids(given, points: Points, n_clusters: int) -> np.ndarray:
     """(m, d), m < n_clusters, in the dtype to compute in; no rows for None."""
     if given is None:
-        return np.empty((0, points.d), points.compute.as_numpy_dtype)
-    given = tf.cast(validate.real_numbers("given", given), points.compute)
-    m = given.shape[0] if given.shape.rank == 2 and given.shape[1] == points.d else 0
+        return np.empty((0, points.d), points.compute)
+    given = checks.real_numbers("given", arrays.taken("given", given)).astype(points.compute)
+    m = given.shape[0] if given.ndim == 2 and given.shape[1] == points.d else 0
     if not 1 <= m < n_clusters:
         raise ValueError(
             f"given: shape {given.shape}; it needs shape (m, {points.d}) with 1 ≤ m < {n_clusters}"
         )
-    return validate.finite_rows("given", given, points.compute)
+    return checks.finite_rows("given", given, points.compute)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm import files
+from tfkm import arrays, files
 from tfkm.seeding.draws import chunk_rows
 from tfkm.streams.blocks import Memory, Part
 
@@ -200,6 +199,7 @@ class Records:
 
     def __init__(self, paths: list[Path], name: str) -> None:
         """Raises: ValueError naming what is wrong with the first file."""
+        tf = arrays.tensorflow_for(f"{name}: a TFRecord file")
         self.name, self._paths = name, paths
         with _named(paths[0]):
             first = next(iter(tf.data.TFRecordDataset(os.fspath(paths[0]))), None)
@@ -217,6 +217,8 @@ class Records:
 
     def read(self, start: int) -> Iterator[Part]:
         """As `Source.read`. Raises: ValueError naming the file that is damaged."""
+        import tensorflow as tf
+
         rows = max(1, _PART_BYTES // (4 * self.d))
         description = {self._feature: tf.io.FixedLenFeature([self.d], tf.float32)}
         for path in self._paths:
@@ -231,6 +233,8 @@ class Records:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
+    import tensorflow as tf
+
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:

@@ -13,10 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 import tfkm
-from tfkm import seeding
+from tfkm import checks, seeding
 from tfkm.callbacks import Callbacks
 from tfkm.iteration import End, State, iterate, mean_variances
-from tfkm.ops import validate
 from tfkm.streams import progress
 from tfkm.streams import seeding as stream_seeding
 from tfkm.streams.checkpoint import Checkpoints
@@ -69,7 +68,7 @@ def fit(
         rng.set_state(state)
         name = _name(settings, rng)
         found = scan(stream, engine, digested=kept)
-        validate.check_clusters(settings.k, found.n)
+        checks.check_clusters(settings.k, found.n)
         checkpoints = None
         if checkpoint_dir is not None and engine.leads:  # one reads, and writes
             checkpoints = Checkpoints(checkpoint_dir, {**_data(stream, found), **name})

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm import files
+from tfkm import arrays, files
 
 
 def check_target(path: str | os.PathLike) -> Path:
@@ -60,6 +59,7 @@ def _parquet(file: IO[bytes], blocks: Iterable[np.ndarray]) -> None:
 
 
 def _tfrecord(file: IO[bytes], blocks: Iterable[np.ndarray]) -> None:
+    tf = arrays.tensorflow_for("out: a TFRecord file")
     with tf.io.TFRecordWriter(file.name) as writer:
         for labels in blocks:
             for label in labels.tolist():

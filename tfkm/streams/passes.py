@@ -13,10 +13,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from tfkm import exact, ops
+from tfkm import exact
 from tfkm.ops import backends
-from tfkm.ops.batched import Problems
-from tfkm.points import as_tensor
+from tfkm.ops.backend import Problems
 from tfkm.seeding.draws import Shard
 from tfkm.streams.blocks import Block, block_rows
 from tfkm.streams.scan import Scan
@@ -110,13 +109,11 @@ class FarthestShard:
 def assigned(block: Block, centroids: np.ndarray, grid: exact.Grid, weighted: bool, backend: str):
     """A `Sweep` of centroids (a, k, d) over a block."""
     table = Problems(np.array([[0, i, 0] for i in range(len(centroids))]))
-    points = np.ascontiguousarray(block.points)[None]
-    if not ops.reads(points, backend=backend):
-        points = backends.placed(as_tensor(points), backend)
+    module = backends.select(backend)
     weights = block.weights if weighted else None
     if weights is not None:
         weights = np.ascontiguousarray(weights)[None]
-    return ops.partial_arrays(points, centroids, weights, grid, table, backend=backend)
+    return module.sweep(module.held(block.points[None]), centroids, weights, grid, table)
 
 
 def grids(scan: Scan, centroids: np.ndarray, weighted: bool) -> exact.Grid:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm.points import as_tensor, magnitudes
+from tfkm.points import checked_magnitudes
 from tfkm.seeding.draws import Shard
 from tfkm.streams.blocks import Block
 from tfkm.streams.stream import Engine, Stream
@@ -90,7 +89,7 @@ def scan(stream: Stream, engine: Engine, *, digested: bool) -> Scan:
 
 def _of(stream: Stream, block: Block) -> Scan:
     start, points, weights = block
-    largest = magnitudes(as_tensor(points), tf.as_dtype(stream.compute), start, stream.source.name)
+    largest = checked_magnitudes(points, stream.compute, start, stream.source.name)
     first, n = points[:1].astype(stream.compute), len(points)
     if weights is None:
         return Scan(n, largest, 1.0, 1.0, first, "")

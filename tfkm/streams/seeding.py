@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import tensorflow as tf
 
-from tfkm import points as points_module
 from tfkm import seeding
 from tfkm.ops import backends
-from tfkm.points import as_tensor
+from tfkm.ops.backend import Block as Rows
 from tfkm.seeding.draws import Distinct, Seed, Shard, WithReplacement, seed_of
 from tfkm.seeding.potential import take_nearer
 from tfkm.seeding.problem import Problem, Unheld
@@ -43,7 +41,7 @@ def seed(
     Raises: ValueError, if `init` is one that needs more than can be held of a stream.
     """
     points = StreamPoints(stream, scan, engine, backend, journal)
-    return seeding.seed(points, k, init, rng, backend=backend)
+    return seeding.seed(points, k, init, rng, backend=backends.select(backend))
 
 
 def checked(init: seeding.Init, stream: Stream, k: int) -> seeding.Init:
@@ -169,7 +167,7 @@ class _Shape(Unheld):
 
     def __init__(self, stream: Stream) -> None:
         self.n, self.d, self.is_sparse = stream.n or 0, stream.d, False
-        self.dtype, self.compute = tf.as_dtype(stream.dtype), tf.as_dtype(stream.compute)
+        self.dtype, self.compute = stream.dtype, stream.compute
 
     @property
     def array(self) -> None:
@@ -187,10 +185,10 @@ class StreamPoints(_Shape):
         self.backend, self.journal = backend, journal
         self._known: dict[int, np.ndarray] = {}  # rows that were drawn
 
-    def blocks(self, rows: int) -> Iterator[points_module.Block]:
+    def blocks(self, rows: int) -> Iterator[Rows]:
         for start, points, _ in self._stream.blocks():
             for at in range(0, len(points), rows):
-                yield points_module.Block(start + at, as_tensor(points[at : at + rows]))
+                yield Rows(start + at, points[at : at + rows])
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         missing = np.unique([row for row in rows if row not in self._known]).astype(np.int64)
@@ -261,7 +259,7 @@ class _Potential:
         if len(problem.given):
             self.add(problem.given)
 
-    def add(self, centroids: tf.Tensor) -> None:
+    def add(self, centroids: np.ndarray) -> None:
         """(m, d) in the dtype to compute in."""
         self._groups += (np.asarray(centroids),)
 
@@ -279,12 +277,13 @@ def _costs(
     block: Block, groups: tuple[np.ndarray, ...], backend: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """weight · D² (rows,) float64, and the nearest centroid (rows,)."""
-    points = backends.placed(as_tensor(np.ascontiguousarray(block.points)), backend)
+    module = backends.select(backend)
+    points = module.held(block.points)
     compute = np.float64 if block.points.dtype == np.float64 else np.float32
     nearest = np.full(len(block.points), np.inf, compute)
     labels, first = np.zeros(len(nearest), np.int32), 0
     for centroids in groups:
-        take_nearer(points, tf.constant(centroids), nearest, labels, first, backend)
+        take_nearer(points, centroids, nearest, labels, first, module)
         first += len(centroids)
     costs = nearest.astype(np.float64)
     return (costs if block.weights is None else costs * block.weights), labels

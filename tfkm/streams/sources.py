@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import tensorflow as tf
 
+from tfkm import arrays, checks
 from tfkm.batches import Batches
-from tfkm.ops import validate
-from tfkm.points import Points
+from tfkm.points import Points, dtype_of
 from tfkm.streams import files
 from tfkm.streams.blocks import Part
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @runtime_checkable
@@ -59,13 +61,11 @@ class Source(Protocol):
 
 def is_stream(points: Any) -> bool:
     """Whether it is not an array: a dataset, a path or a pattern, a list of paths, or a `Source`."""
-    if isinstance(
-        points, np.ndarray | tf.Tensor
-    ):  # a look at a protocol takes longer than a small pass
-        return False
+    if isinstance(points, np.ndarray) or arrays.is_tensor(points):
+        return False  # a look at a protocol takes longer than a small pass
     if isinstance(points, list | tuple) and len(points):
         return all(isinstance(path, str | os.PathLike) for path in points)
-    return isinstance(points, tf.data.Dataset | str | os.PathLike | Source)
+    return isinstance(points, str | os.PathLike | Source) or arrays.is_dataset(points)
 
 
 def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
@@ -77,10 +77,10 @@ def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
         data = Points(points)
         if weights is None and (path := files.mapped(data.array)):
             return files.Files([path], name)  # read, not mapped; and workers can
-        return ArraySource(data, validate.weights_array(weights, data.n), name)
+        return ArraySource(data, checks.weights_array(weights, data.n), name)
     if isinstance(points, Source):
         return points
-    if isinstance(points, tf.data.Dataset):
+    if arrays.is_dataset(points):
         return DatasetSource(points, name)
     paths = files.found(points, name)
     if files.are_records(paths):
@@ -114,10 +114,7 @@ class DatasetSource:
         self.name, self.d = name, self._batches.d
         spec = dataset.element_spec
         self.weighted = isinstance(spec, tuple)
-        dtype = (spec[0] if self.weighted else spec).dtype
-        self.dtype = np.dtype(
-            (dtype if dtype in validate.POINT_DTYPES else tf.float64).as_numpy_dtype
-        )
+        self.dtype = dtype_of(spec[0] if self.weighted else spec)
         self.rows: int | None = None
 
     def read(self, start: int) -> Iterator[Part]:
@@ -126,7 +123,7 @@ class DatasetSource:
             start -= skipped
             if skipped < len(points):
                 own = None if weights is None else weights[skipped:]
-                yield Part(np.asarray(points)[skipped:], own)
+                yield Part(points[skipped:], own)
 
 
 class ArraySource:
@@ -138,7 +135,7 @@ class ArraySource:
         self._points, self._weights = points, weights
         self.name, self.d, self.rows = name, points.d, points.n
         self.weighted = weights is not None
-        self.dtype = np.dtype(points.dtype.as_numpy_dtype)
+        self.dtype = points.dtype
 
     def read(self, start: int) -> Iterator[Part]:
         weights, array = self._weights, self._points.array

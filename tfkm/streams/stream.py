@@ -9,10 +9,8 @@ from contextlib import closing
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import tensorflow as tf
 
 from tfkm.callbacks import Callbacks, ShardDone
-from tfkm.points import as_tensor
 from tfkm.seeding.draws import Shard, chunk_rows, shards
 from tfkm.streams.blocks import Block, ahead, aligned
 from tfkm.streams.sources import Source
@@ -219,8 +217,8 @@ class _Until:
             block = next(self._blocks, None)
 
 
-def rows_of(source: Source) -> Iterator[tf.Tensor]:
+def rows_of(source: Source) -> Iterator[np.ndarray]:
     """All points, in blocks (rows, d)."""
     with closing(Stream(source).blocks()) as blocks:
         for block in blocks:
-            yield as_tensor(np.ascontiguousarray(block.points))
+            yield block.points

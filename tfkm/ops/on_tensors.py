@@ -1,0 +1,162 @@
+"""A backend whose functions take tensors, for what brings arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfkm import arrays, exact
+from tfkm.ops import backends, batched, devices, tensor_backends
+from tfkm.ops.backend import ONE, Block, Problems, Sweep
+from tfkm.points import Points
+from tfkm.types import Ahead, Assignment
+
+_ALIGNMENT = 64
+
+
+class OnTensors:
+    """A `Backend` by TensorFlow. Blocks are tensors where that saves a copy in each pass."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._on_gpu = name in tensor_backends.ON_GPU
+
+    @property
+    def _module(self):
+        return tensor_backends.select(self.name)
+
+    def blocks(self, points: Points) -> Iterable[Block]:
+        card = tensor_backends.card_of(self.name)
+        if card is None:
+            return _in_host_memory(points)
+        source = points.source
+        if arrays.is_on_card(source):
+            return [Block(0, source)]
+        if points.made is None:
+            points.made = _OnCard(points, card)
+        return points.made
+
+    def held(self, points: np.ndarray) -> tf.Tensor:
+        tensor = as_tensor(points)
+        return tf.identity(tensor) if self._on_gpu else tensor
+
+    def assign(self, points: Any, centroids: np.ndarray) -> Assignment:
+        return _in_arrays(self._module.assign(self._tensor(points), tf.constant(centroids)))
+
+    def assign_batch(self, points: Any, centroids: np.ndarray, problems: Problems) -> Assignment:
+        c, table = tf.constant(centroids), _table(problems)
+        return _in_arrays(batched.assign(self._module, self._tensor(points), c, table))
+
+    def sq_distances(self, points: Any, centroids: np.ndarray) -> np.ndarray:
+        return self._module.sq_distances(self._tensor(points), tf.constant(centroids)).numpy()
+
+    def sweep(
+        self,
+        points: Any,
+        centroids: np.ndarray,
+        weights: np.ndarray | None,
+        grid: exact.Grid,
+        problems: Problems = ONE,
+        before: Sweep | None = None,
+        measured: bool = True,
+        ahead: Ahead | None = None,
+    ) -> Sweep:
+        """As `Backend.sweep`; always measured, and never ahead."""
+        x, w = self._tensor(points), None if weights is None else tf.constant(weights)
+        one = len(centroids) == len(x) == len(problems.table) == 1 and problems.rows is None
+        if one:  # this way takes less time
+            own = exact.Grid(*(tf.constant(part[0]) for part in grid))
+            w = None if w is None else tf.squeeze(w, 0)
+            result = self._module.accumulate(tf.squeeze(x, 0), tf.constant(centroids[0]), w, own)
+        else:
+            every = exact.Grid(*map(tf.constant, grid))
+            c, table = tf.constant(centroids), _table(problems)
+            result = batched.accumulate(self._module, x, c, w, every, table)
+
+        def array(tensor: tf.Tensor) -> np.ndarray:
+            return np.asarray(tensor)[None] if one else np.asarray(tensor)
+
+        (labels, distances), statistics = tf.nest.map_structure(array, result)
+        if before is None:
+            changed = np.full(len(labels), labels.shape[1])
+        else:
+            changed = np.count_nonzero(labels != before.labels, axis=1)
+        return Sweep(centroids, labels, distances, statistics, changed)
+
+    def kmeans_plusplus(self, *arguments: Any) -> None:
+        """It has only the parts."""
+
+    def _tensor(self, points: Any) -> tf.Tensor:
+        backends.check_fork()
+        return points if isinstance(points, tf.Tensor) else self.held(points)
+
+
+def _in_arrays(assignment: Assignment) -> Assignment:
+    return Assignment(*(part.numpy() for part in assignment))
+
+
+def _table(problems: Problems) -> Problems:
+    rows = None if problems.rows is None else tf.constant(problems.rows)
+    return Problems(tf.constant(problems.table), rows)
+
+
+def as_tensor(array: np.ndarray) -> tf.Tensor:
+    """Return the array as a tensor: in place where TensorFlow can read it so, else a copy.
+
+    TensorFlow can wrap a NumPy array without a copy only if it is C-contiguous, of native byte order and
+    starts at a multiple of 64 bytes; `tf.experimental.dlpack` accepts an unaligned buffer and then aborts
+    the process in the first op, so the address is checked here.
+    """
+    if not _readable_in_place(array):
+        return tf.convert_to_tensor(np.ascontiguousarray(array))
+    if array.dtype == tf.bfloat16:  # which NumPy does not hand on
+        return tf.bitcast(as_tensor(array.view(np.uint16)), tf.bfloat16)
+    if not array.flags.writeable:  # nor that, which pandas, JAX and joblib give out
+        memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
+        memory.owner = array  # type: ignore[attr-defined]  # lives as long as the tensor
+        array = np.frombuffer(memoryview(memory), array.dtype).reshape(array.shape)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
+def _readable_in_place(array: np.ndarray) -> bool:
+    if isinstance(array, np.memmap) and not array.flags.writeable:
+        return False
+    contiguous = array.flags.c_contiguous and array.dtype.isnative
+    return contiguous and array.size > 0 and array.ctypes.data % _ALIGNMENT == 0
+
+
+def _in_host_memory(points: Points) -> Iterable[Block]:
+    """All points in one tensor, in place or copied once; else the blocks as they are."""
+    if points.made is None:
+        array = points.array
+        if array is None or not (_readable_in_place(array) or points.may_be_copied):
+            return points
+        points.made = [Block(0, as_tensor(array))]
+    return points.made
+
+
+class _OnCard:
+    """Blocks of points in host memory, on a card: copied once if they fit, else anew in each pass."""
+
+    def __init__(self, points: Points, card: devices.Card) -> None:
+        self._points, self._card = points, card
+        row = points.d * points.dtype.itemsize
+        stay = card.keeps(points.n * row)
+        self._rows = points.n if stay else max(1, card.block_bytes // row)
+        self._kept: list[Block] | None = [] if stay else None
+
+    def __iter__(self) -> Iterator[Block]:
+        if self._kept:
+            return iter(self._kept)
+        blocks = devices.copied_ahead(self._points.blocks(self._rows), self._copied)
+        if self._kept is None:
+            return blocks
+        self._kept.extend(blocks)
+        return iter(self._kept)
+
+    def _copied(self, block: Block) -> Block:
+        return Block(block.start, devices.copied(as_tensor(block.points), self._card))

@@ -1,0 +1,88 @@
+"""The backends' functions on tensors: which module has them, and whether they can run in this context."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from types import ModuleType
+
+import tensorflow as tf
+
+from tfkm.ops import devices, validate
+
+# To add one: a module of this package with `assign`, `accumulate` and `sq_distances` as in `reference`,
+# a line here and one in `backends`.
+_MODULES = {
+    "native": "native_ops",
+    "cuda": "cuda",
+    "xla": "xla",
+    "portable": "portable",
+    "reference": "reference",
+}
+ON_GPU = ("cuda", "xla")
+
+
+def select(name: str | None) -> ModuleType:
+    """Return the named backend's module, or for None the first usable one. A named one never falls back.
+
+    Raises:
+        ValueError: No backend has that name.
+        RuntimeError: It has, and cannot be used here.
+    """
+    if name is None:
+        name = next(n for n in fastest_first() if not _why_not_here(n))
+    if name not in _MODULES:
+        raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, _MODULES))}")
+    if why := _why_not_here(name):
+        raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
+    return module(name)
+
+
+@functools.cache
+def module(name: str) -> ModuleType:
+    """Return the module of this backend, whether or not it can be used."""
+    return importlib.import_module(f"tfkm.ops.{_MODULES[name]}")
+
+
+def card_of(name: str) -> devices.Card | None:
+    """Return the card that this backend computes on, None for the processor."""
+    return devices.card() if name in ON_GPU else None
+
+
+def fastest_first() -> list[str]:
+    """Return the names; with a GPU, those first that run on it."""
+    with_gpu = bool(tf.config.list_logical_devices("GPU"))
+    return sorted(_MODULES, key=lambda name: with_gpu and name not in ON_GPU)
+
+
+def _why_not_here(name: str) -> str:
+    """Why a backend is unusable in the graph being built, or eagerly; empty if it is usable."""
+    return why_not(name) or (why_not_in_xla(name) if validate.inside_xla() else "")
+
+
+def why_not_in_xla(name: str) -> str:
+    """Return why a usable backend is not so in a program that XLA compiles; empty if it is."""
+    own = module(name)
+    why = own.why_not_in_xla() if hasattr(own, "why_not_in_xla") else ""
+    return why and f"not inside tf.function(jit_compile=True): {why}"
+
+
+@functools.cache
+def why_not(name: str) -> str:
+    """Return why a backend is unusable; empty if it is usable. Tried once per process."""
+    if name == "reference":
+        return ""
+    try:
+        _try(module(name))
+    except Exception as error:  # whatever a foreign TensorFlow may raise is the reason
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return ""
+
+
+def _try(backend: ModuleType) -> None:
+    """Runs a tiny assignment, eagerly, in whatever context the caller is."""
+    with tf.init_scope():
+        points = tf.constant([[0.0], [1.0], [5.0]])
+        labels = backend.assign(points, tf.constant([[0.0], [4.0]])).labels.numpy().tolist()
+    if labels != [0, 0, 1]:
+        raise RuntimeError(f"a self-check gave labels {labels} instead of [0, 0, 1]")
