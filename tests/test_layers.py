@@ -16,7 +16,7 @@ LAYERS = {
         model_files ops.sums ops.validate ops.devices ops.xla_call ops.native_library seeding.draws""",
     "one pass": "ops ops.* cuda cuda.*",
     "points and their sources": "points by_label spherical update iteration callbacks batches "
-    "streams.sources streams.blocks streams.files streams.stream",
+    "streams.sources streams.blocks streams.files streams.stream streams.checked",
     "seeding": "size_limits seeding seeding.*",
     "a stream's fit": "streams streams.* engines engines.*",
     "fits": "starts lloyd problems bisecting minibatch metrics",

@@ -110,8 +110,8 @@ class Kept:
         BisectingKMeans is converted to neither.
 
         Args:
-          path: a folder, of which the files of a SavedModel are replaced; or a file, which is replaced if it
-            exists. Where the disk is full, what was there before stays.
+          path: a folder, of which the files of a SavedModel are replaced; or a file, which is replaced if
+            it exists. Where the disk is full, what was there before stays.
           format: "saved_model", "onnx" or "tflite".
           dtypes: of points; None for float32 and uint8, and float64 if the centers are. Centers in float64
             make it all float64, but a point that was rounded to float32 before may have another label. ONNX

@@ -23,6 +23,9 @@ class Source(Protocol):
     name: what a message calls it. d: features. dtype: of the points, one that is computed with.
     weighted: whether its parts have weights. rows: how many there are, None if only reading tells.
 
+    What it gives is checked against that, part by part, and in each pass against the first: an error names
+    the source, the shard and the row.
+
     >>> import numpy as np, tfkm
     >>> from tfkm.streams import Part
     >>> class Ramp:
