@@ -111,6 +111,16 @@ def test_sums_of_weights_have_the_same_bits():
         same(tfkm.kmeans(dataset(POINTS, weights), K, **options), expected)
 
 
+@pytest.mark.parametrize("weighted", [True, False], ids=["weighted", "plain"])
+def test_so_many_clusters_that_all_points_are_candidates(weighted):
+    weights = WEIGHTS if weighted else None
+    options = dict(init="k-means||", random_state=3, max_iter=2)
+    source = Given(lambda points, weights: (points, weights), weighted=weighted)
+    memory = tfkm.kmeans(POINTS, 400, weights=weights, **options)
+    same(tfkm.kmeans(source, 400, **options), memory)
+    assert source.readings < 8
+
+
 def test_few_distinct_points():
     points = np.repeat(POINTS[:3], 50, axis=0)
     for init in "k-means||", "random", "k-means++":
