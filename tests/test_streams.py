@@ -451,8 +451,9 @@ def test_weights_of_a_source_may_be_any_real_numbers(dtype):
     (dict(dtype="numbers"), TypeError, "dtype of mine: numbers"),
 ])  # fmt: skip
 def test_what_a_source_declares_is_checked(declared, error, says):
-    with pytest.raises(error, match=says):
-        tfkm.kmeans(Given(**declared), K)
+    for fit in (lambda source: tfkm.kmeans(source, K)), tfkm.KMeans(K).fit:
+        with pytest.raises(error, match=says):
+            fit(Given(**declared))
 
 
 def test_predict_counts_rows_from_the_first():

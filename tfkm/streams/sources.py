@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfkm.batches import Batches
 from tfkm.ops import validate
 from tfkm.points import Points
-from tfkm.streams import files
+from tfkm.streams import checked, files
 from tfkm.streams.blocks import Part
 
 
@@ -82,6 +82,7 @@ def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
             return files.Files([path], name)  # read, not mapped; and workers can
         return ArraySource(data, validate.weights_array(weights, data.n), name)
     if isinstance(points, Source):
+        checked.declared(points)
         return points
     if isinstance(points, tf.data.Dataset):
         return DatasetSource(points, name)
