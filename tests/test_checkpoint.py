@@ -178,7 +178,7 @@ def test_what_cannot_be_written_is_said_and_nothing_lost(tmp_path):
     )  # what is written of a file ends there
     try:
         with pytest.raises(
-            OSError, match=r"written \(File too large\); the one before it is whole"
+            OSError, match=r"written \(File too large\); what was there before is whole"
         ):
             run(tmp_path / "full")
     finally:

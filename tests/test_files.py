@@ -1,8 +1,16 @@
-"""Readers: the same points out of every kind of file, and one sentence for every broken one."""
+"""Readers: the same points out of every kind of file, and one sentence for every broken one.
+
+Writers: all of a file or none of it, and one sentence where the disk is full.
+"""
+
+import re
+import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+import tfkm
 from tfkm import files
 
 pytestmark = pytest.mark.quick
@@ -212,3 +220,110 @@ def test_targets_that_cannot_be_written(tmp_path):
         files.check_target(tmp_path / "no" / "m")
     with pytest.raises(FileExistsError, match="regular"):
         files.check_target(tmp_path, force=True)
+
+
+def _parquet(path, column, **options):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"a": column}), path, **options)
+
+
+def _header(path, text):
+    """A .npy file with this header."""
+    np.save(path, POINTS)
+    content, shape = path.read_bytes(), b"(3, 2), }"
+    assert shape in content
+    path.write_bytes(content.replace(shape, text))
+
+
+def _records(path, records):
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+
+
+def _example(*values):
+    import tensorflow as tf
+
+    value = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    features = tf.train.Features(feature={"points": value})
+    return tf.train.Example(features=features).SerializeToString()
+
+
+BROKEN = {
+    "texts.parquet": lambda path: _parquet(path, [["x"], ["y"]]),
+    "truths.parquet": lambda path: _parquet(path, [[True], [False]]),
+    "nested.parquet": lambda path: _parquet(path, [[[1.0]], [[2.0]]]),
+    "dates.parquet": lambda path: _parquet(path, np.array(["2020-01-01", "2021-01-01"], "M8[s]")),
+    "wider_later.parquet": lambda path: _parquet(path, [[1.0]] * 3 + [[1.0, 2.0]] * 3, row_group_size=3),
+    "negative.npy": lambda path: _header(path, b"(-3,2), }"),
+    "both_negative.npy": lambda path: _header(path, b"(-3,-2),}"),
+    "open.npy": lambda path: _header(path, b"(3, 2),  "),
+    "huge.npy": lambda path: _header(path, b"(9**99,)}"),
+    "folder.npy": lambda path: path.mkdir(),
+    "long_name.csv": lambda path: path.write_text("a" * 200_000 + ",b\n1,2\n"),
+    "zeros.csv": lambda path: path.write_bytes(bytes(100)),
+    "garbage.tfrecord": lambda path: _records(path, [b"\xff\xff\xff\x01"]),
+    "garbage_later.tfrecord": lambda path: _records(path, [_example(1, 2)] * 3 + [b"\xff\xff\xff\x01"]),
+    "wider_later.tfrecord": lambda path: _records(path, [_example(1, 2)] * 3 + [_example(1)]),
+    "none.tfrecord": lambda path: _records(path, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_a_value_error_that_names_it(tmp_path, name):
+    path = tmp_path / name
+    BROKEN[name](path)
+    reads = [files.read_points] if path.suffix == ".csv" else []
+    if path.suffix in (".npy", ".parquet") and name != "wider_later.parquet":
+        reads.append(files.read_points)
+    if path.suffix != ".csv":
+        reads.append(tfkm.KMeans(2, init="random").fit)
+    for read in reads:
+        with pytest.raises(ValueError, match=name) as raised:
+            read(path)
+        assert type(raised.value) is ValueError, raised.value
+
+
+@contextmanager
+def full_disk(bytes_left):
+    """As if there were room for so many bytes of each file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+MODEL = tfkm.KMeans(3, random_state=0).fit(np.random.default_rng(0).random((20_000, 4)))
+MANY = np.random.default_rng(1).random((200_000, 4))
+WRITERS = {
+    "model": lambda path: MODEL.save(path, force=True),
+    "labels.npy": lambda path: MODEL.predict(MANY, out=path),
+    "labels.parquet": lambda path: MODEL.predict(MANY, out=path),
+    "labels.tfrecord": lambda path: MODEL.predict(MANY[:20_000], out=path),
+    "model.tflite": lambda path: MODEL.export(path, format="tflite"),
+    "saved_model": lambda path: MODEL.export(path),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path, name):
+    path = tmp_path / name
+    for before in (False, True):
+        if before:
+            WRITERS[name](path)
+        kept = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+        says = (
+            rf"{re.escape(str(path))}: could not be written \(.*\); what was there before is whole"
+        )
+        with full_disk(2000), pytest.raises(OSError, match=says):
+            WRITERS[name](path)
+        assert kept == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+        assert list(tmp_path.iterdir()) == [path] * before
+    if name == "model":
+        np.testing.assert_array_equal(tfkm.load(path).labels_, MODEL.labels_)

@@ -308,6 +308,21 @@ def test_few_candidates_are_completed():
         assert len(set(indices)) == 20
 
 
+@pytest.mark.parametrize("n, enough", [(999, True), (1001, False)])
+def test_parallel_takes_no_more_candidates_than_half_of_the_points(n, enough, monkeypatch):
+    points, among = noise(n, 1, 3).points, []
+    chooser = seeding.parallel.plusplus.chooser
+    counted = lambda problem: among.append(problem.points.n) or chooser()(problem)  # noqa: E731
+    monkeypatch.setattr(seeding.parallel.plusplus, "chooser", lambda *settings: counted)
+    found = tfkm.kmeans_parallel(points, 50, random_state=0)
+    assert len(set(found.indices.numpy())) == 50
+    if enough:
+        expected = tfkm.kmeans_plusplus(points, 50, random_state=0)
+        np.testing.assert_array_equal(found.indices, expected.indices)
+    else:
+        assert 50 < among[0] <= 501
+
+
 def test_parallel_weighs_candidates_by_their_clusters():
     """Unweighted, the many candidates of a thin cloud around two dense groups would win."""
     rng = np.random.default_rng(0)

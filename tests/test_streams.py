@@ -1,8 +1,8 @@
 """streams: the fit of a stream is that of the same points in memory, bit for bit."""
 
+import pickle
 import threading
 import time
-import zlib
 
 import numpy as np
 import pytest
@@ -10,11 +10,12 @@ import tensorflow as tf
 
 import tfkm
 from tfkm import files as files_module
+from tfkm.ops import backends
 from tfkm.points import Points
 from tfkm.seeding import draws
 from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Problem
-from tfkm.streams import blocks, passes, sources
+from tfkm.streams import blocks, checked, passes, sources
 from tfkm.streams import seeding as stream_seeding
 from tfkm.streams.journal import Journal
 from tfkm.streams.scan import scan
@@ -99,16 +100,25 @@ def test_sums_of_weights_have_the_same_bits():
     engine = Here(stream)
     found = scan(stream, engine, digested=False)
     streamed = stream_seeding.StreamPoints(stream, found, engine, "reference", Journal())
-    memory = Potential(
-        Problem(Points(POINTS), weights, groups[0], K, np.random.RandomState(0), "reference"),
-        labelled=True,
-    )
-    memory.add(tf.constant(groups[1]))
+    rng, reference = np.random.RandomState(0), backends.select("reference")
+    problem = Problem(Points(POINTS), weights, groups[0], K, rng, reference)
+    memory = Potential(problem, labelled=True)
+    memory.add(groups[1])
     np.testing.assert_array_equal(memory.sizes(), streamed.sizes(groups))
     for init in "k-means||", "random":
         options = dict(init=init, random_state=0, max_iter=3)
         expected = tfkm.kmeans(POINTS, K, weights=weights, **options)
         same(tfkm.kmeans(dataset(POINTS, weights), K, **options), expected)
+
+
+@pytest.mark.parametrize("weighted", [True, False], ids=["weighted", "plain"])
+def test_so_many_clusters_that_all_points_are_candidates(weighted):
+    weights = WEIGHTS if weighted else None
+    options = dict(init="k-means||", random_state=3, max_iter=2)
+    source = Given(lambda points, weights: (points, weights), weighted=weighted)
+    memory = tfkm.kmeans(POINTS, 400, weights=weights, **options)
+    same(tfkm.kmeans(source, 400, **options), memory)
+    assert source.readings < 8
 
 
 def test_few_distinct_points():
@@ -286,26 +296,173 @@ def test_a_damaged_tfrecord_is_named(files):
 
 def test_points_in_another_order_are_refused(files):
     shuffled = tf.data.Dataset.from_tensor_slices(POINTS).shuffle(N, seed=0).batch(100)
-    with pytest.raises(
-        ValueError, match="^points: other points from row 0 on than in the pass before"
-    ):
+    with pytest.raises(ValueError, match=r"^points: the data changed .* rows 0 to 63 \(shard 0\)"):
         tfkm.kmeans(shuffled, K, init="random")
 
     def replace(done):
         np.save(files / "c0.npy", POINTS[5:6])
 
-    with pytest.raises(ValueError, match="other points from row 0"):
+    with pytest.raises(ValueError, match="other points or weights in rows 0 to 63"):
         tfkm.kmeans(str(files / "c*.npy"), K, init="random", on_pass=replace)
 
 
-def test_what_is_compared_is_little(monkeypatch):
-    sizes, crc32 = [], zlib.crc32
-    monkeypatch.setattr(
-        zlib, "crc32", lambda data: sizes.append(memoryview(data).nbytes) or crc32(data)
-    )
-    monkeypatch.setattr(draws, "_CHUNK_BYTES", 2**24)
-    tfkm.kmeans(np.zeros((600_000, 4), np.float32) + np.arange(4), 1, init="random", engine=Here)
-    assert max(sizes) <= 2**20
+class Given:
+    """A source of parts that a function of the reading's number gives, from its row on."""
+
+    name, d, dtype, weighted, rows = "mine", D, np.dtype(np.float32), False, N
+
+    def __init__(self, part=lambda points, weights: (points, None), after=0, **declared):
+        self.part, self.after, self.readings = part, after, 0
+        vars(self).update(declared)
+
+    def read(self, start):
+        self.readings += 1
+        for at in range(start, N, 100):
+            plain = POINTS[at : at + 100], WEIGHTS[at : at + 100] if self.weighted else None
+            late = at >= 2000 and self.readings > self.after
+            yield self.part(*plain) if late else blocks.Part(*plain)
+
+
+def changed(value, column=3):
+    def part(points, weights):
+        points = points.copy()
+        points[:, column] = value
+        return blocks.Part(points, weights)
+
+    return part
+
+
+@pytest.mark.parametrize("init", ["k-means||", "k-means++", "random", "afk-mc2"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6, 1e30, 0.5])
+@pytest.mark.quick
+def test_points_that_change_in_a_later_pass_are_named(init, value):
+    """Also where they would overflow the grid of the sums, and where all would still be finite."""
+    for after in (1, 2, 4):
+        options = dict(init=init, random_state=0, max_iter=6, tol=0)
+        # Rows that were drawn are read from the shard that has them on.
+        says = r"^mine: the data changed .* rows (1,984|2,\d\d\d) to 2,\d\d\d \(shard [12]\)"
+        with pytest.raises(ValueError, match=says):
+            tfkm.kmeans(Given(changed(value), after), K, **options)
+
+
+def test_weights_that_change_are_named():
+    source = Given(lambda points, weights: (points, weights + 1), 2, weighted=True)
+    with pytest.raises(ValueError, match="the data changed between passes: .* weights in rows"):
+        tfkm.kmeans(source, K, init="random", random_state=0)
+
+
+def test_a_change_leaves_the_checkpoint_whole(tmp_path):
+    options = dict(init="random", random_state=0, max_iter=5, tol=0, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match="the data changed"):
+        tfkm.kmeans(Given(changed(np.nan), 3), K, **options)
+    assert len(list(tmp_path.iterdir()))
+    expected = tfkm.kmeans(POINTS, K, **{**options, "checkpoint_dir": None})
+    same(tfkm.kmeans(Given(), K, **options), expected)
+
+
+def test_a_worker_that_has_read_nothing_knows_what_it_has_to_find():
+    leader = Stream(Given())
+    scan(leader, Here(leader), digested=False)
+    worker, whole = Stream(Given(changed(np.nan)), leader.chunk), Stream(Given(), leader.chunk)
+    task = stream_seeding.RowsShard(np.array([2500]))
+    for shard in pickle.loads(pickle.dumps(list(leader.shards()))):
+        assert len(shard.fingerprints) == -(-(shard.stop - shard.start) // leader.chunk)
+        found = whole.done(task, shard)
+        np.testing.assert_array_equal(found, POINTS[2500:2501] if shard.number == 2 else found[:0])
+        if shard.stop > 2000:
+            with pytest.raises(ValueError, match=rf"data changed .*\(shard {shard.number}\)"):
+                worker.done(task, shard)
+
+
+def test_fingerprints_do_not_depend_on_blocks():
+    wide = np.random.default_rng(0).random((256, 3000))
+    weights = np.random.default_rng(1).random(256)
+    whole = checked.fingerprints(blocks.Block(0, wide, weights), 64)
+    pieces = [
+        print
+        for at in range(0, 256, 128)
+        for print in checked.fingerprints(
+            blocks.Block(at, np.asfortranarray(wide[at : at + 128]), weights[at : at + 128]), 64
+        )
+    ]
+    assert whole == pieces and len(set(whole)) == 4
+    for row, column in (0, 0), (63, 2999), (40, 1500):
+        other = wide.copy()
+        other[row, column] = np.nextafter(other[row, column], 2)
+        assert checked.fingerprints(blocks.Block(0, other, weights), 64)[0] != whole[0]
+    swapped = wide[[*range(20), 30, *range(21, 30), 20, *range(31, 256)]]
+    assert checked.fingerprints(blocks.Block(0, swapped, weights), 64)[0] != whole[0]
+
+
+WRONG = {
+    "wide dtype": (lambda p, w: (p.astype(float), w), ValueError, "points of float64; declared is float32"),
+    "integers": (lambda p, w: (p.astype(np.int64), w), ValueError, "points of int64; declared is float32"),
+    "byte order": (lambda p, w: (p.astype(">f4"), w), ValueError, "points of >f4; declared is float32"),
+    "narrow": (lambda p, w: (p[:, :1], w), ValueError, r"shape \(100, 1\); declared is \(rows, 5\)"),
+    "rank": (lambda p, w: (p.ravel(), w), ValueError, r"shape \(500,\); declared is \(rows, 5\)"),
+    "list": (lambda p, w: (p.tolist(), w), TypeError, "points are a list"),
+    "masked": (lambda p, w: (np.ma.masked_array(p), w), TypeError, "points are a MaskedArray"),
+    "bare array": (lambda p, w: p, TypeError, "ndarray; it needs a Part of points and weights"),
+    "few weights": (lambda p, w: (p, w[:9]), ValueError, r"weights of shape \(9,\); it has 100 points"),
+    "column": (lambda p, w: (p, w[:, None]), ValueError, r"weights of shape \(100, 1\)"),
+    "no weights": (lambda p, w: (p, None), ValueError, "no weights; declared is weighted = True"),
+    "complex": (lambda p, w: (p, w * 1j), TypeError, "weights of complex128"),
+    "text": (lambda p, w: (p, w.astype(str)), TypeError, "weights of <U"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.quick
+def test_a_part_is_as_declared(what):
+    part, error, says = WRONG[what]
+    source = Given(part, weighted=True)
+    where = r"mine: part from row 2,000 on \(shard 1\): .*"
+    with pytest.raises(error, match=where + says):
+        tfkm.kmeans(source, K, init="random")
+    model = tfkm.KMeans(K, init="random", n_init=1, random_state=0).fit(POINTS)
+    with pytest.raises(error, match=where + says):
+        model.predict(source)
+
+
+def test_weights_where_there_should_be_none_and_bad_ones_are_named():
+    part = lambda points, weights: (points, np.ones(len(points)))  # noqa: E731
+    with pytest.raises(ValueError, match="weights; declared is weighted = False"):
+        tfkm.kmeans(Given(part), K, init="random")
+    for value in -1.0, np.nan, np.inf:
+        part = lambda p, w, value=value: (p, np.where(np.arange(100) == 7, value, w))  # noqa: E731
+        with pytest.raises(ValueError, match=f"^weights of mine: that of row 2,007 is {value}"):
+            tfkm.kmeans(Given(part, weighted=True), K, init="random")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_weights_of_a_source_may_be_any_real_numbers(dtype):
+    source = Given(lambda p, w: (p, w.astype(dtype)), weighted=True)
+    weights = np.concatenate([WEIGHTS[:2000], WEIGHTS[2000:].astype(dtype).astype(np.float64)])
+    options = dict(init="random", random_state=0, max_iter=3)
+    same(tfkm.kmeans(source, K, **options), tfkm.kmeans(POINTS, K, weights=weights, **options))
+
+
+@pytest.mark.parametrize("declared, error, says", [
+    (dict(d=0), ValueError, "d of mine: 0; it needs an integer ≥ 1"),
+    (dict(d="5"), TypeError, "d of mine: '5'"),
+    (dict(rows=-1), ValueError, "rows of mine: -1; it needs an integer ≥ 0 or None"),
+    (dict(weighted=None), TypeError, "weighted of mine: None"),
+    (dict(dtype=np.dtype(np.int32)), TypeError, "dtype of mine: int32; allowed are float32"),
+    (dict(dtype="numbers"), TypeError, "dtype of mine: numbers"),
+])  # fmt: skip
+def test_what_a_source_declares_is_checked(declared, error, says):
+    for fit in (lambda source: tfkm.kmeans(source, K)), tfkm.KMeans(K).fit:
+        with pytest.raises(error, match=says):
+            fit(Given(**declared))
+
+
+def test_predict_counts_rows_from_the_first():
+    model = tfkm.KMeans(K, init="random", n_init=1, random_state=0).fit(POINTS)
+    with pytest.raises(ValueError, match=r"mine\[2000, 3\] is NaN"):
+        model.predict(Given(changed(np.nan)))
+    bad = np.where(np.arange(N)[:, None] == 2000, np.float32(np.inf), POINTS)
+    with pytest.raises(ValueError, match=r"X\[2000, 0\] is infinity"):
+        model.predict(dataset(bad))
 
 
 def test_what_is_too_long_to_be_held_is_refused_before_it_is_read(monkeypatch, files):

@@ -189,7 +189,7 @@ def predict(model, data, out, array, backend, force) -> None:
     if backend is not None:
         estimator.set_params(backend=backend)
     labels = _labels(data, points, estimator)
-    with files.replacing(out, force=force) as file:
+    with files.replacing(out, force=force) as file, files.writing(out):
         np.save(file, labels)
     _show("points", _described(data, points))
     _show("clusters", f"{k:,}; {_sizes(labels, k)}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
@@ -43,9 +45,29 @@ def saved_model(
             key = name if dtype == dtypes[0] else f"{name}_{dtype}"
             signatures[key] = traced.get_concrete_function(points)
     serving = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-    tf.saved_model.save(
-        module, path, signatures={serving: signatures[next(iter(functions))], **signatures}
-    )
+    signatures[serving] = signatures[next(iter(functions))]
+    if "://" in os.fspath(path):  # of a file system that only TensorFlow knows
+        tf.saved_model.save(module, path, signatures=signatures)
+        return
+    with _filled(Path(path)) as folder:
+        tf.saved_model.save(module, os.fspath(folder), signatures=signatures)
+
+
+@contextmanager
+def _filled(path: Path) -> Iterator[Path]:
+    """A new folder whose files become those of `path` when the block ends well; what else is there stays.
+
+    Raises: OSError naming `path` if it cannot be written; what was there before stays.
+    """
+    with files.writing(path, tf.errors.OpError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
+            yield Path(temporary)
+            written = [file for file in Path(temporary).rglob("*") if file.is_file()]
+            for file in sorted(written, key=lambda file: file.name == "saved_model.pb"):  # last
+                target = path / file.relative_to(temporary)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, target)
 
 
 def onnx(path: str | os.PathLike, function: Function, d: int, dtype: str) -> None:

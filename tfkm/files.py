@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import threading
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 _NAMES = ("points", "images", "X")  # of the array to take from an .npz of several
-# What libraries raise over a broken file.
-BROKEN = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def read_points(path: str | os.PathLike, array: str | None = None) -> np.ndarray:
@@ -95,22 +91,59 @@ def check_target(path: Path, *, force: bool = False) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, force: bool = False) -> Iterator[IO[bytes]]:
-    """A binary file that becomes `path` when the block ends well, and else leaves no trace."""
+def replacing(path: Path, *, force: bool = False) -> Iterator[Target]:
+    """A binary file that becomes `path` when the block ends well, and else leaves no trace.
+
+    Raises: OSError naming `path` if it cannot be written; what was there before stays.
+    """
     check_target(path, force=force)
     # Of the same folder, so that the replacement is one rename; `tempfile` would make it mode 0600. No two
     # threads of a host have one id at once, and what a killed one with this id has left is overwritten.
     temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with writing(path):
+            file = Target(temporary, path)
+        with file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            with writing(path):
+                os.fsync(file.fileno())
         check_target(path, force=force)
-        os.replace(temporary, path)
+        with writing(path):
+            os.replace(temporary, path)
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, *more: type[Exception]) -> Iterator[None]:
+    """What is raised over a full disk, an OSError or one of these, becomes an OSError naming the file."""
+    kinds: tuple[type[Exception], ...] = (OSError, *more)
+    try:
+        yield
+    except kinds as error:
+        if str(path) in str(error):
+            raise
+        number, why = getattr(error, "errno", None), getattr(error, "strerror", None) or error
+        told = f"{path}: could not be written ({why}); what was there before is whole"
+        raise (OSError(told) if number is None else OSError(number, told)) from error
+
+
+class Target(io.BufferedWriter):
+    """A file under a temporary name, whose errors name `path`, which it is to become."""
+
+    def __init__(self, temporary: Path, path: Path) -> None:
+        super().__init__(_Raw(os.fspath(temporary), "w"))
+        self.path = self.raw.path = path  # type: ignore[attr-defined]
+
+
+class _Raw(io.FileIO):
+    path: Path
+
+    def write(self, data) -> int:
+        with writing(self.path):
+            return super().write(data)
 
 
 def _sync(folder: Path) -> None:
@@ -226,6 +259,11 @@ def _lists(name: str, column) -> np.ndarray:
     import pyarrow
 
     values = column.flatten()
+    types = pyarrow.types
+    if not (types.is_integer(values.type) or types.is_floating(values.type)):
+        raise ValueError(
+            f"column {name!r} is of lists of {values.type}; they have to be of numbers"
+        )
     n, dtype = len(column), computable(np.dtype(values.type.to_pandas_dtype()))
     if column.null_count or values.null_count:
         raise ValueError(f"column {name!r} has missing values")
@@ -260,11 +298,16 @@ def _suffixes() -> str:
 
 @contextmanager
 def as_one_sentence(path: Path, kind: str) -> Iterator[None]:
-    """What a library raises over a broken file becomes one sentence with the file's name."""
+    """Whatever a library raises over a broken file becomes one sentence with the file's name.
+
+    Each has errors of its own: of its parser, of the system, of a size that cannot be.
+    """
     try:
         yield
-    except BROKEN as error:
-        reason = " ".join(str(error).split()).partition(". ")[0]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: there is no such file") from error
+    except Exception as error:
+        reason = " ".join(str(error).split()).partition(". ")[0] or type(error).__name__
         raise ValueError(f"{path}: cannot be read as {kind}: {reason}") from error
 
 

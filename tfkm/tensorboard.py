@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfkm import files
 from tfkm.callbacks import Callback, Seeded
 from tfkm.types import Pass, Result
 
@@ -106,8 +107,10 @@ def write_projector(
         lines += [f"centroid {j}\t{j}" for j in range(len(centroids))]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savetxt(folder / "points.tsv", points, fmt="%.9g", delimiter="\t")
-    (folder / "points_labels.tsv").write_text("\n".join(["name\tlabel", *lines, ""]), "utf-8")
+    with files.replacing(folder / "points.tsv", force=True) as file:
+        np.savetxt(file, points, fmt="%.9g", delimiter="\t")
+    with files.replacing(folder / "points_labels.tsv", force=True) as file:
+        file.write("\n".join(["name\tlabel", *lines, ""]).encode())
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add()
     embedding.tensor_name = "points"

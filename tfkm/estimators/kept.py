@@ -48,6 +48,7 @@ class Kept:
 
         Raises:
           NotFittedError: no fit yet. FileExistsError, FileNotFoundError: there is a file, or no folder.
+          OSError: it cannot be written, and what was there before stays.
           TypeError: `init` is a callable of your own, or this is a class of your own.
 
         >>> import tempfile, numpy as np, tfkm
@@ -109,7 +110,8 @@ class Kept:
         BisectingKMeans is converted to neither.
 
         Args:
-          path: a folder, written as `tf.saved_model.save` does; or a file, which is replaced if it exists.
+          path: a folder, of which the files of a SavedModel are replaced; or a file, which is replaced if
+            it exists. Where the disk is full, what was there before stays.
           format: "saved_model", "onnx" or "tflite".
           dtypes: of points; None for float32 and uint8, and float64 if the centers are. Centers in float64
             make it all float64, but a point that was rounded to float32 before may have another label. ONNX
@@ -123,6 +125,7 @@ class Kept:
         Raises:
           NotFittedError: no fit yet. ValueError: a format, dtype or backend is not one of those.
           RuntimeError: the backend cannot be used here. ImportError: tf2onnx is not installed.
+          OSError: `path` cannot be written.
 
         >>> import numpy as np, tempfile, tensorflow as tf, tfkm
         >>> model = tfkm.KMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -222,7 +222,7 @@ class KMeans(CentroidEstimator):
                 f"X has {source.d} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
-        blocks: Iterator = (self._labels_of(rows) for rows in streams.rows_of(source))
+        blocks = streams.labels_of(source, self._labels_of)
         if path is None:
             return np.concatenate([np.empty(0, np.int32), *blocks])
         return streams.labels.write(path, blocks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,8 +12,10 @@ import tensorflow as tf
 from tfkm import arrays, exact
 from tfkm.ops import backends, batched, devices, tensor_backends
 from tfkm.ops.backend import ONE, Block, Problems, Sweep
-from tfkm.points import Points
 from tfkm.types import Ahead, Assignment
+
+if TYPE_CHECKING:
+    from tfkm.points import Points
 
 _ALIGNMENT = 64
 

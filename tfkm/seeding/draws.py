@@ -22,11 +22,15 @@ Seed = tuple[int, ...]
 
 
 class Shard(NamedTuple):
-    """Rows [start, stop), the `number`-th such part."""
+    """Rows [start, stop), the `number`-th such part.
+
+    fingerprints: of the chunks that a stream found there, once it was read.
+    """
 
     number: int
     start: int
     stop: int
+    fingerprints: tuple[int, ...] = ()
 
 
 def chunk_rows(d: int, itemsize: int) -> int:
@@ -36,11 +40,16 @@ def chunk_rows(d: int, itemsize: int) -> int:
 
 def shards(n: int | None, chunk: int) -> Iterator[Shard]:
     """Of n rows; without an end if it is not known how many there are."""
-    rows, number = _SHARD_CHUNKS * chunk, 0
+    rows, number = shard_rows(chunk), 0
     while n is None or number * rows < n:
         stop = (number + 1) * rows
         yield Shard(number, number * rows, stop if n is None else min(stop, n))
         number += 1
+
+
+def shard_rows(chunk: int) -> int:
+    """Of all shards but the last."""
+    return _SHARD_CHUNKS * chunk
 
 
 def seed_of(rng: np.random.RandomState) -> Seed:
@@ -140,7 +149,7 @@ def with_replacement(
     """
     seed = seed_of(rng)
     draws = WithReplacement(seed, size)
-    for number, start, stop in shards(n, chunk):
+    for number, start, stop, _ in shards(n, chunk):
         own = WithReplacement(seed, size, number)
         for first in range(start, stop, chunk):
             own.add(first, weights(first, min(first + chunk, stop)))
@@ -154,7 +163,7 @@ def distinct(
     """Indices (≤ size,) of n rows that are held; weights (n,) float64 or None for ones."""
     seed = seed_of(rng)
     draws = Distinct(seed, size)
-    for number, start, stop in shards(n, chunk):
+    for number, start, stop, _ in shards(n, chunk):
         own = Distinct(seed, size, number)
         for first in range(start, stop, chunk):
             rows = slice(first, min(first + chunk, stop))

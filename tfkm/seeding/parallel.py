@@ -14,6 +14,8 @@ from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Choose, Problem, Unheld, seeds
 from tfkm.types import Seeds
 
+_MOST = 0.5  # candidates, as a share of the points; docs/design.md has what was measured
+
 
 def kmeans_parallel(
     points,
@@ -31,7 +33,8 @@ def kmeans_parallel(
     Each round draws ⌈oversampling · k⌉ candidates at once with probability weight · D², D the distance to
     the nearest candidate so far. Greedy k-means++ then chooses k of the candidates, each with the weight of
     the points nearest to it. So the points are read `rounds` + 1 times, not k times; the work is that of
-    assigning them to 1 + rounds · ⌈oversampling · k⌉ centroids.
+    assigning them to 1 + rounds · ⌈oversampling · k⌉ centroids. Where these would be more than half as many
+    as the points, which is more work than it saves, all points are the candidates: that is k-means++.
 
     Args:
       rounds: ≥ 1. oversampling: ≥ 0.1.
@@ -61,7 +64,12 @@ def chooser(rounds: int = 5, oversampling: float = 2.0) -> Choose:
 
 
 def _choose(problem: Problem, rounds: int, oversampling: float) -> np.ndarray:
-    candidates, sizes = _candidates(problem, rounds, int(np.ceil(oversampling * problem.wanted)))
+    size = int(np.ceil(oversampling * problem.wanted))
+    if rounds * size > _MOST * problem.points.n:
+        points = problem.points
+        whole = points.in_memory(problem) if isinstance(points, Unheld) else problem
+        return plusplus.chooser()(whole)
+    candidates, sizes = _candidates(problem, rounds, size)
     if len(candidates) > problem.wanted:
         among = problem._replace(points=Points(problem.points[candidates]), weights=sizes)
         return candidates[plusplus.chooser()(among)]

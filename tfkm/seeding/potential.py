@@ -97,7 +97,7 @@ class Potential:
         """(m,) float64, the weight of the points nearest to each centroid that was added."""
         assert self.labels is not None
         sizes = np.zeros(self._count)
-        for _, first, stop in shards(self._points.n, self._chunk):  # as a stream adds them up
+        for _, first, stop, _ in shards(self._points.n, self._chunk):  # as a stream adds them up
             own = np.zeros(self._count)
             for start in range(first, stop, self._chunk):
                 rows = slice(start, min(start + self._chunk, stop))

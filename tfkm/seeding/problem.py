@@ -28,6 +28,10 @@ class Unheld(Points):
         """As `Potential` with labels, as far as k-means‖ needs it."""
         raise NotImplementedError
 
+    def in_memory(self, problem: Problem) -> Problem:
+        """The same problem with all points and weights in memory."""
+        raise NotImplementedError
+
     def held(self, problem: Problem) -> Problem:
         """The problem with a number for each point at hand; raises ValueError if these are too many."""
         raise NotImplementedError

@@ -10,6 +10,6 @@ from tfkm.streams.sources import is_stream as is_stream
 from tfkm.streams.sources import source_of as source_of
 from tfkm.streams.stream import Opener as Opener
 from tfkm.streams.stream import Stream as Stream
-from tfkm.streams.stream import rows_of as rows_of
+from tfkm.streams.stream import labels_of as labels_of
 
 __all__ = ["Part", "Source"]  # for a source of your own; the rest is for tfkm itself

@@ -23,7 +23,8 @@ T = TypeVar("T")
 class Part(NamedTuple):
     """Some rows of a stream, as `Source.read` gives them.
 
-    points: (rows, d) of the source's dtype. weights: (rows,) float64, or None for ones.
+    points: (rows, d) of the source's dtype. weights: (rows,) of real numbers, finite and not negative; None
+    if the source is not weighted.
 
     >>> import numpy as np
     >>> from tfkm.streams import Part

@@ -74,13 +74,9 @@ class Checkpoints:
         np.savez(buffer, fit=np.array(json.dumps(self._fit)), **arrays)  # type: ignore[arg-type]
         content = buffer.getvalue()
         path = self._folder / f"checkpoint-{self._number + 1:08}.tfkm"
-        try:
-            with files.replacing(path, force=True) as file:
-                file.write(content)
-                file.write(hashlib.sha256(content).digest())
-        except OSError as error:
-            why = f"checkpoint {path} could not be written ({error.strerror}); the one before it is whole"
-            raise OSError(error.errno, why) from error
+        with files.replacing(path, force=True) as file:
+            file.write(content)
+            file.write(hashlib.sha256(content).digest())
         self._number += 1
         for old in sorted(self._all())[:-_KEPT]:
             old.unlink(missing_ok=True)

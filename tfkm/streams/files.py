@@ -6,7 +6,6 @@ import glob
 import mmap
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -57,6 +56,11 @@ class Files:
             if start < file.rows:
                 read = 0
                 for points in file.read(start):
+                    if (points.shape[1], points.dtype) != (self.d, self.dtype):
+                        raise ValueError(
+                            f"{file.path}: from row {start + read:,} on {points.shape[1]} features of "
+                            f"{points.dtype}; before it had {self.d} of {self.dtype}"
+                        )
                     read += len(points)
                     yield Part(points, None)
                 if start + read != file.rows:
@@ -76,6 +80,10 @@ class Npy:
         self._offset = array.offset if array.flags.c_contiguous else None
 
     def read(self, start: int) -> Iterator[np.ndarray]:
+        with files.as_one_sentence(self.path, ".npy"):
+            yield from self._read(start)
+
+    def _read(self, start: int) -> Iterator[np.ndarray]:
         width = self.d * self.stored.itemsize
         rows = chunk_rows(self.d, self.dtype.itemsize)  # so that a part is a block and not copied
         if self._offset is None:  # Fortran's order: rows are not beside each other
@@ -201,11 +209,11 @@ class Records:
         """Raises: ValueError naming what is wrong with the first file."""
         tf = arrays.tensorflow_for(f"{name}: a TFRecord file")
         self.name, self._paths = name, paths
-        with _named(paths[0]):
+        with files.as_one_sentence(paths[0], "TFRecord"):
             first = next(iter(tf.data.TFRecordDataset(os.fspath(paths[0]))), None)
-        if first is None:
-            raise ValueError(f"{paths[0]}: no records; it needs at least one")
-        features = tf.train.Example.FromString(first.numpy()).features.feature
+            if first is None:
+                raise ValueError("no records; it needs at least one")
+            features = tf.train.Example.FromString(first.numpy()).features.feature
         self._feature = next(iter(features)) if len(features) == 1 else _FEATURE
         self.d = len(features[self._feature].float_list.value) if self._feature in features else 0
         if not self.d:
@@ -222,20 +230,10 @@ class Records:
         rows = max(1, _PART_BYTES // (4 * self.d))
         description = {self._feature: tf.io.FixedLenFeature([self.d], tf.float32)}
         for path in self._paths:
-            with _named(path):
+            with files.as_one_sentence(path, "TFRecord"):
                 for some in tf.data.TFRecordDataset(os.fspath(path)).batch(rows):
                     points = tf.io.parse_example(some, description)[self._feature].numpy()
                     skipped = min(start, len(points))
                     start -= skipped
                     if skipped < len(points):
                         yield Part(points[skipped:], None)
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    import tensorflow as tf
-
-    try:
-        yield
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(f"{path}: cannot be read as TFRecord: {error.message}") from error

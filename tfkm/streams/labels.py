@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 
@@ -28,12 +28,15 @@ def check_target(path: str | os.PathLike) -> Path:
 
 
 def write(path: Path, blocks: Iterable[np.ndarray]) -> None:
-    """int32 labels (rows,) to a file that `check_target` let pass: whole or not at all."""
+    """int32 labels (rows,) to a file that `check_target` let pass: whole or not at all.
+
+    Raises: OSError naming the file if it cannot be written; what a block raises.
+    """
     with files.replacing(path, force=True) as file:
         _WRITERS[path.suffix.lower()](file, blocks)
 
 
-def _npy(file: IO[bytes], blocks: Iterable[np.ndarray]) -> None:
+def _npy(file: files.Target, blocks: Iterable[np.ndarray]) -> None:
     def header(n: int) -> None:
         file.seek(0)
         fields = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int32)), "fortran_order": False}
@@ -48,7 +51,7 @@ def _npy(file: IO[bytes], blocks: Iterable[np.ndarray]) -> None:
     header(n)
 
 
-def _parquet(file: IO[bytes], blocks: Iterable[np.ndarray]) -> None:
+def _parquet(file: files.Target, blocks: Iterable[np.ndarray]) -> None:
     import pyarrow
     from pyarrow import parquet
 
@@ -58,17 +61,27 @@ def _parquet(file: IO[bytes], blocks: Iterable[np.ndarray]) -> None:
             writer.write_table(pyarrow.table([pyarrow.array(labels, pyarrow.int32())], schema))
 
 
-def _tfrecord(file: IO[bytes], blocks: Iterable[np.ndarray]) -> None:
+def _tfrecord(file: files.Target, blocks: Iterable[np.ndarray]) -> None:
     tf = arrays.tensorflow_for("out: a TFRecord file")
-    with tf.io.TFRecordWriter(file.name) as writer:
+    writer = tf.io.TFRecordWriter(file.name)
+    try:
         for labels in blocks:
-            for label in labels.tolist():
-                value = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
-                example = tf.train.Example(features=tf.train.Features(feature={"label": value}))
-                writer.write(example.SerializeToString())
+            records = [_record(tf, label) for label in labels.tolist()]
+            with files.writing(file.path, tf.errors.OpError):
+                for record in records:
+                    writer.write(record)
+    finally:
+        with files.writing(file.path, tf.errors.OpError):
+            writer.close()
 
 
-_WRITERS: dict[str, Callable[[IO[bytes], Iterable[np.ndarray]], None]] = {
+def _record(tf: Any, label: int) -> bytes:
+    value = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
+    example = tf.train.Example(features=tf.train.Features(feature={"label": value}))
+    return example.SerializeToString()
+
+
+_WRITERS: dict[str, Callable[[files.Target, Iterable[np.ndarray]], None]] = {
     ".npy": _npy,
     ".parquet": _parquet,
     ".tfrecord": _tfrecord,

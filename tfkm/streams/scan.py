@@ -13,6 +13,7 @@ import numpy as np
 from tfkm.points import checked_magnitudes
 from tfkm.seeding.draws import Shard
 from tfkm.streams.blocks import Block
+from tfkm.streams.checked import fingerprints
 from tfkm.streams.stream import Engine, Stream
 from tfkm.traces import traced
 
@@ -22,6 +23,7 @@ class Scan(NamedTuple):
 
     n: points. largest: (d,) magnitudes. lightest, heaviest: weights.
     first: (1, d) the first point, in the dtype to compute in. digest: SHA-256 of what was read, or "".
+    fingerprints: of the chunks of a shard.
     """
 
     n: int
@@ -30,6 +32,7 @@ class Scan(NamedTuple):
     heaviest: float
     first: np.ndarray
     digest: str
+    fingerprints: tuple[int, ...] = ()
 
     def and_next(self, more: Scan) -> Scan:
         """Together, without a digest."""
@@ -55,27 +58,30 @@ class ScanShard:
     def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> Scan:
         """Raises ValueError if a value is not finite or a squared norm may overflow."""
         total: Scan | None = None
-        digest = hashlib.sha256()
+        digest, prints = hashlib.sha256(), list[int]()
         with ThreadPoolExecutor(1) as beside:
             for block in blocks:
                 hashed = beside.submit(_update, digest, block) if self.digested else None
                 here = _of(stream, block)
                 total = here if total is None else total.and_next(here)
+                prints += fingerprints(block, stream.chunk)
                 if hashed is not None:
                     hashed.result()
         assert total is not None
-        return total._replace(digest=digest.hexdigest() if self.digested else "")
+        digested = digest.hexdigest() if self.digested else ""
+        return total._replace(digest=digested, fingerprints=tuple(prints))
 
 
 @traced("tfkm: scan")
 def scan(stream: Stream, engine: Engine, *, digested: bool) -> Scan:
-    """Of all shards, after which the stream knows its length.
+    """Of all shards, after which the stream knows its length, and what it has to find in each pass.
 
     Raises: ValueError if there are no points, none of positive weight, or bad ones.
     """
     total: Scan | None = None
     digest = hashlib.sha256()
-    for _, here in engine.run(ScanShard(digested), stream.shards()):
+    for shard, here in engine.run(ScanShard(digested), stream.shards()):
+        stream.know(shard._replace(fingerprints=here.fingerprints))
         digest.update(here.digest.encode())
         total = here if total is None else total.and_next(here)
     name = stream.source.name

@@ -15,6 +15,7 @@ import numpy as np
 from tfkm import seeding
 from tfkm.ops import backends
 from tfkm.ops.backend import Block as Rows
+from tfkm.points import Points
 from tfkm.seeding.draws import Distinct, Seed, Shard, WithReplacement, seed_of
 from tfkm.seeding.potential import take_nearer
 from tfkm.seeding.problem import Problem, Unheld
@@ -162,6 +163,20 @@ class WeightsShard:
         return np.concatenate([block.weights for block in blocks])
 
 
+@dataclass(frozen=True)
+class AllShard:
+    """The task: points (rows, d), and weights (rows,) float64 or None."""
+
+    rows: None = None
+
+    phase: ClassVar[str] = "seed"
+
+    def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]):
+        points, weights = zip(*((block.points, block.weights) for block in blocks), strict=True)
+        joined = None if weights[0] is None else np.concatenate(weights)
+        return np.concatenate(points), joined
+
+
 class _Shape(Unheld):
     """What can be said of a stream before it is read."""
 
@@ -240,6 +255,13 @@ class StreamPoints(_Shape):
             parts = [part for _, part in self.engine.run(WeightsShard(), self._stream.shards())]
             problem = problem._replace(weights=np.concatenate(parts))
         return problem
+
+    def in_memory(self, problem: Problem) -> Problem:
+        found = (part for _, part in self.engine.run(AllShard(), self._stream.shards()))
+        points, weights = zip(*found, strict=True)
+        joined = None if weights[0] is None else np.concatenate(weights)
+        held = Points(np.concatenate(points))
+        return problem._replace(points=held, weights=joined)
 
     def keep(self, indices: np.ndarray, rows: np.ndarray) -> None:
         rows = rows.astype(self._stream.compute)

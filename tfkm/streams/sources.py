@@ -11,7 +11,7 @@ import numpy as np
 from tfkm import arrays, checks
 from tfkm.batches import Batches
 from tfkm.points import Points, dtype_of
-from tfkm.streams import files
+from tfkm.streams import checked, files
 from tfkm.streams.blocks import Part
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ class Source(Protocol):
 
     name: what a message calls it. d: features. dtype: of the points, one that is computed with.
     weighted: whether its parts have weights. rows: how many there are, None if only reading tells.
+
+    What it gives is checked against that, part by part, and in each pass against the first: an error names
+    the source, the shard and the row.
 
     >>> import numpy as np, tfkm
     >>> from tfkm.streams import Part
@@ -79,6 +82,7 @@ def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
             return files.Files([path], name)  # read, not mapped; and workers can
         return ArraySource(data, checks.weights_array(weights, data.n), name)
     if isinstance(points, Source):
+        checked.declared(points)
         return points
     if arrays.is_dataset(points):
         return DatasetSource(points, name)

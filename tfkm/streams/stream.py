@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any, ClassVar, Protocol
@@ -11,11 +10,11 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from tfkm.callbacks import Callbacks, ShardDone
-from tfkm.seeding.draws import Shard, chunk_rows, shards
+from tfkm.points import checked_magnitudes
+from tfkm.seeding.draws import Shard, chunk_rows, shard_rows, shards
+from tfkm.streams import checked
 from tfkm.streams.blocks import Block, ahead, aligned
 from tfkm.streams.sources import Source
-
-_COMPARED_BYTES = 2**20  # of what a reading begins with: a millisecond, so that it does not show
 
 
 class Stream:
@@ -26,16 +25,28 @@ class Stream:
     """
 
     def __init__(self, source: Source, chunk: int | None = None) -> None:
-        """chunk: if it was set elsewhere."""
-        self.source, self.d, self.dtype = source, source.d, source.dtype
+        """chunk: if it was set elsewhere. Raises: TypeError or ValueError, as `checked.declared`."""
+        self.dtype = checked.declared(source)
+        self.source, self.d = source, int(source.d)
         self.compute = np.dtype(np.float64 if self.dtype == np.float64 else np.float32)
         self.chunk = chunk or chunk_rows(self.d, self.dtype.itemsize)
         self.n = source.rows
-        self._begun: dict[int, int] = {}  # the CRC of what was read first from a row on
+        self._fingerprints: dict[
+            int, int
+        ] = {}  # of chunks that were read before, by their first row
 
     def shards(self) -> Iterator[Shard]:
         """All of them, in order; they depend on n, d and the dtype alone, never on who reads."""
-        return shards(self.n, self.chunk)
+        known = self._fingerprints
+        for shard in shards(self.n, self.chunk):
+            starts = range(shard.start, shard.stop, self.chunk)
+            prints = tuple(known[row] for row in starts if row in known)
+            yield shard._replace(fingerprints=prints)
+
+    def know(self, shard: Shard) -> None:
+        """Takes the fingerprints that the shard brings along for those of its chunks."""
+        rows = range(shard.start, shard.stop, self.chunk)
+        self._fingerprints.update(zip(rows, shard.fingerprints, strict=False))
 
     def blocks(
         self, start: int = 0, stop: int | None = None, rows: int | None = None
@@ -45,16 +56,18 @@ class Stream:
         Raises: ValueError if there are not as many rows as there should be, or others than before.
         """
         at, n = start, self.n
-        with closing(ahead(aligned(self.source.read(start), start, rows or self.chunk))) as blocks:
+        parts = checked.parts(self.source, self.dtype, start, shard_rows(self.chunk))
+        with closing(ahead(aligned(parts, start, rows or self.chunk))) as blocks:
             for block in blocks:
                 if stop is not None and at >= stop:
                     return
                 at = block.stop
                 if n is not None and at > n:
                     break
-                if block.start == start:
-                    self._compare(block)
+                block = checked.weighed(self.source.name, block)
+                self._compare(block)
                 yield block
+                del block  # not two while the next one is read
         if n is not None and (at != n if stop is None else at < min(n, stop)):
             more = "more" if at > n else f"only {at:,}"
             raise ValueError(
@@ -63,17 +76,24 @@ class Stream:
             )
 
     def _compare(self, block: Block) -> None:
-        """With what was read first from there on: a dataset that is shuffled anew gives other points."""
-        rows = max(1, min(_COMPARED_BYTES // (self.d * self.dtype.itemsize), self.chunk))
-        crc = zlib.crc32(np.ascontiguousarray(block.points[:rows]).view(np.uint8).data)
-        if self._begun.setdefault(block.start, crc) != crc:
-            raise ValueError(
-                f"{self.source.name}: other points from row {block.start:,} on than in the pass before; "
-                "each pass needs the same ones in the same order"
-            )
+        """With what was read there before; where rows are missing, how many there are says more."""
+        known = self._fingerprints
+        cut_short = block.stop != self.n and len(block.points) % self.chunk
+        if block.start not in known or cut_short:
+            return
+        starts = range(block.start, block.stop, self.chunk)
+        for row, found in zip(starts, checked.fingerprints(block, self.chunk), strict=True):
+            if known.get(row, found) != found:
+                shard, stop = row // shard_rows(self.chunk), min(row + self.chunk, block.stop)
+                raise ValueError(
+                    f"{self.source.name}: the data changed between passes: other points or weights in "
+                    f"rows {row:,} to {stop - 1:,} (shard {shard}); each pass needs the same ones in the "
+                    "same order"
+                )
 
     def done(self, task: Task, shard: Shard) -> Any:
         """What the shard gives, read by itself."""
+        self.know(shard)
         with closing(self.blocks(shard.start, shard.stop, task.rows)) as blocks:
             return task(self, shard, blocks)
 
@@ -217,8 +237,15 @@ class _Until:
             block = next(self._blocks, None)
 
 
-def rows_of(source: Source) -> Iterator[np.ndarray]:
-    """All points, in blocks (rows, d)."""
-    with closing(Stream(source).blocks()) as blocks:
-        for block in blocks:
-            yield block.points
+def labels_of(source: Source, label: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+    """What `label` gives of all points, block by block. Raises: ValueError naming the row that is bad."""
+    stream = Stream(source)
+    with closing(stream.blocks()) as blocks:
+        for start, points, _ in blocks:
+            try:
+                labels = label(points)
+            except ValueError:
+                # Which counts rows from the first.
+                checked_magnitudes(points, stream.compute, start, source.name)
+                raise
+            yield labels
