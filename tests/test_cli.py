@@ -95,6 +95,32 @@ def test_out_and_array_names(run, folder):
     )
 
 
+def test_a_table_with_ids(run, folder):
+    """Semicolons, a header of numbers and names of the points, to labels beside these names."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(POINTS.astype(float))
+    frame.insert(0, "who", [f"p{i}" for i in range(200)])
+    frame.to_csv("x.csv", index=False, sep=";")
+    code, out, err = run("fit x.csv -k 2")
+    assert (code, out) == (1, "") and "--delimiter ';'" in err
+    reading = "--delimiter ; --id-column who --columns 0,2 --header"
+    code, out, _ = run(f"fit x.csv -k 2 {reading} --force")
+    assert code == 0 and "200 × 2 float64 from x.csv" in out
+    assert run(f"predict x.tfkm.npz x.csv {reading}")[0] == 0
+    found = pandas.read_csv("x.labels.csv")
+    assert found.columns.tolist() == ["who", "label"] and found.who.tolist() == frame.who.tolist()
+    assert run(f"predict x.tfkm.npz x.csv {reading} -o l.npy")[0] == 0
+    np.testing.assert_array_equal(np.load("l.npy"), found.label)
+
+
+def test_which_line_of_a_table_is_the_first_point(run, folder):
+    pytest.importorskip("pyarrow")
+    (folder / "x.csv").write_text("1,2\n3,4\n5,7\n")
+    for option, n in (("", 3), ("--no-header", 3), ("--header", 2)):
+        assert f"{n} × 2" in run(f"fit x.csv -k 1 --force {option}")[1]
+
+
 @pytest.mark.quick
 def test_nothing_is_overwritten_unless_forced(run, folder):
     (folder / "x.tfkm.npz").write_text("mine")
