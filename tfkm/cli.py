@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 import numpy as np
@@ -23,9 +23,6 @@ from tqdm import tqdm
 
 import tfkm
 from tfkm import files, model_files
-
-if TYPE_CHECKING:
-    from tfkm import Pass
 
 _BLOCK_BYTES = 2**24  # of points at a time in predict
 _FAILURES = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
@@ -104,21 +101,6 @@ def import_quietly() -> None:
         from tfkm import kmeans  # noqa: F401
 
 
-@contextmanager
-def passes_bar() -> Iterator[Callable[[Pass], None]]:
-    """An `on_pass` that shows the passes on a terminal, and nothing elsewhere."""
-    with tqdm(unit=" passes", disable=None, leave=False) as bar:
-
-        def on_pass(done: Pass) -> None:
-            bar.set_description_str(f"start {done.start + 1}", refresh=False)
-            bar.set_postfix_str(
-                f"inertia {done.inertia:.6g}, shift {done.shift:.3g}", refresh=False
-            )
-            bar.update()
-
-        yield on_pass
-
-
 @click.group(name="tfkm")
 @click.version_option(tfkm.__version__, package_name="tfkm", message="%(prog)s %(version)s")
 def tfkm_command() -> None:
@@ -163,18 +145,17 @@ def fit(data, clusters, out, seed, init, n_init, max_iter, tol, backend, force, 
     points, _ = files.read_named(data, *reading)
     import_quietly()
     began = time.perf_counter()
-    with passes_bar() as on_pass:
-        result = tfkm.kmeans(
-            points,
-            clusters,
-            init=init,
-            n_init=n_init or "auto",
-            max_iter=max_iter,
-            tol=tol,
-            random_state=seed,
-            backend=backend,
-            on_pass=on_pass,
-        )
+    result = tfkm.kmeans(
+        points,
+        clusters,
+        init=init,
+        n_init=n_init or "auto",
+        max_iter=max_iter,
+        tol=tol,
+        random_state=seed,
+        backend=backend,
+        callbacks=[tfkm.Progress(leave=False)],
+    )
     seconds = time.perf_counter() - began
     model = tfkm.KMeans(
         clusters,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,7 +13,7 @@ import tensorflow as tf
 from sklearn.utils import check_random_state
 
 from tfkm import seeding, size_limits, spherical, streams
-from tfkm.callbacks import Callback, Callbacks
+from tfkm.callbacks import Callback, Callbacks, Step
 from tfkm.iteration import End, State, iterate
 from tfkm.ops import backends, validate
 from tfkm.points import Points
@@ -112,8 +113,21 @@ def fit(
 ) -> End:  # fmt: skip
     """`kmeans` of checked parameters, in arrays: for an estimator, which would make arrays of tensors
     again. n_init: a number."""
+    with closing(Callbacks(callbacks)) as told:
+        end = _fit(
+            points, n_clusters, weights, init, n_init, max_iter, tol, random_state, metric, backend, copy,
+            size_min, size_max, on_pass, told, checkpoint_dir, engine,
+        )  # fmt: skip
+        if told:
+            told.on_end(_in_tensors(end))
+        return end
+
+
+def _fit(
+    points, n_clusters, weights, init, n_init, max_iter, tol, random_state, metric, backend, copy,
+    size_min, size_max, on_pass, told, checkpoint_dir, engine,
+) -> End:  # fmt: skip
     backend = backends.select(backend).__name__.rpartition(".")[2]
-    told = Callbacks(callbacks)
     on_pass = _both(told, on_pass)
     if streams.is_stream(points) or checkpoint_dir is not None or engine is not None:
         streams.check_options(points, weights, metric, size_min, size_max)
@@ -132,7 +146,7 @@ def fit(
         if not streams.is_stream(points):
             labels = one_pass(points, end.centroids, backend=backend)[0].labels
             end = end._replace(labels=labels)
-        return _told(end, told)
+        return end
     data = Points(points, copy=copy)
     weights = validate.weights_array(weights, data.n)
     validate.check_clusters(n_clusters, data.n)
@@ -140,6 +154,7 @@ def fit(
     limits = size_limits.checked(size_min, size_max, data, n_clusters, weights)
     rng = check_random_state(random_state)
 
+    told.on_step(Step("scan", 0, None, "steps"))
     problem = problem_of(data, weights, metric, backend)
     data, weights = problem.points, problem.weights
     if weights is not None and not weights.any():
@@ -159,26 +174,21 @@ def fit(
 
     def seed(start: int) -> np.ndarray:
         centroids = seeding.seed(
-            data, n_clusters, init, rng, weights=weights, original=points, backend=backend
-        )
+            data, n_clusters, init, rng, weights=weights, original=points, backend=backend,
+            tell=told.seeding(start, n_init),
+        )  # fmt: skip
         if problem.directions is not None:
             centroids = unit_centroids(tf.constant(centroids), backend).numpy()
         told.on_seed(start)
         return centroids
 
     seeds = [seed(start) for start in range(n_init)]
-    return _told(_best(problem, seeds, threshold, max_iter, on_pass), told)
+    return _best(problem, seeds, threshold, max_iter, on_pass)
 
 
 def _in_tensors(end: End) -> Result:
     labels = None if end.labels is None else tf.constant(end.labels)
     return Result(tf.constant(end.centroids), labels, end.inertia, end.n_iter, end.status)
-
-
-def _told(end: End, told: Callbacks) -> End:
-    if told:
-        told.on_end(_in_tensors(end))
-    return end
 
 
 def _both(

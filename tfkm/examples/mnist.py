@@ -48,17 +48,16 @@ def command(data, download, picture, starts, seed, backend) -> None:
     click.echo(f"{n:,} images of {d} pixels in [0, 1] from {digits.name}")
 
     began = time.perf_counter()
-    with cli.passes_bar() as on_pass:
-        result = tfkm.kmeans(
-            images,
-            CLUSTERS,
-            n_init=starts,
-            max_iter=MAX_PASSES,
-            tol=0,
-            random_state=seed,
-            backend=backend,
-            on_pass=on_pass,
-        )
+    result = tfkm.kmeans(
+        images,
+        CLUSTERS,
+        n_init=starts,
+        max_iter=MAX_PASSES,
+        tol=0,
+        random_state=seed,
+        backend=backend,
+        callbacks=[tfkm.Progress(leave=False)],
+    )
     seconds = time.perf_counter() - began
 
     counts = contingency(np.asarray(result.labels), digits.labels)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfkm import exact
 from tfkm.ops import backends, batched, gradients, sums, validate
 from tfkm.traces import traced
-from tfkm.types import Ahead, Assignment, ExactStatistics, Statistics
+from tfkm.types import Ahead, Assignment, ExactStatistics, Statistics, Tell
 
 _Function = TypeVar("_Function", bound=Callable)
 
@@ -233,20 +233,22 @@ def kmeans_plusplus(
     sq_distances: np.ndarray | None = None,
     *,
     backend: str | None = None,
+    tell: Tell | None = None,
 ) -> np.ndarray | None:
     """Greedy k-means++ as a whole, or None where the backend has only its parts.
 
     Args, taken as checked: points (n, d) NumPy array, or None where they are not in one;
       weights (n,) or None; first: the first index; uniforms (k − 1, trials) in [0, 1), which choose the
       candidates of each round; sq_distances: if some centroids are there already, (n,) to the nearest of
-      these, in the dtype to compute in: then there is no first, and uniforms are (k, trials).
+      these, in the dtype to compute in: then there is no first, and uniforms are (k, trials);
+      tell: hears how many are chosen.
 
     Returns: (k,) int64 indices; −1 from where on every point coincides with a chosen one.
     """
     function = getattr(backends.select(backend), "kmeans_plusplus", None)
     if function is None or points is None:
         return None
-    return function(points, weights, first, uniforms, sq_distances)
+    return function(points, weights, first, uniforms, sq_distances, tell)
 
 
 def kmeans_plusplus_batch(

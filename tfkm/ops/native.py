@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +12,7 @@ from tfkm import exact
 from tfkm.ops import native_library, validate, xla, xla_call
 from tfkm.ops.batched import Problems, Sweep
 from tfkm.ops.native_library import SEEDING, Batch, Passes, WordPointers, dtype_number, points_of
-from tfkm.types import Ahead, Assignment, ExactStatistics, Words
+from tfkm.types import Ahead, Assignment, ExactStatistics, Tell, Words
 
 
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
@@ -210,13 +211,14 @@ def kmeans_plusplus(
     first: int | None,
     uniforms: np.ndarray,
     sq_distances: np.ndarray | None = None,
+    tell: Tell | None = None,
 ) -> np.ndarray | None:
     """As below for one problem, points (n, d) and so on; or, with sq_distances (n,), (k,) indices around
     the centroids that these are to, uniforms (k, trials)."""
     w = None if weights is None else weights[None]
     counts, firsts = np.array([len(points)]), np.array([first or 0])
     sq = None if sq_distances is None else sq_distances[None]
-    chosen = kmeans_plusplus_batch(points[None], counts, w, firsts, uniforms[None], sq)
+    chosen = kmeans_plusplus_batch(points[None], counts, w, firsts, uniforms[None], sq, tell)
     return None if chosen is None else chosen[0]
 
 
@@ -227,6 +229,7 @@ def kmeans_plusplus_batch(
     firsts: np.ndarray,
     uniforms: np.ndarray,
     sq_distances: np.ndarray | None = None,
+    tell: Tell | None = None,
 ) -> np.ndarray | None:
     """(B, k) indices by greedy k-means++, from `firsts` (B,) and (B, k − 1, trials) uniform numbers.
 
@@ -238,7 +241,7 @@ def kmeans_plusplus_batch(
     k = rounds + (sq_distances is None)
     if not reads(points) or trials > _MOST_TRIALS:
         return None
-    chosen = np.empty((count, k), np.int64)
+    chosen = np.full((count, k), -1, np.int64)
     uniforms = np.ascontiguousarray(uniforms, np.float64)
     if weights is not None:
         weights = np.ascontiguousarray(weights, np.float64)
@@ -257,8 +260,15 @@ def kmeans_plusplus_batch(
     seedings["uniforms"], seedings["chosen"] = own(uniforms), own(chosen)
     at = ctypes.c_void_p(seedings.ctypes.data)
     memory = f"points: no memory for k-means++ of {points.shape[1]} points"
-    native_library.call("tfkm_seed", at, ctypes.c_int64(count), memory=memory)
+    tick = None
+    if tell is not None:  # the kernel writes each as it chooses it
+        tick = partial(_tell_chosen, tell, chosen)
+    native_library.call("tfkm_seed", at, ctypes.c_int64(count), memory=memory, tick=tick)
     return chosen
+
+
+def _tell_chosen(tell: Tell, chosen: np.ndarray) -> None:
+    tell(int(np.count_nonzero(chosen >= 0)), chosen.size, "centroids")
 
 
 # --- the library -----------------------------------------------------------------------------------

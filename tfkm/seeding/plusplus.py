@@ -75,7 +75,7 @@ def chooser(n_local_trials: int | None = None) -> Choose:
 
 def _choose(problem: Problem, trials: int | None) -> np.ndarray:
     problem = problem.held()
-    points, weights, given, wanted, rng, backend = problem
+    points, weights, given, wanted, rng, backend, tell = problem
     trials = trials or _default_trials(len(given) + wanted)
     first = nearest = None
     if len(given):
@@ -83,7 +83,9 @@ def _choose(problem: Problem, trials: int | None) -> np.ndarray:
         nearest = Potential(problem).nearest
     else:
         first, uniforms = _draws(rng, points.n, weights, wanted, trials)
-    whole = ops.kmeans_plusplus(points.array, weights, first, uniforms, nearest, backend=backend)
+    whole = ops.kmeans_plusplus(
+        points.array, weights, first, uniforms, nearest, backend=backend, tell=tell
+    )
     chosen = in_blocks(problem, first, uniforms) if whole is None else whole
     # From there on every point coincides with a centroid.
     rest = np.flatnonzero(chosen < 0)
@@ -138,6 +140,8 @@ def in_blocks(problem: Problem, first: int | None, uniforms: np.ndarray) -> np.n
     for i, shares in enumerate(uniforms, problem.wanted - len(uniforms)):
         if potential.total == 0:
             break
+        if problem.tell is not None:
+            problem.tell(i, problem.wanted, "centroids")
         candidates = potential.draw(shares)
         best = np.argmin(potential.with_each(candidates)) if len(candidates) > 1 else 0
         chosen[i] = candidates[best]

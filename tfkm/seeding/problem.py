@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from tfkm.ops import backends, validate
 from tfkm.points import Points
 from tfkm.seeding import draws
-from tfkm.types import Seeds
+from tfkm.types import Seeds, Tell
 
 
 class Unheld(Points):
@@ -41,6 +41,7 @@ class Problem(NamedTuple):
     wanted: int
     rng: np.random.RandomState
     backend: str | None
+    tell: Tell | None = None  # hears how far it is
 
     def by_weight(self, size: int, replace: bool = True) -> np.ndarray:
         """Indices (size,) drawn in proportion to weight."""
