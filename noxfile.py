@@ -254,8 +254,7 @@ def soak(session: nox.Session) -> None:
 @nox.session
 def spark(session: nox.Session) -> None:
     """2 min. The recipe of docs/spark.md on Spark, which needs Java 17."""
-    install(session, "test", "files")
-    session.install("pyspark>=4.0")
+    install(session, "test", "spark")
     session.run("pytest", "tests/test_example_spark.py", *session.posargs)
 
 

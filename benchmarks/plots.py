@@ -7,9 +7,12 @@ import itertools
 import re
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from benchmarks.rows import Row, Run, peak, unique
@@ -119,6 +122,7 @@ def roofline(run: Run, device: str) -> Picture:
         own = [row for row in rows if row.who == who]
         axes.plot([*map(_intensity, own)], [r.gflops for r in own], **looks[who] | {"ls": "none"})
     axes.margins(y=0.15)
+    _finished(figure)  # names stand where there is room when all else is in its place
     _name(axes, {r.name: (_intensity(r), r.gflops) for r in rows if run.is_taken(r)})
     name = f"roofline-{device.replace(':', '-')}"
     return _svg(figure, name, f"assign on {device} under its limits")
@@ -187,9 +191,28 @@ def _figure(x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _finished(figure: Figure) -> None:
+    """Legend and ticks: what takes room beside the axes, once all is drawn into them."""
+    if not figure.legends:
+        figure.legend(loc="outside lower left", ncols=2)
+        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            if axis.get_scale() == "log":
+                _tick(axis)
+
+
+def _tick(axis: Axis) -> None:
+    """Labels at powers of ten; where there are less than three of these at 1, 2, 5, 10, too."""
+    low, high = axis.get_view_interval()
+    short = np.log10(high / low) < 2.5
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if short else (1,), numticks=10))
+    axis.set_minor_formatter(NullFormatter())
+    if short:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def _svg(figure: Figure, name: str, title: str) -> Picture:
     """The title and an element of a page: no size of its own, ids that no other plot has."""
-    figure.legend(loc="outside lower left", ncols=2)
+    _finished(figure)
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()

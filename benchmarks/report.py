@@ -30,7 +30,9 @@ def _page(run: Run, template: str, **facts: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"speed": formats.speed, "code": code}
-    facts |= {"brief": tables.brief(run), "tables": tables.of(run)}
+    # A quick run has no headline: three rounds of small shapes tell nobody who is faster.
+    brief = [] if run.about["quick"] else tables.brief(run)
+    facts |= {"brief": brief, "tables": tables.of(run)}
     return environment.get_template(template).render(run=run, about=run.about, **facts)
 
 

@@ -146,5 +146,5 @@ def _range(rows: Iterable[Row], name: str) -> Cell:
     ratios = [versus.ratio for versus in found]
     text = times(ratios[0]) if len(found) == 1 else spread(min(ratios), max(ratios))
     ahead, behind = (sum(v.verdict == word for v in found) for word in ("faster", "slower"))
-    verdict = "faster" if not behind and ahead else "slower" if not ahead and behind else "level"
+    verdict = {ahead: "faster", behind: "slower"}.get(len(found), "level")  # all of them
     return Cell(text, f"faster in {ahead} of {len(found)}", verdict)

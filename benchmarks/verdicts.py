@@ -19,10 +19,13 @@ class Verdict(NamedTuple):
 
 
 def of(run: Run) -> list[Verdict]:
-    """What failed; tfkm against each rival on each device; its other backends; who is not here."""
+    """What failed; tfkm against each rival on each device; its other backends; who is not here.
+
+    Of a quick run nothing about who is faster.
+    """
     said = f"{', '.join(run.failed)}, and so without a time."
     lines = [Verdict("Failed", said)] if run.failed else []
-    for device in unique(row.device for row in run.rows):
+    for device in unique(row.device for row in run.rows) if not run.about["quick"] else []:
         rows = [row for row in run.rows if row.device == device]
         taken = [row for row in rows if run.is_taken(row)]
         lines += [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -13,7 +14,9 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from benchmarks import formats, report, results, tables, verdicts
+from matplotlib.text import Text
+
+from benchmarks import formats, plots, report, results, tables, verdicts
 from benchmarks.rows import Versus, load
 
 RECORDED = Path(__file__).parents[1] / "benchmarks" / "recorded" / "small.json"
@@ -21,7 +24,9 @@ RECORDED = Path(__file__).parents[1] / "benchmarks" / "recorded" / "small.json"
 
 @pytest.fixture(scope="module")
 def run():
-    return load(RECORDED)
+    """As if it had not been a quick one."""
+    quick = load(RECORDED)
+    return dataclasses.replace(quick, about=quick.about | {"quick": False})
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +92,48 @@ def test_first_lines_name_rivals_defeats_and_who_is_missing(run, pages):
         for name, why in (run.about["absent_rivals"] | run.about["absent"]).items():
             assert f"{name} ({why})" in html.unescape(lines)
     assert defeats > 0
+
+
+def test_a_quick_run_has_no_headline():
+    quick = load(RECORDED)
+    for page in report.html(quick), report.markdown(quick):
+        assert "A quick run" in page and "Not here" in page
+        assert "In brief" not in page and "faster in" not in page
+
+
+def test_a_range_is_marked_only_if_all_of_it_is_on_one_side(run):
+    def verdict(*versus):
+        rows = [dataclasses.replace(run.rows[0], rivals={"it": Versus(1.0, *v, 3)}) for v in versus]
+        return tables._range(rows, "it").verdict
+
+    faster, level, slower = (1.5, 2, 2.5), (0.9, 1.2, 1.3), (0.4, 0.5, 0.6)
+    assert verdict(faster, faster) == "faster" and verdict(slower) == "slower"
+    for mixed in (faster, level), (slower, level), (faster, slower), (level,):
+        assert verdict(*mixed) == "level"
+
+
+def test_no_label_of_a_plot_hides_another(run, monkeypatch):
+    """Ticks along each axis, and the names in the roofline."""
+    figures, svg = [], plots._svg
+    monkeypatch.setattr(
+        plots, "_svg", lambda figure, *rest: (figures.append(figure), svg(figure, *rest))[1]
+    )
+    for one in run, results.newest():
+        plots.of(one)
+    assert len(figures) == 12
+    for figure in figures:
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        ticks = [
+            [t.label1 for t in a.get_major_ticks() + a.get_minor_ticks()]
+            for a in (axes.xaxis, axes.yaxis)
+        ]
+        for texts in *ticks, axes.texts:
+            shown = [t for t in texts if t.get_text() and t.get_visible()]
+            boxes = [Text.get_window_extent(t) for t in shown]
+            boxes = [box for box in boxes if figure.bbox.overlaps(box)]
+            for a, b in itertools.combinations(boxes, 2):
+                assert not a.overlaps(b), [t.get_text() for t in shown]
 
 
 def test_a_wrong_answer_of_ours_is_told_before_all_else(run):

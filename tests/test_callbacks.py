@@ -1,6 +1,8 @@
 """callbacks: told in order, with the same numbers; they can stop and nothing else."""
 
+import contextlib
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -63,6 +65,11 @@ def test_all_is_told_and_nothing_shows(data):
     assert shards[0].points is None and shards[0].seconds_left is None
     passes = [s for s in shards if s.phase == "pass"]
     assert {(s.shards, s.points) for s in passes} == {(3, N)}
+    assert [s.done for s in shards[:3]] == [
+        1024,
+        2048,
+        3000,
+    ]  # before it is known how many there are
     assert [s.done for s in passes[:3]] == [1024, 2048, 3000] and passes[2].seconds_left == 0
     assert {s.phase for s in shards} == {"scan", "seed", "pass"}
 
@@ -121,8 +128,114 @@ def test_progress_shows_passes_shards_and_inertia(monkeypatch):
     )
     model.fit(tf.data.Dataset.from_tensor_slices(POINTS).batch(500))
     shown = terminal.getvalue()
-    for words in "scan", "seed", "pass 2, inertia", "shard 3 of 3", "points/s", "3.00k/3.00k":
+    for words in (
+        "scan",
+        "seed",
+        "pass 2",
+        "round 5 of 5",
+        "inertia",
+        "shard 2 of 3",
+        "points/s",
+        "3.00k/3.00k",
+    ):
         assert words in shown
+
+
+def shown_of(data, **options):
+    """What `Progress` writes on a terminal, each state of a bar a line."""
+    terminal = io.StringIO()
+    progress = tfkm.Progress(file=terminal, disable=False, mininterval=0, ncols=150)
+    result = tfkm.kmeans(data, K, callbacks=[progress], **(OPTIONS | options))
+    lines = [line.strip() for line in terminal.getvalue().replace("\n", "\r").split("\r")]
+    return [line for line in lines if line], result
+
+
+def test_progress_shows_the_phases_of_an_array():
+    lines, result = shown_of(POINTS, init="k-means++", backend="reference")
+    phases = ["scan", "start 1 of 2, seeding", "start 2 of 2, seeding", "start 1 of 2, pass 1"]
+    phases += [f"start {i} of 2, pass {p}" for p in (2, 3) for i in (1, 2)] + ["done"]
+    places = [[line.startswith(phase + ":") for line in lines].index(True) for phase in phases]
+    assert places == sorted(places)
+    assert "start 2 of 2, seeding:  71%" in "\n".join(lines) and f"5/{K} [" in "\n".join(lines)
+    assert any("pass 3" in line and "inertia" in line and "shift" in line for line in lines)
+    assert f"{result.n_iter} passes, inertia {result.inertia:.6g}" in lines[-1]
+
+
+def test_progress_of_a_stream_of_one_shard_moves_within_it(monkeypatch):
+    """A shard is 16 chunks."""
+    monkeypatch.setattr(draws, "_CHUNK_BYTES", 256 * D * 4)
+    dataset = tf.data.Dataset.from_tensor_slices(POINTS).batch(500)
+    lines, result = shown_of(dataset, init="k-means||", n_init=1)
+    for phase in "seeding, round 3 of 5", "pass 2":
+        own = "\n".join(line for line in lines if line.startswith(phase + ":"))
+        assert all(f" {share}%" in own for share in (9, 51, 100)), phase
+    assert "inertia" in lines[-1] and lines[-1].startswith("done: 100%")
+
+
+def test_steps_of_the_compiled_seeding_are_told_while_it_goes():
+    points = np.random.default_rng(1).standard_normal((300_000, 16)).astype(np.float32)
+    told = []
+
+    class Listening(tfkm.Callback):
+        def on_step(self, done):
+            told.append(done)
+            if done.unit == "centroids" and done.done > 5:
+                raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        tfkm.kmeans(points, 3000, callbacks=[Listening()], backend="native")
+    last = told[-1]
+    assert (last.phase, last.total, last.unit) == ("seed", 3000, "centroids")
+    assert 5 < last.done < 3000 and last.share == last.done / 3000
+
+
+_INTERRUPTED = """
+import io, os, signal, threading, numpy as np, tfkm
+points = np.random.default_rng(0).standard_normal((200_000, 32)).astype(np.float32)
+class Interrupting(tfkm.Callback):
+    def on_step(self, done):
+        if done.unit == "centroids" and done.done > 2:
+            os.kill(os.getpid(), signal.SIGINT)
+progress = tfkm.Progress(file=io.StringIO(), disable=False)
+try:
+    tfkm.kmeans(points, 3000, callbacks=[progress, Interrupting()], backend="native")
+except KeyboardInterrupt:
+    print("heard", progress._bar)
+"""
+
+
+def test_an_interrupt_is_heard_while_progress_is_told(python):
+    assert python(_INTERRUPTED).splitlines()[-1] == "heard None"
+
+
+def test_progress_in_a_notebook_is_shown_though_its_stream_is_no_terminal(monkeypatch):
+    def shown():
+        stream = io.StringIO()
+        tfkm.kmeans(POINTS, K, callbacks=[tfkm.Progress(file=stream)], **OPTIONS)
+        return stream.getvalue()
+
+    shell = type("Shell", (), {"kernel": None, "config": {}})()
+    assert shown() == ""
+    monkeypatch.setitem(sys.modules, "IPython", type("IPython", (), {"get_ipython": lambda: shell}))
+    assert "done: " in shown()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_callbacks_are_closed_whatever_comes(data, fails):
+    class Closing(tfkm.Callback):
+        closed = 0
+
+        def on_pass(self, done):
+            if fails:
+                raise KeyError("broken")
+
+        def close(self):
+            self.closed += 1
+
+    closing, progress = Closing(), tfkm.Progress(file=io.StringIO(), disable=False)
+    with pytest.raises(KeyError) if fails else contextlib.nullcontext():
+        tfkm.kmeans(data, K, callbacks=[progress, closing], **OPTIONS)
+    assert closing.closed == 1 and progress._bar is None
 
 
 def test_what_is_no_callback_is_refused():

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -93,6 +92,32 @@ def test_out_and_array_names(run, folder):
     np.testing.assert_allclose(
         tfkm.load("model").cluster_centers_.mean(axis=0), (POINTS + 1).mean(axis=0), rtol=1e-4
     )
+
+
+def test_a_table_with_ids(run, folder):
+    """Semicolons, a header of numbers and names of the points, to labels beside these names."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(POINTS.astype(float))
+    frame.insert(0, "who", [f"p{i}" for i in range(200)])
+    frame.to_csv("x.csv", index=False, sep=";")
+    code, out, err = run("fit x.csv -k 2")
+    assert (code, out) == (1, "") and "--delimiter ';'" in err
+    reading = "--delimiter ; --id-column who --columns 0,2 --header"
+    code, out, _ = run(f"fit x.csv -k 2 {reading} --force")
+    assert code == 0 and "200 × 2 float64 from x.csv" in out
+    assert run(f"predict x.tfkm.npz x.csv {reading}")[0] == 0
+    found = pandas.read_csv("x.labels.csv")
+    assert found.columns.tolist() == ["who", "label"] and found.who.tolist() == frame.who.tolist()
+    assert run(f"predict x.tfkm.npz x.csv {reading} -o l.npy")[0] == 0
+    np.testing.assert_array_equal(np.load("l.npy"), found.label)
+
+
+def test_which_line_of_a_table_is_the_first_point(run, folder):
+    pytest.importorskip("pyarrow")
+    (folder / "x.csv").write_text("1,2\n3,4\n5,7\n")
+    for option, n in (("", 3), ("--no-header", 3), ("--header", 2)):
+        assert f"{n} × 2" in run(f"fit x.csv -k 1 --force {option}")[1]
 
 
 @pytest.mark.quick
@@ -194,17 +219,12 @@ def test_a_bug_keeps_its_traceback(run, folder, monkeypatch):
         __main__.main()
 
 
-def test_the_bar_shows_passes_on_a_terminal_only(monkeypatch, capsys):
-    done = tfkm.Pass(1, 4, 123.5, 0.25, 0.1, 0, 100, 0.0, None)
-    with cli.passes_bar() as on_pass:
-        on_pass(done)
-    assert capsys.readouterr().err == ""
+def test_the_bar_is_shown_on_a_terminal_only(run, folder, monkeypatch):
+    assert run("fit x.npy -k 5")[2] == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with cli.passes_bar() as on_pass:
-        time.sleep(0.15)  # a bar is drawn anew after 0.1 s at the earliest
-        on_pass(done)
-        bar_text = capsys.readouterr().err
-    assert "start 2: " in bar_text and "inertia 123.5, shift 0.25" in bar_text
+    shown = run("fit x.npy -k 5 --force")[2]
+    assert "scan" in shown and "seeding" in shown and "pass 1" in shown
+    assert shown.endswith("\r")  # nothing of it is left
 
 
 def test_what_tensorflow_logs_while_importing_is_told_only_on_failure(capfd):

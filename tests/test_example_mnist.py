@@ -59,15 +59,15 @@ def test_pixels_are_scaled_by_the_greatest():
             mnist.scaled(np.array(wrong))
 
 
-def test_picture_has_an_image_per_cluster(tmp_path):
+def test_picture_has_members_beside_each_centroid(tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     path = tmp_path / "c.png"
     done = invoke("--data", "digits", "--starts", "1", "--picture", str(path))
     assert done.exit_code == 0 and str(path) in done.output
     picture = pyplot.imread(path)
     height, width = picture.shape[:2]
-    for row in np.array_split(picture[..., :3], 2):
-        for cell in np.array_split(row, 5, axis=1):
+    for row in np.array_split(picture[height // 12 :, :, :3], 5):
+        for cell in np.array_split(row, 22, axis=1):
             assert cell.min() < 0.5 < cell.max(), "a cell without ink"
     assert width > height
 

@@ -13,7 +13,9 @@ X = np.random.default_rng(0).standard_normal((3000, 5)).astype(np.float32)
 
 
 def test_partitions_do_not_show(monkeypatch):
-    sql = pytest.importorskip("pyspark.sql", reason="needs Spark and Java: nox -s spark")
+    sql = pytest.importorskip(
+        "pyspark.sql", reason="needs Spark and Java: pip install 'tfkm[spark]'"
+    )
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     spark = (

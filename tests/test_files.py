@@ -95,6 +95,118 @@ def test_csv_with_and_without_a_header(tmp_path, text):
     np.testing.assert_array_equal(files.read_points(path), [[1, 2], [3, 4]])
 
 
+def csv(tmp_path, text):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "frame, rows",
+    [
+        (POINTS, dict(header=["0", "1"])),  # pandas' names of columns that were given none
+        (POINTS.repeat(6, axis=1), dict(header=True)),
+        (POINTS, dict(header=False)),
+        (np.array([[0, 1.5], [1, 2.5]]), dict(header=False)),
+    ],
+)
+def test_a_header_of_numbers_is_no_point(tmp_path, frame, rows):
+    pandas = pytest.importorskip("pandas")
+    path = csv(tmp_path, pandas.DataFrame(frame).to_csv(index=False, **rows))
+    np.testing.assert_array_equal(files.read_points(path), frame)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0,1\n5,7\n",  # names above integers, or the first of three points on a grid
+        "0\n1.5\n",
+        "2019,2020\n0.5,1.5\n",
+    ],
+)
+def test_a_line_that_may_be_header_or_point_is_refused(tmp_path, text):
+    path, rows = csv(tmp_path, text), np.loadtxt(text.splitlines(), delimiter=",", ndmin=2)
+    with pytest.raises(ValueError, match="may be a header or a point; .*--header or --no-header"):
+        files.read_points(path)
+    np.testing.assert_array_equal(files.read_points(path, header=True), rows[1:])
+    np.testing.assert_array_equal(files.read_points(path, header=False), rows)
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2\n3,4\n", "5,3\n4.5,3\n", "0,0\n1.5,1.5\n", "0,1\n", "-1,1e3\n0,1"]
+)
+def test_plain_numbers_are_points(tmp_path, text):
+    rows = np.loadtxt(text.splitlines(), delimiter=",", ndmin=2)
+    np.testing.assert_array_equal(files.read_points(csv(tmp_path, text)), rows)
+
+
+def test_the_index_that_pandas_writes_is_asked_about(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    for columns in (None, ["a", "b"]):
+        path = csv(tmp_path, pandas.DataFrame(POINTS, columns=columns).to_csv())
+        with pytest.raises(ValueError, match="x.csv: .*no name.*--id-column ''"):
+            files.read_points(path)
+        for index in 0, "":
+            points, ids = files.read_named(path, options=files.Options(id_column=index))
+            np.testing.assert_array_equal(points, POINTS)
+        assert ids.column(0).to_pylist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "text, shown, delimiter",
+    [
+        ("a;b\n1;2\n3;4\n", "';'", ";"),
+        ("1;2\n3;4\n", "';'", ";"),
+        ("a\tb\n1\t2\n3\t4\n", r"'\\t'", "\t"),
+        ("name;a;b\nx;1;2\ny;3;4\n", "';'", ";"),
+        ("a|b\n1|2\n3|4\n", r"'\|'", "|"),
+    ],
+)
+def test_another_delimiter_is_named(tmp_path, text, shown, delimiter):
+    path = csv(tmp_path, text)
+    with pytest.raises(ValueError, match=f"x.csv: .*--delimiter {shown}"):
+        files.read_points(path)
+    own = dict(id_column="name") if "name" in text else {}
+    points = files.read_points(path, delimiter=delimiter, **own)
+    np.testing.assert_array_equal(points, [[1, 2], [3, 4]])
+
+
+def test_decimal_commas_do_not_hide_the_delimiter(tmp_path):
+    with pytest.raises(ValueError, match="--delimiter ';'"):
+        files.read_points(csv(tmp_path, "1,5;2,5;3,5\n4,5;5,5;6,5\n"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_columns_are_chosen_by_name_and_number(tmp_path, suffix):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    path = tmp_path / f"x{suffix}"
+    frame = pandas.DataFrame({"who": ["p", "q"], "a": [1.0, 2.0], "b": [3.0, 4.0]})
+    getattr(frame, f"to_{suffix[1:]}")(path, index=False)
+    options = files.Options(columns=["b", 1], id_column="who")
+    points, ids = files.read_named(path, options=options)
+    np.testing.assert_array_equal(points, [[3, 1], [4, 2]])
+    assert ids.to_pydict() == {"who": ["p", "q"]}
+    np.testing.assert_array_equal(files.read_points(path, id_column="who"), [[1, 3], [2, 4]])
+    for wrong, message in (
+        (dict(columns=["c"]), "columns: 'c'; there is no such column; there are who, a, b"),
+        (dict(id_column=3), "id_column: 3; there is no such column"),
+        (dict(columns=["a", "a"]), "columns: 'a' is given twice"),
+        (dict(columns=["who", "a"], id_column="who"), "'who' is given twice, or is the id column"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            files.read_points(path, **wrong)
+
+
+def test_options_that_are_not_for_the_file_are_refused(tmp_path):
+    for name, value in dict(columns=["a"], id_column="a", header=True, delimiter=";").items():
+        with pytest.raises(ValueError, match=f"x.npy: {name} .* is given; only .csv"):
+            files.read_points(write(tmp_path / "x.npy"), **{name: value})
+    with pytest.raises(ValueError, match="delimiter: '::'"):
+        files.read_points(csv(tmp_path, "1,2\n"), delimiter="::")
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from tfkm.types import Pass, Result
+from tfkm.types import Pass, Result, Tell
 
-__all__ = ["Callback", "Progress", "Seeded", "ShardDone"]
+__all__ = ["Callback", "Progress", "Seeded", "ShardDone", "Step"]
 
 
 class Seeded(NamedTuple):
@@ -57,6 +58,33 @@ class ShardDone(NamedTuple):
         return None if self.points is None else (self.points - self.done) / self.points_per_second
 
 
+class Step(NamedTuple):
+    """What `Callback.on_step` is told, some twenty times a second: how far a phase is.
+
+    phase: as in `ShardDone`. done, total: how many of how many (None: not known) of `unit`, which are
+    "points", "centroids" (chosen in a seeding), "rounds" (of k-means‖) or "steps". start, starts: which of
+    the n_init restarts, from 0, and how many there are; None where several share a pass. before: points
+    that were done when the pass went on from a checkpoint.
+
+    >>> from tfkm.callbacks import Step
+    >>> Step("seed", 50, 200, "centroids", start=0, starts=10).share
+    0.25
+    """
+
+    phase: str
+    done: int
+    total: int | None
+    unit: str
+    start: int | None = None
+    starts: int | None = None
+    before: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Of the phase that is done; None if its length is not known."""
+        return self.done / self.total if self.total else None
+
+
 class Callback:
     """Told what a fit does; derive from it and define what you want to hear.
 
@@ -75,6 +103,12 @@ class Callback:
     def on_seed(self, done: Seeded) -> None:
         """A start has its first centroids."""
 
+    def on_step(self, done: Step) -> None:
+        """A phase has come a little further; what is done of it may be told again, or be left out.
+
+        While the compiled k-means++ goes on, it is called on a thread of its own.
+        """
+
     def on_shard(self, done: ShardDone) -> bool | None:
         """A part of a pass over a stream is done."""
 
@@ -83,6 +117,9 @@ class Callback:
 
     def on_end(self, result: Result) -> None:
         """The fit is done; not called if it failed."""
+
+    def close(self) -> None:
+        """The fit is over, and may have failed: called last."""
 
 
 class Callbacks:
@@ -103,6 +140,21 @@ class Callbacks:
         for one in self._all:
             one.on_seed(Seeded(start, time.perf_counter() - self._began))
 
+    def on_step(self, done: Step) -> None:
+        for one in self._all:
+            one.on_step(done)
+
+    def seeding(self, start: int, starts: int) -> Tell | None:
+        """What hears how far the seeding of a start is; None if there is nobody to be told."""
+        if not self._all:
+            return None
+
+        def tell(done: int, total: int | None, unit: str) -> None:
+            self.on_step(Step("seed", done, total, unit, start, starts))
+
+        tell(0, None, "steps")
+        return tell
+
     def on_shard(self, done: ShardDone) -> None:
         for one in self._all:
             self._stopping |= bool(one.on_shard(done))
@@ -118,43 +170,137 @@ class Callbacks:
         for one in self._all:
             one.on_end(result)
 
+    def close(self) -> None:
+        for one in self._all:
+            one.close()
+
 
 class Progress(Callback):
-    """A line on the terminal, by tqdm: the pass, its points and the time left of it, points/s, inertia.
+    """A bar of tqdm, in a terminal or a notebook, that shows how far a fit is.
+
+    It names the phase (scan, seeding, pass) and the start, and has the phase's share, its time and that
+    left, inertia and shift of the pass before. It stays when the fit is done, and says what came out.
 
     Args:
-      options: of `tqdm.tqdm`, as `file` and `disable`; without a terminal it is silent.
+      options: of `tqdm.tqdm`, as `file`, `disable` and `leave`. Where there is neither a terminal nor a
+        notebook it is silent.
 
     >>> import tfkm
     >>> model = tfkm.KMeans(8, callbacks=[tfkm.Progress()])
     """
 
     def __init__(self, **options) -> None:
-        defaults = dict(unit=" points", unit_scale=True, leave=False, disable=None)
-        self._options: dict[str, Any] = defaults | options
-        self._bar: Any = None
-        self._phase, self._passes, self._inertia = "", 0, ""
+        self._leave = options.pop("leave", True)
+        self._options: dict[str, Any] = options
+        self._reset()
+
+    def on_step(self, done: Step) -> None:
+        self._take(done)
+
+    def _take(self, done: Step, shard: str | None = None) -> None:
+        if done.starts is not None:
+            self._start, self._starts = done.start or 0, done.starts
+        shown = self._unit if self._phase == "seed" else ""
+        if done.phase == "seed" and done.unit == "rounds":
+            self._round = f", round {done.done + 1} of {done.total}"
+            if done.done == done.total:
+                self._round = ", weighing candidates"
+            if shown == "points":  # which say more than the number of the round
+                return
+        elif done.phase == "seed" and done.unit == "points" and shown == "centroids":
+            return  # a share of the whole says more than what is read meanwhile
+        elif done.unit != "points":
+            self._round = ""
+        self._show(done, shard)
 
     def on_shard(self, done: ShardDone) -> None:
-        if done.shard == 0 or self._bar is None or done.phase != self._phase:
-            self._close()
-            from tqdm import tqdm
-
-            self._phase = done.phase
-            self._bar = tqdm(total=done.points, initial=done.before, **self._options)
-            name = f"pass {self._passes + 1}" if done.phase == "pass" else done.phase
-            self._bar.set_description(f"{name}{self._inertia}", refresh=False)
         shards = "?" if done.shards is None else f"{done.shards:,}"
-        self._bar.set_postfix_str(f"shard {done.shard + 1:,} of {shards}", refresh=False)
-        self._bar.update(done.done - self._bar.n)
+        shard = None if done.shards == 1 else f"shard {done.shard + 1:,} of {shards}"
+        self._take(Step(done.phase, done.done, done.points, "points", before=done.before), shard)
+
+    def on_seed(self, done: Seeded) -> None:
+        self._round = ""
+        if done.start + 1 == self._starts:
+            self._start = 0
+            self._show(Step("pass", 0, None, "passes"))
 
     def on_pass(self, done: Pass) -> None:
-        self._passes, self._inertia = done.iteration, f", inertia {done.inertia:.6g}"
+        self._start, self._pass = done.start, done.iteration
+        self._ended += done.status is not None
+        self._found = f"inertia {done.inertia:.6g}, shift {done.shift:.3g}"
+        if self._unit == "points":  # the next pass has a bar of its own
+            self._describe()
+            self._renewed = True
+        else:
+            done_before = self._bar.n if self._phase == "pass" else 0
+            self._show(Step("pass", done_before + 1, None, "passes"))
 
     def on_end(self, result: Result) -> None:
-        self._close()
+        if self._bar is not None:
+            self._bar.leave = self._leave
+            self._bar.set_description_str("done", refresh=False)
+            said = f"{result.n_iter} passes, inertia {result.inertia:.6g}"
+            self._bar.set_postfix_str(said, refresh=False)
+            self._finish()
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._bar: Any = None
+        self._phase, self._unit, self._renewed = "", "", False  # of what the bar shows
+        self._round, self._shard, self._found = "", "", ""  # words to say beside
+        self._start, self._starts, self._pass = 0, 1, 0
+        self._ended: int = 0
+
+    def _show(self, step: Step, shard: str | None = None) -> None:
+        bar, same = self._bar, (step.phase, step.unit) == (self._phase, self._unit)
+        self._phase, self._unit = step.phase, step.unit
+        if bar is None or not same or self._renewed or bar.total != step.total or step.done < bar.n:
+            self._finish()
+            self._shard = ""
+            about = dict(desc=self._description(), total=step.total, initial=step.before)
+            usual = dict(unit=f" {step.unit}", unit_scale=step.unit == "points", miniters=1)
+            bar = self._bar = _tqdm()(**(usual | _where() | self._options | about), leave=False)
+        self._renewed = False
+        self._shard = self._shard if shard is None else shard
+        self._describe()
+        bar.update(step.done - bar.n)
+
+    def _describe(self) -> None:
+        self._bar.set_description_str(self._description(), refresh=False)
+        shard = self._shard if self._unit == "points" else ""
+        self._bar.set_postfix_str(", ".join(filter(None, (self._found, shard))), refresh=False)
+
+    def _description(self) -> str:
+        if self._phase == "scan":
+            return "scan"
+        name = {"seed": f"seeding{self._round}", "farthest": "filling empty clusters"}.get(
+            self._phase, f"pass {self._pass + 1}"
+        )
+        if self._phase == "pass" and self._ended == self._starts:
+            name = "inertia of the result"
+        return f"start {self._start + 1} of {self._starts}, {name}" if self._starts > 1 else name
+
+    def _finish(self) -> None:
+        """Closes the bar of a phase that is done, if there is one."""
+        if self._bar is not None:
+            if self._bar.total is not None:
+                self._bar.update(self._bar.total - self._bar.n)
+            self._bar.close()
         self._bar = None
+
+
+def _tqdm() -> Any:
+    """The class for where this runs."""
+    from tqdm.auto import tqdm
+
+    return tqdm
+
+
+def _where() -> dict[str, Any]:
+    """Options by which a bar is silent but in a terminal and in a notebook, whose stream is no terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return {"disable": False if hasattr(shell, "kernel") else None}

@@ -5,6 +5,8 @@ TensorFlow is imported by the command that needs it, so that `--help` and a wron
 
 from __future__ import annotations
 
+import csv
+import functools
 import os
 import shutil
 import sys
@@ -13,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 import numpy as np
@@ -22,18 +24,48 @@ from tqdm import tqdm
 import tfkm
 from tfkm import files, model_files
 
-if TYPE_CHECKING:
-    from tfkm import Pass
-
 _BLOCK_BYTES = 2**24  # of points at a time in predict
 _FAILURES = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 
 _FILE = click.Path(path_type=Path)
-_array = click.option("--array", metavar="NAME", help="The array to take from an .npz of several.")
+_TABLE = (
+    click.option("--array", metavar="NAME", help="The array to take from an .npz of several."),
+    click.option(
+        "--columns",
+        metavar="NAMES",
+        help="The features in a .csv or .parquet, parted by commas; names, or numbers from 0.  "
+        "[default: all but the id column]",
+    ),
+    click.option(
+        "--id-column", metavar="NAME", help="A column that names the points, and is no feature."
+    ),
+    click.option(
+        "--header/--no-header",
+        default=None,
+        help="Whether the first line of a .csv holds names.  [default: it does if a field is no "
+        "number, or if it counts the columns, 0,1,2,…, above numbers that are not all integers]",
+    ),
+    click.option(
+        "--delimiter", metavar="CHARACTER", help="What parts the columns of a .csv.  [default: ,]"
+    ),
+)
 _backend = click.option(
     "--backend", metavar="NAME", help="One that `tfkm backends` lists.  [default: the fastest]"
 )
 _force = click.option("--force", is_flag=True, help="Overwrite OUT if it exists.")
+
+
+def _reads_data(command: Callable) -> Callable:
+    """The options of how to read DATA, which come to the command as `reading`."""
+
+    @functools.wraps(command)
+    def own(*, array, columns, id_column, header, delimiter, **options):
+        features = None if columns is None else next(csv.reader([columns]), [])
+        delimiter = "\t" if delimiter == r"\t" else delimiter
+        table = files.Options(features, id_column, header, delimiter)
+        command(reading=(array, table), **options)
+
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(_TABLE), own)
 
 
 def run(command: click.Command, name: str) -> NoReturn:
@@ -69,21 +101,6 @@ def import_quietly() -> None:
         from tfkm import kmeans  # noqa: F401
 
 
-@contextmanager
-def passes_bar() -> Iterator[Callable[[Pass], None]]:
-    """An `on_pass` that shows the passes on a terminal, and nothing elsewhere."""
-    with tqdm(unit=" passes", disable=None, leave=False) as bar:
-
-        def on_pass(done: Pass) -> None:
-            bar.set_description_str(f"start {done.start + 1}", refresh=False)
-            bar.set_postfix_str(
-                f"inertia {done.inertia:.6g}, shift {done.shift:.3g}", refresh=False
-            )
-            bar.update()
-
-        yield on_pass
-
-
 @click.group(name="tfkm")
 @click.version_option(tfkm.__version__, package_name="tfkm", message="%(prog)s %(version)s")
 def tfkm_command() -> None:
@@ -94,7 +111,7 @@ def tfkm_command() -> None:
 @click.argument("data", type=_FILE)
 @click.option("-k", "--clusters", type=click.IntRange(1), required=True, help="How many clusters.")
 @click.option("-o", "--out", type=_FILE, help="The model.  [default: DATA's name + .tfkm.npz]")
-@_array
+@_reads_data
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option(
     "--init",
@@ -118,28 +135,27 @@ def tfkm_command() -> None:
 )
 @_backend
 @_force
-def fit(data, clusters, out, array, seed, init, n_init, max_iter, tol, backend, force) -> None:
+def fit(data, clusters, out, seed, init, n_init, max_iter, tol, backend, force, reading) -> None:
     """Cluster the points of DATA and write a model.
 
     DATA is a .npy, .npz, .csv or .parquet file with one point a row.
     """
     out = out or data.with_suffix(".tfkm.npz")
     files.check_target(out, force=force)
-    points = files.read_points(data, array)
+    points, _ = files.read_named(data, *reading)
     import_quietly()
     began = time.perf_counter()
-    with passes_bar() as on_pass:
-        result = tfkm.kmeans(
-            points,
-            clusters,
-            init=init,
-            n_init=n_init or "auto",
-            max_iter=max_iter,
-            tol=tol,
-            random_state=seed,
-            backend=backend,
-            on_pass=on_pass,
-        )
+    result = tfkm.kmeans(
+        points,
+        clusters,
+        init=init,
+        n_init=n_init or "auto",
+        max_iter=max_iter,
+        tol=tol,
+        random_state=seed,
+        backend=backend,
+        callbacks=[tfkm.Progress(leave=False)],
+    )
     seconds = time.perf_counter() - began
     model = tfkm.KMeans(
         clusters,
@@ -166,19 +182,26 @@ def fit(data, clusters, out, array, seed, init, n_init, max_iter, tol, backend, 
 @tfkm_command.command()
 @click.argument("model", type=_FILE)
 @click.argument("data", type=_FILE)
-@click.option("-o", "--out", type=_FILE, help="The labels.  [default: DATA's name + .labels.npy]")
-@_array
+@click.option(
+    "-o",
+    "--out",
+    type=_FILE,
+    help="The labels.  [default: DATA's name + .labels.npy, or .labels.csv with --id-column]",
+)
+@_reads_data
 @_backend
 @_force
-def predict(model, data, out, array, backend, force) -> None:
+def predict(model, data, out, backend, force, reading) -> None:
     """Write the cluster of each point of DATA, an .npy of int32.
 
-    MODEL is a file that `tfkm fit`, or an estimator's save, wrote. DATA is as for `tfkm fit`.
+    MODEL is a file that `tfkm fit`, or an estimator's save, wrote. DATA is as for `tfkm fit`. An OUT
+    that ends in .csv becomes a table, with the id column before the labels.
     """
-    out = out or data.with_suffix(".labels.npy")
+    named = reading[1].id_column is not None
+    out = out or data.with_suffix(".labels.csv" if named else ".labels.npy")
     files.check_target(out, force=force)
     model_files.read(model)  # better before TensorFlow's import than after
-    points = files.read_points(data, array)
+    points, ids = files.read_named(data, *reading)
     import_quietly()
     estimator = tfkm.load(model)
     k, d = estimator.cluster_centers_.shape
@@ -190,7 +213,10 @@ def predict(model, data, out, array, backend, force) -> None:
         estimator.set_params(backend=backend)
     labels = _labels(data, points, estimator)
     with files.replacing(out, force=force) as file, files.writing(out):
-        np.save(file, labels)
+        if out.suffix.lower() == ".csv":
+            files.write_labels(file, labels, ids)
+        else:
+            np.save(file, labels)
     _show("points", _described(data, points))
     _show("clusters", f"{k:,}; {_sizes(labels, k)}")
     _show("labels", out)

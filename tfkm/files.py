@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
+from tfkm import tables
+from tfkm.tables import Options
+
+_AS_IT_IS = Options()
 _NAMES = ("points", "images", "X")  # of the array to take from an .npz of several
 
 
-def read_points(path: str | os.PathLike, array: str | None = None) -> np.ndarray:
+def read_points(
+    path: str | os.PathLike,
+    array: str | None = None,
+    *,
+    columns: Sequence[str | int] | None = None,
+    id_column: str | int | None = None,
+    header: bool | None = None,
+    delimiter: str | None = None,
+) -> np.ndarray:
     """The points (n, d) of a .npy, .npz, .csv or .parquet file, n and d ≥ 1.
 
     A .npy is memory-mapped, read-only. Points of several axes, as images (n, height, width), are
     flattened. float16, float32, float64, int8 and uint8 stay as they are; bool and the other integers
     are copied to float32 if that holds all values of their dtype, else to float64. A .csv or
-    .parquet file becomes one array of the dtype that holds all its columns. The first line of a .csv
-    is a header unless all of it is numbers.
+    .parquet file becomes one array of the dtype that holds all its columns.
 
     Args:
       array: the name of the array in an .npz; None for its only one, else `points`, `images` or `X`.
+      columns: of a .csv or .parquet, the features, by name or by number from 0, in this order; None for
+        all but the id column.
+      id_column: of a .csv or .parquet, a column that is left out since it names the points.
+      header: of a .csv, whether its first line holds names. None: it does if a field is no number; or if
+        its two numbers or more count the columns, 0, 1, 2, …, as pandas names them, and not all numbers
+        of the second line are integers. What may be either is refused.
+      delimiter: of a .csv, the character between columns; None for a comma.
 
     Raises:
-      FileNotFoundError: there is no such file. ValueError: it is not as above. ImportError: .csv and
-        .parquet need pyarrow, which comes with the extra `files`.
+      FileNotFoundError: there is no such file. ValueError: it is not as above, or an option is not for it.
+        ImportError: .csv and .parquet need pyarrow, which comes with the extra `files`.
 
     >>> import numpy as np, tempfile
     >>> path = tempfile.mkdtemp() + "/points.npy"
@@ -37,15 +55,34 @@ def read_points(path: str | os.PathLike, array: str | None = None) -> np.ndarray
     >>> read_points(path).shape
     (5, 2)
     """
+    return read_named(path, array, Options(columns, id_column, header, delimiter))[0]
+
+
+def read_named(
+    path: str | os.PathLike, array: str | None = None, options: Options = _AS_IT_IS
+) -> tuple[np.ndarray, Any]:
+    """As `read_points`, and a pyarrow table (n, 1) of the id column, or None."""
     path = existing(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+    kind = path.suffix.lower()
+    if kind not in _READERS:
         raise ValueError(f"{path}: {path.suffix!r} cannot be read; allowed are {_suffixes()}")
-    if array is not None and reader is not _read_npz:
+    if array is not None and kind != ".npz":
         raise ValueError(f"{path}: array {array!r} is asked for; only an .npz has named arrays")
-    points = reader(path) if array is None else reader(path, array)
+    for name, value in options._asdict().items():
+        of = _TABLES if name in ("columns", "id_column") else (".csv",)
+        if value is not None and kind not in of:
+            raise ValueError(f"{path}: {name} {value!r} is given; only {' and '.join(of)} have it")
+    ids = None
+    if kind in _TABLES:
+        with wanting_pyarrow():
+            import pyarrow  # noqa: F401
+        with as_one_sentence(path, kind):
+            features, ids = tables.chosen(_READERS[kind](path, options), options)
+            points = columns(features)
+    else:
+        points = _READERS[kind](path, array)
     _checked(path, points)
-    return points.reshape(len(points), -1).astype(computable(points.dtype), copy=False)
+    return points.reshape(len(points), -1).astype(computable(points.dtype), copy=False), ids
 
 
 def read_header(path: str | os.PathLike) -> np.memmap:
@@ -73,6 +110,17 @@ def read_labels(path: str | os.PathLike, array: str = "labels") -> np.ndarray:
             "it needs integers of shape (n,)"
         )
     return labels
+
+
+def write_labels(file: IO[bytes], labels: np.ndarray, ids: Any = None) -> None:
+    """A .csv with a line for each point: what is in `ids`, as from `read_named`, and its label (n,)."""
+    with wanting_pyarrow():
+        import pyarrow
+        from pyarrow import csv as arrow_csv
+    table = pyarrow.table({"label": labels})
+    if ids is not None:
+        table = ids.append_column("label", table.column(0))
+    arrow_csv.write_csv(table, file)
 
 
 def check_target(path: Path, *, force: bool = False) -> None:
@@ -192,37 +240,19 @@ def _read_npz(path: Path, array: str | None = None) -> np.ndarray:
             return archive[candidates[0]]
 
 
-def _read_csv(path: Path) -> np.ndarray:
-    with wanting_pyarrow():
-        from pyarrow import csv as arrow_csv
-    with as_one_sentence(path, ".csv"):
-        options = arrow_csv.ReadOptions(autogenerate_column_names=not _has_header(path))
-        return columns(arrow_csv.read_csv(path, read_options=options))
+def _read_parquet(path: Path, options: Options) -> Any:
+    from pyarrow import parquet
+
+    return parquet.read_table(path)
 
 
-def _read_parquet(path: Path) -> np.ndarray:
-    with wanting_pyarrow():
-        from pyarrow import parquet
-    with as_one_sentence(path, ".parquet"):
-        return columns(parquet.read_table(path))
-
-
-_READERS: dict[str, Callable[..., np.ndarray]] = {
-    ".npy": _read_npy,
+_READERS: dict[str, Callable[..., Any]] = {
+    ".npy": lambda path, array: _read_npy(path),
     ".npz": _read_npz,
-    ".csv": _read_csv,
+    ".csv": tables.read_csv,
     ".parquet": _read_parquet,
 }
-
-
-def _has_header(path: Path) -> bool:
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        fields = next(csv.reader(file), [])
-    try:
-        [float(field or "nan") for field in fields]
-    except ValueError:
-        return True
-    return False
+_TABLES = (".csv", ".parquet")
 
 
 def columns(table) -> np.ndarray:

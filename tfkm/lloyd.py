@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from tfkm import arrays, checks, seeding, size_limits, spherical, streams
-from tfkm.callbacks import Callback, Callbacks
+from tfkm.callbacks import Callback, Callbacks, Step
 from tfkm.iteration import End, State, iterate
 from tfkm.ops import backends
 from tfkm.ops.backend import Backend
@@ -113,8 +114,20 @@ def fit(
 ) -> End:  # fmt: skip
     """`kmeans` of checked parameters, in arrays: for an estimator, which would make arrays of tensors
     again. n_init: a number."""
-    backend = backends.select(backend)
-    told = Callbacks(callbacks)
+    with closing(Callbacks(callbacks)) as told:
+        end = _fit(
+            points, n_clusters, weights, init, n_init, max_iter, tol, random_state, metric,
+            backends.select(backend), copy, size_min, size_max, on_pass, told, checkpoint_dir, engine,
+        )  # fmt: skip
+        if told:
+            told.on_end(Result(*end))
+        return end
+
+
+def _fit(
+    points, n_clusters, weights, init, n_init, max_iter, tol, random_state, metric, backend, copy,
+    size_min, size_max, on_pass, told, checkpoint_dir, engine,
+) -> End:  # fmt: skip
     on_pass = _both(told, on_pass)
     if streams.is_stream(points) or checkpoint_dir is not None or engine is not None:
         streams.check_options(points, weights, metric, size_min, size_max)
@@ -133,7 +146,7 @@ def fit(
         if not streams.is_stream(points):
             labels = one_pass(points, end.centroids, backend=backend.name)[0].labels
             end = end._replace(labels=labels)
-        return _told(end, told)
+        return end
     data = Points(points, copy=copy)
     weights = checks.weights_array(weights, data.n)
     checks.check_clusters(n_clusters, data.n)
@@ -141,6 +154,7 @@ def fit(
     limits = size_limits.checked(size_min, size_max, data, n_clusters, weights)
     rng = check_random_state(random_state)
 
+    told.on_step(Step("scan", 0, None, "steps"))
     problem = problem_of(data, weights, metric, backend)
     data, weights = problem.points, problem.weights
     if weights is not None and not weights.any():
@@ -160,27 +174,22 @@ def fit(
 
     def seed(start: int) -> np.ndarray:
         centroids = seeding.seed(
-            data, n_clusters, init, rng, weights=weights, original=points, backend=backend
-        )
+            data, n_clusters, init, rng, weights=weights, original=points, backend=backend,
+            tell=told.seeding(start, n_init),
+        )  # fmt: skip
         if problem.directions is not None:
             centroids = unit_centroids(centroids, backend)
         told.on_seed(start)
         return centroids
 
     seeds = [seed(start) for start in range(n_init)]
-    return _told(_best(problem, seeds, threshold, max_iter, on_pass), told)
+    return _best(problem, seeds, threshold, max_iter, on_pass)
 
 
 def _in_kind(points, end: End) -> Result:
     """Arrays of the kind that the points are."""
     centroids, labels = (arrays.like(points, part) for part in (end.centroids, end.labels))
     return Result(centroids, labels, end.inertia, end.n_iter, end.status)
-
-
-def _told(end: End, told: Callbacks) -> End:
-    if told:
-        told.on_end(Result(*end))
-    return end
 
 
 def _both(

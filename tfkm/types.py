@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,6 +125,10 @@ class Status(enum.Enum):
     WITHIN_TOL = "the centroids moved by no more than tol"
     MAX_ITER = "max_iter passes were done; raise max_iter to go on"
     STOPPED = "a callback asked to stop"
+
+
+# Hears how far something is: how many of how many (None: not known) of what.
+Tell = Callable[[int, int | None, str], None]
 
 
 class Pass(NamedTuple):

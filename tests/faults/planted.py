@@ -155,7 +155,8 @@ _PYTHON = [
     ("file longer than it is", "model_files.py", "if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():", "if False:", "saved"),
     ("file that is overwritten", "files.py", "if path.exists() and not force:", "if False:", "cli files"),
     ("missing values are zeros", "files.py", "if column.null_count:\n            raise", "if False:\n            raise", "files"),
-    ("seed that is not heard", "cli.py", "random_state=seed,\n            backend=backend,\n            on_pass", "random_state=0,\n            backend=backend,\n            on_pass", "cli"),
+    ("header of numbers is a point", "tables.py", "return True if len(first) > 1 and not all(below) else None", "return False", "files"),
+    ("seed that is not heard", "cli.py", "random_state=seed,\n        backend=backend,\n        callbacks", "random_state=0,\n        backend=backend,\n        callbacks", "cli"),
 ]  # fmt: skip
 
 FAULTS = [

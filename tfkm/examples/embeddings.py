@@ -1,6 +1,13 @@
 """Clusters words by their embeddings, and prints the words in the middle of each cluster.
 
+    python -m tfkm.examples.embeddings
     python -m tfkm.examples.embeddings glove.6B.50d.txt --words 20000
+
+Without a file the words are those of Python's own reference, as its `help()` has it, and their embeddings
+are made here: how much more often than by chance two words stand within four words of each other, in 50
+numbers for each word (Levy, Goldberg & Dagan 2015, "Improving Distributional Similarity with Lessons
+Learned from Word Embeddings"). So little text tells little beside GloVe's, yet enough to part numbers
+from scopes.
 
 The file is text as GloVe, fastText and word2vec have it: a word and its numbers on each line, parted by
 spaces, frequent words first; a first line of two numbers is skipped. Directions tell what words mean,
@@ -9,6 +16,8 @@ lengths rather how frequent they are, so words are clustered by cosine distance.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -19,30 +28,70 @@ import tfkm
 from tfkm import cli
 
 PROGRAM = "python -m tfkm.examples.embeddings"
+# Of the embeddings made here: words beside each other; numbers of a word; how often it has to be there;
+# how many of the most frequent ones are left out.
+WINDOW, WIDTH, FEWEST, COMMON = 4, 50, 10, 100
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.option(
     "--words", type=click.IntRange(1), default=20_000, show_default=True, help="The first so many."
 )
-@click.option("--clusters", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--clusters", type=click.IntRange(1), help="[default: a tenth of the words, at most 100]"
+)
 @click.option(
     "--show", type=click.IntRange(1), default=15, show_default=True, help="Of the clusters."
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 def command(file, words, clusters, show, seed) -> None:
-    """Cluster the words of FILE by their embeddings."""
+    """Cluster the words of FILE, or of Python's reference, by their embeddings."""
     cli.import_quietly()
-    names, vectors = load(file, words)
-    click.echo(f"{len(names):,} words, {vectors.shape[1]} numbers each, from {file}")
-    model = tfkm.KMeans(clusters, metric="cosine", random_state=seed).fit(vectors)
+    names, vectors = learnt(reference(), words) if file is None else load(file, words)
+    source = "Python's reference" if file is None else file
+    click.echo(f"{len(names):,} words, {vectors.shape[1]} numbers each, from {source}")
+    clusters = clusters or min(100, max(1, len(names) // 10))
+    model = tfkm.KMeans(
+        clusters, metric="cosine", random_state=seed, callbacks=[tfkm.Progress(leave=False)]
+    ).fit(vectors)
     click.echo(f"{clusters} clusters after {model.n_iter_} passes, the tightest first\n")
     click.echo("  words  mean distance  nearest to the middle")
     groups = middles(model, vectors)
     for distance, members in groups[:show]:
         nearest = " ".join(names[i] for i in members[:8])
         click.echo(f"{len(members):7,}{distance:15.3f}  {nearest}")
+
+
+def reference() -> str:
+    """The text of Python's language reference, which comes with Python."""
+    from pydoc_data.topics import topics
+
+    return "\n".join(topics.values())
+
+
+def learnt(text: str, most: int) -> tuple[list[str], np.ndarray]:
+    """The most frequent words of a text, but the first 100, which stand anywhere; and their vectors (n, 50)
+    float32."""
+    from scipy import sparse
+    from sklearn.decomposition import TruncatedSVD
+
+    words = re.findall(r"[a-z_]{2,}", text.lower())
+    frequent = [name for name, count in Counter(words).most_common() if count >= FEWEST]
+    numbers = {name: i for i, name in enumerate(frequent)}
+    stream = np.array([numbers[word] for word in words if word in numbers])
+    pairs = [(stream[:-gap], stream[gap:]) for gap in range(1, WINDOW + 1)]
+    rows, columns = np.concatenate([pair[::turn] for pair in pairs for turn in (1, -1)], axis=1)
+    size = len(frequent)
+    counts = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), (size, size)).tocsr().tocoo()
+    each = np.bincount(rows, minlength=size)
+    expected = each[counts.row] * each[counts.col] / len(rows)
+    counts.data = np.maximum(np.log(counts.data / expected), 0)
+    vectors = TruncatedSVD(WIDTH, random_state=0).fit_transform(counts.tocsr())
+    chosen = slice(COMMON, COMMON + most)
+    return frequent[chosen], vectors[chosen].astype(np.float32)
 
 
 def load(path: Path, most: int) -> tuple[list[str], np.ndarray]:

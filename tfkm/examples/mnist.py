@@ -20,7 +20,7 @@ from tfkm import cli, datasets, files
 from tfkm.examples import pictures
 
 PROGRAM = "python -m tfkm.examples.mnist"
-CLUSTERS, MAX_PASSES, SHOWN = 10, 300, 3
+CLUSTERS, MAX_PASSES, SHOWN, MEMBERS = 10, 300, 3, 10
 
 
 @click.command()
@@ -31,7 +31,9 @@ CLUSTERS, MAX_PASSES, SHOWN = 10, 300, 3
     "[default: MNIST's test images, by tensorflow-datasets]",
 )
 @click.option("--download", is_flag=True, help="Let tensorflow-datasets fetch MNIST.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw the centroids as a PNG.")
+@click.option(
+    "--picture", type=click.Path(path_type=Path), help="Draw centroids and members as a PNG."
+)
 @click.option("--starts", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--backend", metavar="NAME", help="One that `tfkm backends` lists.")
@@ -48,17 +50,16 @@ def command(data, download, picture, starts, seed, backend) -> None:
     click.echo(f"{n:,} images of {d} pixels in [0, 1] from {digits.name}")
 
     began = time.perf_counter()
-    with cli.passes_bar() as on_pass:
-        result = tfkm.kmeans(
-            images,
-            CLUSTERS,
-            n_init=starts,
-            max_iter=MAX_PASSES,
-            tol=0,
-            random_state=seed,
-            backend=backend,
-            on_pass=on_pass,
-        )
+    result = tfkm.kmeans(
+        images,
+        CLUSTERS,
+        n_init=starts,
+        max_iter=MAX_PASSES,
+        tol=0,
+        random_state=seed,
+        backend=backend,
+        callbacks=[tfkm.Progress(leave=False)],
+    )
     seconds = time.perf_counter() - began
 
     counts = contingency(np.asarray(result.labels), digits.labels)
@@ -70,7 +71,7 @@ def command(data, download, picture, starts, seed, backend) -> None:
     click.echo(f"stopped  {result.status.value}")
     click.echo(f"seconds  {seconds:.1f} for all starts")
     if picture is not None:
-        draw(picture, np.asarray(result.centroids).reshape(CLUSTERS, *digits.shape[:2]), counts)
+        draw(picture, images, result, digits.shape[:2], counts)
         click.echo(f"picture  {picture}")
 
 
@@ -131,15 +132,37 @@ def table(counts: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def draw(path: Path, centroids: np.ndarray, counts: np.ndarray) -> None:
-    """A PNG of the centroids (k, height, width), each under its most frequent digit."""
-    figure, axes = pictures.pyplot().subplots(2, 5, figsize=(7.5, 3.6), layout="constrained")
-    for image, row, axis in zip(centroids, counts, axes.flat, strict=True):
-        axis.imshow(image, cmap="gray_r", vmin=0, vmax=1)
-        axis.set_title(f"{row.argmax()}  ({row.max() / row.sum():.0%})", fontsize=11)
+def draw(
+    path: Path, images: np.ndarray, result: tfkm.Result, shape: tuple[int, ...], counts: np.ndarray
+) -> None:
+    """A PNG of each centroid and members of its cluster, under its most frequent digit."""
+    pyplot = pictures.pyplot()
+    figure, axes = pyplot.subplots(5, 2, figsize=(9.5, 4.8), layout="constrained")
+    centroids, labels = np.asarray(result.centroids), np.asarray(result.labels)
+    for cluster, (row, axis) in enumerate(zip(counts, axes.flat, strict=True)):
+        shown = members(images, centroids[cluster], np.flatnonzero(labels == cluster))
+        gap = np.zeros((shape[0], shape[1] // 2))
+        cells = [image.reshape(shape) for image in (centroids[cluster], *images[shown])]
+        axis.imshow(np.hstack([cells[0], gap, *cells[1:]]), cmap="gray_r", vmin=0, vmax=1)
+        title = f"{row.argmax()}  ({row.max() / row.sum():.0%} of {row.sum():,})"
+        axis.set_title(title, fontsize=10, loc="left")
         axis.set_axis_off()
+    figure.suptitle("Centroids, and members from the nearest to the farthest", fontsize=11)
     with files.replacing(path, force=True) as file:
         figure.savefig(file, format="png", dpi=120)
+    pyplot.close(figure)
+
+
+def members(images: np.ndarray, centroid: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """At most MEMBERS indices out of a cluster, evenly from the nearest to its centroid to the farthest.
+
+    >>> members(np.array([[3.0], [1.0], [9.0], [0.0]]), np.zeros(1), np.array([0, 1, 3])).tolist()
+    [3, 1, 0]
+    """
+    distances = np.square(images[cluster] - centroid).sum(axis=1)
+    order = cluster[np.argsort(distances, kind="stable")]
+    shown = min(MEMBERS, len(order))
+    return order[np.linspace(0, len(order) - 1, shown).round().astype(int)]
 
 
 if __name__ == "__main__":

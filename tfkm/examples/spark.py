@@ -1,6 +1,8 @@
 """Exact k-means of a Spark DataFrame, whose partitions give statistics that add up: docs/spark.md.
 
-spark-submit spark.py, or python -m tfkm.examples.spark, clusters points that are made up here.
+    python -m tfkm.examples.spark                     # needs Java 17 and Spark: pip install 'tfkm[spark]'
+
+or spark-submit spark.py clusters points that are made up here.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+import click
 import numpy as np
 import tensorflow as tf
 
-from tfkm import exact, update
+from tfkm import cli, exact, update
 from tfkm.ops import tensors
 from tfkm.types import ExactStatistics, Statistics, Words
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     Batches = Iterable[pyarrow.RecordBatch]
+
+PROGRAM = "python -m tfkm.examples.spark"
 
 
 def kmeans(points: DataFrame, centroids: np.ndarray, max_iter: int) -> tuple[np.ndarray, float]:
@@ -93,17 +98,24 @@ def _statistics(words: np.ndarray, k: int, d: int) -> ExactStatistics:
     )
 
 
-def main() -> None:
-    from pyspark.sql import SparkSession
+@click.command()
+def command() -> None:
+    """Cluster a DataFrame of Spark, made up here."""
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise ImportError(
+            f"needs Java 17 and Spark: pip install 'tfkm[spark]' ({error})"
+        ) from error
 
     spark = SparkSession.builder.getOrCreate()
     x = np.random.default_rng(0).standard_normal((20_000, 8)).astype(np.float32)
     rows = [(row.tolist(),) for row in x]
     points = spark.createDataFrame(rows, "features array<float>").repartition(4).cache()
     centroids, inertia = kmeans(points, x[:10], max_iter=20)
-    print(f"10 clusters of {points.count():,} points, inertia {inertia:,.1f}")
+    click.echo(f"10 clusters of {points.count():,} points, inertia {inertia:,.1f}")
     spark.stop()
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(command, PROGRAM)

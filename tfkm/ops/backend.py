@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from tfkm import exact
-from tfkm.types import Ahead, Assignment, ExactStatistics, Words
+from tfkm.types import Ahead, Assignment, ExactStatistics, Tell, Words
 
 if TYPE_CHECKING:
     from tfkm.points import Points
@@ -127,6 +127,7 @@ class Backend(Protocol):
         firsts: np.ndarray,
         uniforms: np.ndarray,
         sq_distances: np.ndarray | None = None,
+        tell: Tell | None = None,
     ) -> np.ndarray | None:
         """Choose (B, k) indices by greedy k-means++, or return None where the backend has only its parts.
 
@@ -138,6 +139,7 @@ class Backend(Protocol):
             uniforms: (B, k − 1, trials) in [0, 1), which choose the candidates of each round.
             sq_distances: If some centroids are there already, (B, n) to the nearest of these, in the dtype
                 to compute in: then there is no first, and uniforms are (B, k, trials).
+            tell: Hears how many are chosen.
 
         Returns:
             Indices, −1 from where on every point coincides with one that was chosen.

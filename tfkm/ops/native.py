@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from tfkm.ops.native_library import (
     dtype_number,
     points_of,
 )
-from tfkm.types import Ahead, Assignment, ExactStatistics, Words
+from tfkm.types import Ahead, Assignment, ExactStatistics, Tell, Words
 
 if TYPE_CHECKING:
     from tfkm.points import Points
@@ -154,12 +155,13 @@ class Native:
         firsts: np.ndarray,
         uniforms: np.ndarray,
         sq_distances: np.ndarray | None = None,
+        tell: Tell | None = None,
     ) -> np.ndarray | None:
         count, rounds, trials = uniforms.shape
         k = rounds + (sq_distances is None)
         if not points.dtype.isnative or trials > _MOST_TRIALS:
             return None
-        chosen = np.empty((count, k), np.int64)
+        chosen = np.full((count, k), -1, np.int64)
         uniforms = np.ascontiguousarray(uniforms, np.float64)
         if weights is not None:
             weights = np.ascontiguousarray(weights, np.float64)
@@ -178,7 +180,9 @@ class Native:
         seedings["uniforms"], seedings["chosen"] = own(uniforms), own(chosen)
         at = ctypes.c_void_p(seedings.ctypes.data)
         memory = f"points: no memory for k-means++ of {points.shape[1]} points"
-        native_library.call("tfkm_seed", at, ctypes.c_int64(count), memory=memory)
+        # The kernel writes each as it chooses it.
+        tick = None if tell is None else partial(_tell_chosen, tell, chosen)
+        native_library.call("tfkm_seed", at, ctypes.c_int64(count), memory=memory, tick=tick)
         return chosen
 
 
@@ -204,3 +208,7 @@ def _own(array: np.ndarray | None) -> int | None:
     if array is None or not array.size:
         return None
     return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+
+
+def _tell_chosen(tell: Tell, chosen: np.ndarray) -> None:
+    tell(int(np.count_nonzero(chosen >= 0)), chosen.size, "centroids")

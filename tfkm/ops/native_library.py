@@ -5,10 +5,14 @@ The library knows nothing of TensorFlow; the ops are another, which is linked to
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import functools
 import importlib.metadata
 import importlib.util
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -136,13 +140,51 @@ _restore.argtypes = [ctypes.c_void_p] * 3
 _restore.restype = None
 
 
-def call(name: str, *arguments, memory: str) -> None:
+# Always true: in place of PyErr_CheckSignals it ends a call as a signal does.
+_ENDS = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value
+_TICK_SECONDS = 0.05
+
+
+@contextmanager
+def _ticking(tick: Callable[[], None] | None, signals: _Signals) -> Iterator[list[BaseException]]:
+    """Call `tick` during the block, on a thread of its own; what it raises is listed, and ends the call.
+
+    Not on the thread of the call, as a callback of ctypes: there Python runs a signal's handler as the
+    callback begins, and ctypes drops what the handler raises.
+    """
+    raised: list[BaseException] = []
+    if tick is None:
+        yield raised
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_TICK_SECONDS):
+            try:
+                tick()
+            except BaseException as error:
+                raised.append(error)
+                signals.check = _ENDS
+                return
+
+    # In this context, by which a notebook knows the cell that output is for.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(watch,), daemon=True)
+    thread.start()
+    try:
+        yield raised
+    finally:
+        over.set()
+        thread.join()
+
+
+def call(name: str, *arguments, memory: str, tick: Callable[[], None] | None = None) -> None:
     """Call a function of the library. Ctrl-C ends it within some 50 ms and leaves what it wrote half done.
 
     Args:
         name: That of kernels/core/c_api.cc.
         *arguments: Its own, without threads and signals.
         memory: What a MemoryError says.
+        tick: Called every 50 ms or so, on another thread; what it raises ends the call.
 
     Raises:
         MemoryError: No memory for scratch.
@@ -152,7 +194,10 @@ def call(name: str, *arguments, memory: str) -> None:
     signals = _Signals(*_HEARING)
     function = getattr(library(), name)
     function.restype = ctypes.c_char_p
-    why = function(*arguments, threads.count(), ctypes.byref(signals))
+    with _ticking(tick, signals) as raised:
+        why = function(*arguments, threads.count(), ctypes.byref(signals))
+    if raised and not signals.type:
+        raise raised[0]
     if why is None:
         return
     if why == b"interrupted":

@@ -89,7 +89,7 @@ class OnTensors:
             changed = np.count_nonzero(labels != before.labels, axis=1)
         return Sweep(centroids, labels, distances, statistics, changed)
 
-    def kmeans_plusplus(self, *arguments: Any) -> None:
+    def kmeans_plusplus(self, *arguments: Any, **more: Any) -> None:
         """It has only the parts."""
 
     def _tensor(self, points: Any) -> tf.Tensor:

@@ -18,6 +18,7 @@ from tfkm.seeding.plusplus import choose_batch as choose_batch
 from tfkm.seeding.plusplus import kmeans_plusplus as kmeans_plusplus
 from tfkm.seeding.problem import Choose, Problem, given_centroids
 from tfkm.traces import traced
+from tfkm.types import Tell
 
 Init = str | np.ndarray | Callable
 
@@ -71,6 +72,7 @@ def seed(
     weights: np.ndarray | None = None,
     original=None,
     backend: Backend,
+    tell: Tell | None = None,
 ) -> np.ndarray:
     """(k, d) centroids in the dtype to compute in.
 
@@ -80,12 +82,13 @@ def seed(
         array (k, d); or a callable (X, k, random_state=rng) -> (k, d).
       weights: (n,) float64 or None. Points of weight zero are never chosen.
       original: what a callable is given as X.
+      tell: hears how far it is.
 
     Raises: ValueError or TypeError naming `init` or the setting in it.
     """
     if (own := _chooser(init, points, k)) is not None:
         choose, given = own
-        problem = Problem(points, weights, given, k - len(given), rng, backend)
+        problem = Problem(points, weights, given, k - len(given), rng, backend, tell)
         chosen = points[choose(problem)]
         return np.concatenate([given, chosen]) if len(given) else chosen
     source = "init"

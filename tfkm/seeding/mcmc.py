@@ -71,13 +71,15 @@ def _choose(problem: Problem, length: int) -> np.ndarray:
 
 def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
     """The last point of each chain, up to the first chain that ends on a centroid."""
-    points, weights, given, wanted, rng, backend = problem
+    points, weights, given, wanted, rng, backend, tell = problem
     weight = points.n if weights is None else weights.sum()
     # Of one size from the start, filled with what is there, so that `xla` compiles one program.
     centroids = np.resize(np.asarray(given), (len(given) + wanted, points.d))
     proposals = _proposals(problem, potential, wanted * length).reshape(wanted, length)
     chosen = proposals[:, 0].copy()
     for i, indices in enumerate(proposals):
+        if tell is not None:
+            tell(i, wanted, "centroids")
         rows = points[indices]
         distances = backend.assign(rows, centroids).sq_distances
         # By what a proposal's weight is multiplied; the weight itself cancels.

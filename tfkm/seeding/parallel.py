@@ -90,13 +90,17 @@ def _candidates(problem: Problem, rounds: int, size: int) -> tuple[np.ndarray, n
     if not len(problem.given):
         drawn.append(problem.by_weight(1))
         potential.add(problem.points[drawn[-1]])
-    for _ in range(rounds):
+    for done in range(rounds):
+        if problem.tell is not None:
+            problem.tell(done, rounds, "rounds")
         # A point drawn twice stays: one size for all rounds is one program for `xla`.
         indices = potential.sample(problem.rng, size)
         if not len(indices):
             break
         drawn.append(indices)
         potential.add(problem.points[drawn[-1]])
+    if problem.tell is not None:
+        problem.tell(rounds, rounds, "rounds")
     sizes = potential.sizes()[len(problem.given) :]
     taken = np.flatnonzero(sizes)  # of equal points the first has all of their weight
     return np.concatenate(drawn)[taken], sizes[taken]

@@ -75,7 +75,7 @@ def chooser(n_local_trials: int | None = None) -> Choose:
 
 def _choose(problem: Problem, trials: int | None) -> np.ndarray:
     problem = problem.held()
-    points, weights, given, wanted, rng, backend = problem
+    points, weights, given, wanted, rng, backend, tell = problem
     trials = trials or _default_trials(len(given) + wanted)
     first = nearest = None
     if len(given):
@@ -106,6 +106,7 @@ def _at_once(
         np.array([first or 0]),
         uniforms[None],
         None if nearest is None else nearest[None],
+        tell=problem.tell,
     )
     return None if chosen is None else chosen[0]
 
@@ -155,6 +156,8 @@ def in_blocks(problem: Problem, first: int | None, uniforms: np.ndarray) -> np.n
     for i, shares in enumerate(uniforms, problem.wanted - len(uniforms)):
         if potential.total == 0:
             break
+        if problem.tell is not None:
+            problem.tell(i, problem.wanted, "centroids")
         candidates = potential.draw(shares)
         best = np.argmin(potential.with_each(candidates)) if len(candidates) > 1 else 0
         chosen[i] = candidates[best]

@@ -14,7 +14,7 @@ from tfkm.ops import backends
 from tfkm.ops.backend import Backend
 from tfkm.points import Points
 from tfkm.seeding import draws
-from tfkm.types import Seeds
+from tfkm.types import Seeds, Tell
 
 
 class Unheld(Points):
@@ -46,6 +46,7 @@ class Problem(NamedTuple):
     wanted: int
     rng: np.random.RandomState
     backend: Backend
+    tell: Tell | None = None  # hears how far it is
 
     def by_weight(self, size: int, replace: bool = True) -> np.ndarray:
         """Indices (size,) drawn in proportion to weight."""

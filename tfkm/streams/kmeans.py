@@ -24,7 +24,7 @@ from tfkm.streams.passes import Passes, Unfinished, sums
 from tfkm.streams.scan import Scan, scan
 from tfkm.streams.sources import Source
 from tfkm.streams.stream import Here, Opener, Stream, Watched
-from tfkm.types import Pass
+from tfkm.types import Pass, Tell
 
 # Of the centroids and sums of starts that run together, 64 bytes for each number of a centroid.
 _TOGETHER_BYTES = 2**28
@@ -96,6 +96,7 @@ class _Fit:
         entries, self._loop = progress.from_arrays(saved or {})
         self._journal = Journal(entries, None if checkpoints is None else self._save)
         self._saved = time.monotonic()
+        self._tell: Tell | None = None  # hears how far a seeding is
 
     def end(self) -> End:
         settings = self._settings
@@ -104,6 +105,7 @@ class _Fit:
             threshold = settings.tol * float(self._journal.step(self._variance)["variance"][0])
         seeds = []
         for start in range(settings.n_init):
+            self._tell = self._callbacks.seeding(start, settings.n_init)
             seeds.append(self._journal.whole(self._seed, self._rng)["centroids"])
             self._callbacks.on_seed(start)
         together = max(1, _TOGETHER_BYTES // (64 * seeds[0].size))
@@ -160,7 +162,7 @@ class _Fit:
         settings = self._settings
         centroids = stream_seeding.seed(
             self._stream, self._found, self._engine, settings.k, settings.init, self._rng,
-            settings.backend, self._journal,
+            settings.backend, self._journal, self._tell,
         )  # fmt: skip
         return {"centroids": centroids}
 

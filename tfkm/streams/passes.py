@@ -84,6 +84,13 @@ class SumShard:
 
 
 @dataclass(frozen=True)
+class VarianceShard(SumShard):
+    """The same for one centroid, before there are any to fit."""
+
+    phase: ClassVar[str] = "scan"
+
+
+@dataclass(frozen=True)
 class FarthestShard:
     """The task: (labels, distances, weights, points) of at most so many rows, the farthest from centroids
     (1, k, d), in the order in which they come."""
@@ -128,7 +135,9 @@ def sums(
     grid = grids(scan, centroids, weighted=False)
     rows = block_rows(stream.d, stream.dtype.itemsize, centroids.shape[1])
     total: Partial | None = None
-    for _, part in engine.run(SumShard(centroids, grid, False, backend, rows), stream.shards()):
+    for _, part in engine.run(
+        VarianceShard(centroids, grid, False, backend, rows), stream.shards()
+    ):
         total = part.owned() if total is None else total.and_next(part)
     assert total is not None
     return total.statistics.rounded()

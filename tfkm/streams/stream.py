@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -9,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from tfkm.callbacks import Callbacks, ShardDone
+from tfkm.callbacks import Callbacks, ShardDone, Step
 from tfkm.points import checked_magnitudes
 from tfkm.seeding.draws import Shard, chunk_rows, shard_rows, shards
 from tfkm.streams import checked
@@ -165,25 +166,35 @@ class OneProcess:
 
 
 class Watched:
-    """An engine of which each shard is told to callbacks."""
+    """An engine of which each shard is told to callbacks, and each block where this process reads it."""
 
     def __init__(self, engine: Engine, stream: Stream, callbacks: Callbacks) -> None:
         self._engine, self._stream, self._callbacks = engine, stream, callbacks
         self.leads, self.local = engine.leads, engine.local
         self.gathered, self.close = engine.gathered, engine.close
+        if isinstance(engine, Here):
+            engine.on_block = self._block_done
+        self._before = 0  # points of this pass, when it went on
+        self._read: int | None = None  # points of this pass
+
+    def _block_done(self, task: Task, block: Block) -> None:
+        self._read = block.stop
+        done = Step(task.phase, block.stop, self._stream.n, "points", before=self._before)
+        self._callbacks.on_step(done)
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
         """As `Engine.run`."""
         began, points = time.perf_counter(), self._stream.n
         count = None if points is None else sum(1 for _ in self._stream.shards())
-        before: int | None = None  # of a pass that goes on
+        shards = iter(shards)
+        first = list(itertools.islice(shards, 1))
+        before = self._before = first[0].start if first else 0  # of a pass that goes on
+        shards = itertools.chain(first, shards)
         with closing(self._engine.run(task, shards)) as results:  # type: ignore[type-var]
             for shard, result in results:
-                before = shard.start if before is None else before
                 seconds = time.perf_counter() - began
-                done = ShardDone(
-                    task.phase, shard.number, count, shard.stop, points, seconds, before
-                )
+                stop = shard.stop if self._read is None else self._read
+                done = ShardDone(task.phase, shard.number, count, stop, points, seconds, before)
                 self._callbacks.on_shard(done)
                 yield shard, result
 
@@ -193,6 +204,7 @@ class Here(OneProcess):
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self.on_block: Callable[[Task, Block], None] | None = None  # told of each that is done
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Generator[tuple[Shard, Any], None, None]:
         """As `Engine.run`; of shards of a stream whose length is not known, those that are there."""
@@ -206,13 +218,19 @@ class Here(OneProcess):
                 own = _Until(blocks, shard.stop)
                 if stream.n is None and not own.any():
                     return
-                yield shard, task(stream, shard, own)
+                yield shard, task(stream, shard, self._watched(own, task))
                 at = shard.stop
             if blocks is not None and at == stream.n:
                 next(blocks, None)  # which raises if there are more
         finally:
             if blocks is not None:
                 blocks.close()
+
+    def _watched(self, blocks: Iterable[Block], task: Task) -> Iterator[Block]:
+        for block in blocks:
+            yield block
+            if self.on_block is not None:
+                self.on_block(task, block)
 
 
 class _Until:
