@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 )
 
 from tfkm import arrays, lloyd, ops, seeding
+from tfkm.estimators import centers
 from tfkm.estimators.kept import Kept
 from tfkm.ops import validate
 from tfkm.points import Points
@@ -34,7 +35,12 @@ from tfkm.types import Assignment
 
 _BLOCK_BYTES = 2**26  # of distances at a time in transform
 _Method = TypeVar("_Method", bound=Callable)
-_USERS_NAMES = {"points": "X", "X": "X", "weights": "sample_weight"}
+_USERS_NAMES = {
+    "points": "X",
+    "X": "X",
+    "weights": "sample_weight",
+    "centroids": "cluster_centers_",
+}
 _DTYPES = [np.float64, np.float32, np.float16, np.int8, np.uint8]  # others become the first
 
 
@@ -153,13 +159,13 @@ class CentroidEstimator(
         return arrays.like(X, labels)
 
     def _labels_in_place(self, points) -> np.ndarray | None:
-        return ops.labels_in_place(points, self.cluster_centers_, backend=self.backend)
+        return ops.labels_in_place(points, self._centers, backend=self.backend)
 
     def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
         return self._assigned(points).labels
 
     def _assigned(self, points: tf.Tensor) -> Assignment:
-        return ops.assign(points, self.cluster_centers_, backend=self.backend)
+        return ops.assign(points, self._centers, backend=self.backend)
 
     @in_users_words
     def transform(self, X) -> Any:
@@ -179,8 +185,8 @@ class CentroidEstimator(
         if is_tensor(points):
             return arrays.like(X, self._distances(points))
         blocks = Points(points)
-        k = len(self.cluster_centers_)
-        wide = np.result_type(blocks.compute.as_numpy_dtype, self.cluster_centers_)
+        k = len(self._centers)
+        wide = np.result_type(blocks.compute.as_numpy_dtype, self._centers)
         distances = np.empty((blocks.n, k), wide)
         for start, block in blocks.blocks(max(1, _BLOCK_BYTES // (k * wide.itemsize))):
             distances[start : start + len(block)] = self._distances(block)
@@ -188,7 +194,7 @@ class CentroidEstimator(
 
     def _distances(self, points: tf.Tensor) -> tf.Tensor:
         """(n, k), as `transform` has them."""
-        distances = ops.sq_distances(points, self.cluster_centers_, backend=self.backend)
+        distances = ops.sq_distances(points, self._centers, backend=self.backend)
         return self._in_metric(distances)
 
     def _in_metric(self, sq_distances: tf.Tensor) -> tf.Tensor:
@@ -221,7 +227,8 @@ class CentroidEstimator(
         return -self._inertia_of(points, weights)
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
-        return lloyd.inertia(points, self.cluster_centers_, weights, backend=self.backend)
+        fixed = centers.finite(self._centers)
+        return lloyd.inertia(points, fixed, weights, backend=self.backend)
 
     def _checked_for_fit(
         self, X, sample_weight, further: bool = False
@@ -256,16 +263,21 @@ class CentroidEstimator(
                 accept_sparse="csr",
                 ensure_all_finite=False,
             )
-            return array if bits is X else X
-        X = validate.real_matrix("X", X)
-        if reset:
-            self._take_width(X.shape[1])
-        elif X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
+            X = array if bits is X else X
+        else:
+            X = validate.real_matrix("X", X)
+            if reset:
+                self._take_width(X.shape[1])
+        if not reset:
+            self._check_width(X.shape[1])
         return X
+
+    def _check_width(self, d: int) -> None:
+        wanted = self._centers.shape[1]
+        if d != wanted:
+            raise ValueError(
+                f"X has {d} features, but {type(self).__name__} is expecting {wanted} features as input."
+            )
 
     def _take_width(self, d: int) -> None:
         """Of points whose features have no names."""
@@ -319,8 +331,15 @@ class CentroidEstimator(
             )
 
     @property
+    def _centers(self) -> Any:
+        """(k, d) float32 or float64: `cluster_centers_`, set by fit or by hand; in a graph a variable."""
+        if isinstance(self.cluster_centers_, tf.Variable):
+            return self.cluster_centers_
+        return centers.checked(self.cluster_centers_, vars(self).get("n_features_in_"))
+
+    @property
     def _n_features_out(self):
-        return self.cluster_centers_.shape[0]
+        return len(self._centers)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -48,7 +48,7 @@ class BisectingKMeans(CentroidEstimator):
 
     `predict` goes down the tree of splits, by the nearer center of two, so that of the training points
     it equals `labels_`; `inertia_` and `score` go by these labels too. That need not be the nearest of all
-    centers: `transform(X).argmin(1)` is.
+    centers: `transform(X).argmin(1)` is. Once centers are set by hand, all go by the nearest of them.
 
     Source: Steinbach, Karypis & Kumar (2000), "A comparison of document clustering techniques".
 
@@ -131,24 +131,45 @@ class BisectingKMeans(CentroidEstimator):
             copy=self.copy_x,
             on_pass=PassPrinter() if self.verbose else None,
         )
-        self._tree, self.labels_, self.cluster_centers_ = tree, labels, tree.centroids
+        self._tree, self.labels_ = tree, labels
+        self.cluster_centers_ = tree.centroids.copy()  # which a user may edit
         self.inertia_ = self._inertia_of(points, weights)
         return self
 
     def _labels_in_place(self, points) -> None:
         """The tree has no such way."""
 
+    def _tree_of_centers(self) -> bisecting.Tree | None:
+        """Return the tree; None if the centers are not its own any more, but were set by hand."""
+        tree = vars(self).get("_tree")
+        if tree is None or tree.centroids is self.cluster_centers_:
+            return tree
+        return tree if np.array_equal(tree.centroids, self._centers) else None
+
     def _labels_of(self, points: tf.Tensor) -> tf.Tensor:
-        return bisecting.labels(points, self._tree, backend=self.backend)
+        tree = self._tree_of_centers()
+        if tree is None:
+            return super()._labels_of(points)
+        return bisecting.labels(points, tree, backend=self.backend)
 
     def _assigned(self, points: tf.Tensor) -> Assignment:
-        return bisecting.assign(points, self._tree, backend=self.backend)
+        tree = self._tree_of_centers()
+        if tree is None:
+            return super()._assigned(points)
+        return bisecting.assign(points, tree, backend=self.backend)
 
     def _convert(self, path, format, dtype, backend):
         raise ValueError(f"format: {format!r}; a BisectingKMeans is exported as 'saved_model' only")
 
+    def _settled(self) -> Self:
+        settled: Any = super()._settled()
+        settled._tree = self._tree_of_centers()
+        return settled
+
     def _hold_variables(self) -> dict[str, tf.Variable]:
         variables = super()._hold_variables()
+        if self._tree is None:
+            return variables
         pairs = tf.Variable(self._tree.pairs, trainable=False)
         self._tree = self._tree._replace(pairs=pairs, centroids=self.cluster_centers_)
         return variables | {"splits": pairs}
@@ -156,6 +177,8 @@ class BisectingKMeans(CentroidEstimator):
     def _check_learnt(self) -> None:
         super()._check_learnt()
         tree, (k, d) = self._tree, self.cluster_centers_.shape
+        if tree is None:
+            return
         forms.check(isinstance(tree, bisecting.Tree), "_tree")
         forms.check(
             forms.is_array(tree.pairs, "float32 float64", k - 1, 2 if k > 1 else 1, d), "pairs"
@@ -171,7 +194,10 @@ class BisectingKMeans(CentroidEstimator):
         forms.check(np.array_equal(tree.centroids, self.cluster_centers_), "centroids")
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
-        return bisecting.inertia(points, self._tree, weights, backend=self.backend)
+        tree = self._tree_of_centers()
+        if tree is None:
+            return super()._inertia_of(points, weights)
+        return bisecting.inertia(points, tree, weights, backend=self.backend)
 
 
 def _print_split(pair: np.ndarray) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
 from tfkm import __version__, export, flat, model_files
-from tfkm.estimators import forms
+from tfkm.estimators import centers, forms
 from tfkm.types import Assignment
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # What is computed in, and what writes it.
 _CONVERTERS = {"onnx": (tf.float64, export.onnx), "tflite": (tf.float32, export.tflite)}
@@ -22,7 +26,10 @@ _FORMATS = ("saved_model", *_CONVERTERS)
 class Kept:
     """`save` and `export`, for what has `cluster_centers_`, `_assigned`, `_distances` and `_in_metric`."""
 
-    cluster_centers_: np.ndarray
+    cluster_centers_: np.ndarray  # or what a user has set; in a graph a variable
+    n_features_in_: int
+    labels_: Any
+    _centers: Any
     backend: str | None
     _assigned: Callable[[tf.Tensor], Assignment]
     _distances: Callable[[tf.Tensor], tf.Tensor]
@@ -59,9 +66,21 @@ class Kept:
         check_is_fitted(self)
         if not type(self).__module__.startswith("tfkm."):
             raise TypeError(f"{type(self).__name__}: only estimators of tfkm itself can be saved")
-        learnt = {name: vars(self)[name] for name in self._LEARNT if name in vars(self)}
-        model = forms.model_of(self, learnt)
+        model = forms.model_of(self, self._settled()._known())
         model_files.write(path, model, version=__version__, force=force)
+
+    def _known(self) -> dict[str, Any]:
+        return {name: vars(self)[name] for name in self._LEARNT if name in vars(self)}
+
+    def _settled(self) -> Self:
+        """Return a shallow copy in which all that was learnt belongs to the centers of now."""
+        settled = copy.copy(self)
+        settled.cluster_centers_ = centers.finite(self._centers)
+        k, settled.n_features_in_ = settled.cluster_centers_.shape
+        labels = vars(self).get("labels_")
+        if labels is not None and labels.max(initial=0) >= k:  # of clusters that are no more
+            del settled.labels_
+        return settled
 
     def _check_learnt(self) -> None:
         """Raises ValueError or AttributeError unless what was learnt belongs together."""
@@ -141,7 +160,7 @@ class Kept:
         if format != "saved_model":
             self._convert(path, format, export.one_dtype(dtypes, format), backend)
             return
-        served = copy.copy(self)
+        served = self._settled()
         served.backend = backend
         variables = served._hold_variables()
 
@@ -153,7 +172,7 @@ class Kept:
             return {"distances": served._distances(points)}
 
         if dtypes is None:
-            wide = ["float64"] * (self.cluster_centers_.dtype == np.float64)
+            wide = ["float64"] * (self._centers.dtype == np.float64)
             dtypes = ["float32", "uint8", *wide]
         functions = {"predict": predict, "transform": transform}
         export.saved_model(path, functions, variables, dtypes, backend)
@@ -163,8 +182,8 @@ class Kept:
             raise ValueError(f"backend: {backend!r}; format={format!r} has none but 'portable'")
         wide, write = _CONVERTERS[format]
         metric = getattr(self, "metric", "euclidean")
-        function = flat.predict(self.cluster_centers_, metric, wide)
-        write(path, function, self.cluster_centers_.shape[1], dtype)
+        own = self._settled().cluster_centers_
+        write(path, flat.predict(own, metric, wide), own.shape[1], dtype)
 
     def _hold_variables(self) -> dict[str, tf.Variable]:
         """Puts what was learnt into variables, for a graph; them by name."""

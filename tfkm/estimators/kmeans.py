@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tfkm import lloyd, seeding, spherical, streams
 from tfkm.callbacks import Callback
+from tfkm.estimators import centers
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing, in_users_words
 from tfkm.types import Assignment, Pass, Status
 
@@ -216,15 +217,19 @@ class KMeans(CentroidEstimator):
         check_is_fitted(self)
         given = X if streams.is_stream(X) else self._checked(X, reset=False)
         source = streams.source_of(given, name="X")
-        if source.d != self.n_features_in_:
-            raise ValueError(
-                f"X has {source.d} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
+        self._check_width(source.d)
         blocks: Iterator = (np.asarray(self._labels_of(rows)) for rows in streams.rows_of(source))
         if path is None:
             return np.concatenate([np.empty(0, np.int32), *blocks])
         return streams.labels.write(path, blocks)
+
+    @property
+    def _centers(self) -> Any:
+        """With metric="cosine" of length 1."""
+        own = super()._centers
+        if self.metric == "euclidean" or isinstance(own, tf.Variable):
+            return own
+        return centers.of_length_one(own)
 
     def _labels_in_place(self, points) -> np.ndarray | None:
         return super()._labels_in_place(points) if self.metric == "euclidean" else None
@@ -249,9 +254,8 @@ class KMeans(CentroidEstimator):
         return super()._in_metric(sq_distances) if self.metric == "euclidean" else sq_distances / 2
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
-        return lloyd.inertia(
-            points, self.cluster_centers_, weights, metric=self.metric, backend=self.backend
-        )
+        fixed = centers.finite(self._centers)
+        return lloyd.inertia(points, fixed, weights, metric=self.metric, backend=self.backend)
 
 
 class PassPrinter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval
 
 from tfkm import lloyd, minibatch, seeding
 from tfkm.batches import Batches, Weighted
-from tfkm.estimators import forms
+from tfkm.estimators import centers, forms
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 
 if TYPE_CHECKING:
@@ -165,7 +165,9 @@ class MiniBatchKMeans(CentroidEstimator):
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:
         """Takes one more batch X (n, d); sample_weight (n,) or None. Returns self.
 
-        The first batch is seeded from, so it needs n_clusters points.
+        The first batch is seeded from, so it needs n_clusters points. If `cluster_centers_` was set or
+        edited by hand, the means go on from there: each with the weight its cluster had, or, if there was
+        none before or the number of clusters is another, with that of one point.
 
         Raises: as `fit`, before any work; ValueError also if X is of another width than the batches before.
 
@@ -177,7 +179,7 @@ class MiniBatchKMeans(CentroidEstimator):
         [0.5, 8.5]
         """
         self._validate_params()
-        state = getattr(self, "_state", None)
+        state = self._state_of_centers()
         batch = Weighted(*self._checked_for_fit(X, sample_weight, further=state is not None))
         if not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
@@ -192,6 +194,21 @@ class MiniBatchKMeans(CentroidEstimator):
         if self.compute_labels:
             self._label(*batch)
         return self
+
+    def _state_of_centers(self) -> minibatch.State | None:
+        """Return the state with the centers that were set by hand since; None before there are any."""
+        if not hasattr(self, "cluster_centers_"):
+            return None
+        own, state = centers.finite(self._centers), getattr(self, "_state", None)
+        if state is None or state.means.shape != own.shape:  # each counts as one point
+            return minibatch.State(own.astype(np.float64), np.ones(len(own)), own.dtype)
+        edited = (state.centroids != own).any(axis=1, keepdims=True)
+        return state._replace(means=np.where(edited, own, state.means), dtype=own.dtype)
+
+    def _settled(self) -> Self:
+        settled: Any = super()._settled()
+        settled._state = self._state_of_centers()
+        return settled
 
     def _check_learnt(self) -> None:
         super()._check_learnt()
