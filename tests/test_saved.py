@@ -229,6 +229,16 @@ FORGED = {
     "list": put("parameters", "init", [[1.0]]),
     "random state": array("_random_state", np.ones(3, np.uint32)),
     "steps": put("learnt", "n_steps_", "many"),
+    "missing keys": lambda h, a: a.pop("_random_state"),
+    "random position": lambda h, a: h["learnt"]["_random_state"]["random_state"].__setitem__(1, 700),
+    "random position below 0": lambda h, a: h["learnt"]["_random_state"]["random_state"].__setitem__(1, -5),
+    "random normal": lambda h, a: h["learnt"]["_random_state"]["random_state"].__setitem__(3, 1e400),
+    "all keys 0": array("_random_state", np.zeros(624, np.uint32)),
+    "counts beyond all": array("_state.counts", np.full(3, 1e308)),
+    "inertia": put("learnt", "inertia_", -1.0),
+    "backend": put("parameters", "backend", "none such"),
+    "setting": put("parameters", "init", {"seeding": "random", "settings": {"rounds": 5}}),
+    "texts for centers": array("cluster_centers_", np.full((3, 4), "x")),
     "deep": put("parameters", "init", functools.reduce(lambda x, _: {"fields": {"x": x}}, range(300), 0)),
 }  # fmt: skip
 
@@ -252,7 +262,7 @@ def test_forged_files_are_refused(tmp_path, saved, name):
 )
 def test_a_tree_without_an_end_is_refused(tmp_path, saved, children):
     changed(saved[1], tmp_path / "x.npz", array("_tree.children", np.array(children)))
-    with pytest.raises(ValueError, match="x.npz: .*children cannot be"):
+    with pytest.raises(ValueError, match="x.npz: .*children: it needs"):
         tfkm.load(tmp_path / "x.npz")
 
 

@@ -11,8 +11,7 @@ import tensorflow as tf
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from tfkm import bisecting
-from tfkm.estimators import forms
+from tfkm import bisecting, fields
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.estimators.kmeans import PassPrinter
 from tfkm.types import Assignment
@@ -179,19 +178,20 @@ class BisectingKMeans(CentroidEstimator):
         tree, (k, d) = self._tree, self.cluster_centers_.shape
         if tree is None:
             return
-        forms.check(isinstance(tree, bisecting.Tree), "_tree")
-        forms.check(
-            forms.is_array(tree.pairs, "float32 float64", k - 1, 2 if k > 1 else 1, d), "pairs"
-        )
-        forms.check(forms.is_array(tree.children, "int64", k - 1, 2), "children")
+        fields.check(isinstance(tree, bisecting.Tree), "_tree", "the splits of a tree")
+        dtype = self.cluster_centers_.dtype.name
+        fields.rows("_tree.pairs", tree.pairs, dtype, k - 1, 2 if k > 1 else 1, d)
+        children = fields.array("_tree.children", tree.children, "int64", k - 1, 2)
         # Each cluster and each split but the first one is behind one split, which comes before it.
-        behind = np.sort(tree.children, axis=None)
-        forms.check(
-            np.array_equal(behind, [*range(-k, 0), *range(1, k - 1)] if k > 1 else []), "children"
+        behind = [*range(-k, 0), *range(1, k - 1)] if k > 1 else []
+        late = (children > 0) & (children <= np.arange(k - 1)[:, None])
+        fields.check(
+            np.array_equal(np.sort(children, axis=None), behind) and not late.any(),
+            "_tree.children",
+            "each cluster, and each split but the first, behind one earlier split",
         )
-        late = (tree.children > 0) & (tree.children <= np.arange(k - 1)[:, None])
-        forms.check(not late.any(), "children")
-        forms.check(np.array_equal(tree.centroids, self.cluster_centers_), "centroids")
+        same = np.array_equal(tree.centroids, self.cluster_centers_)
+        fields.check(same, "_tree.centroids", "the values of cluster_centers_")
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
         tree = self._tree_of_centers()

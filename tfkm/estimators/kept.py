@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from tfkm import __version__, export, flat, model_files
+from tfkm import __version__, export, fields, flat, model_files
 from tfkm.estimators import centers, forms
 from tfkm.types import Assignment
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # What is computed in, and what writes it.
 _CONVERTERS = {"onnx": (tf.float64, export.onnx), "tflite": (tf.float32, export.tflite)}
+_FLOATS = "float32 float64"
 _FORMATS = ("saved_model", *_CONVERTERS)
 
 
@@ -83,27 +84,23 @@ class Kept:
         return settled
 
     def _check_learnt(self) -> None:
-        """Raises ValueError or AttributeError unless what was learnt belongs together."""
-        centers = self.cluster_centers_
-        forms.check(forms.is_array(centers, "float32 float64", None, None), "cluster_centers_")
-        (k, d), known = centers.shape, vars(self)
-        forms.check(k > 0 and d > 0, "cluster_centers_")
-        forms.check(
-            forms.is_count(known["n_features_in_"]) and known["n_features_in_"] == d,
-            "n_features_in_",
-        )
+        """Raises ValueError unless what was learnt is what a fit leaves, and belongs together."""
+        own = fields.rows("cluster_centers_", self.cluster_centers_, _FLOATS, None, None)
+        fields.check(own.size, "cluster_centers_", "at least one")
+        (k, d), known = own.shape, vars(self)
+        fields.count("n_features_in_", known["n_features_in_"], d, d)
+        centers.finite(self._centers)  # with metric="cosine" each needs a direction
         if known.get("labels_") is not None:  # of a stream there are none
-            labels = known["labels_"]
-            forms.check(forms.is_array(labels, "int32", None), "labels_")
-            forms.check(not labels.size or (labels.min() >= 0 and labels.max() < k), "labels_")
+            labels = fields.array("labels_", known["labels_"], "int32", None)
+            fields.within("labels_", labels, 0, k - 1, f"numbers from 0 to {k - 1}")
         if "feature_names_in_" in known:
             names = known["feature_names_in_"]
             is_texts = isinstance(names, np.ndarray) and names.dtype.hasobject
-            forms.check(is_texts and names.shape == (d,), "feature_names_in_")
-        if "inertia_" in known:
-            forms.check(isinstance(known["inertia_"], float), "inertia_")
+            fields.check(is_texts and names.shape == (d,), "feature_names_in_", f"{d} texts")
+        inertia = known.get("inertia_", 0.0)
+        fields.check(isinstance(inertia, float) and inertia >= 0, "inertia_", "a number ≥ 0")
         for name in ("n_iter_", "n_steps_"):
-            forms.check(forms.is_count(known.get(name, 0)), name)
+            fields.count(name, known.get(name, 0))
 
     def export(
         self,

@@ -11,9 +11,9 @@ import tensorflow as tf
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from tfkm import lloyd, minibatch, seeding
+from tfkm import fields, lloyd, minibatch, seeding
 from tfkm.batches import Batches, Weighted
-from tfkm.estimators import centers, forms
+from tfkm.estimators import centers
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 
 if TYPE_CHECKING:
@@ -212,14 +212,25 @@ class MiniBatchKMeans(CentroidEstimator):
 
     def _check_learnt(self) -> None:
         super()._check_learnt()
-        state, (k, d) = self._state, self.cluster_centers_.shape
-        forms.check(isinstance(state, minibatch.State), "_state")
-        forms.check(forms.is_array(state.means, "float64", k, d), "means")
-        forms.check(forms.is_array(state.counts, "float64", k), "counts")
-        forms.check((state.counts >= 0).all() and forms.is_count(state.since), "counts")
-        forms.check(np.array_equal(state.centroids, self.cluster_centers_), "means")
+        state, own = self._state, self.cluster_centers_
+        fields.check(isinstance(state, minibatch.State), "_state", "what a batch leaves")
+        means = fields.array("_state.means", state.means, "float64", *own.shape)
+        counts = fields.array("_state.counts", state.counts, "float64", len(own))
+        with np.errstate(over="ignore"):
+            largest = float(np.abs(means).max() * counts.sum())
+        fields.check(
+            counts.min() >= 0 and np.isfinite(largest),
+            "_state.counts",
+            "weights ≥ 0, whose products with the means are finite",
+        )
+        fields.count("_state.since", state.since)
+        same = isinstance(state.dtype, np.dtype) and state.dtype == own.dtype
+        fields.check(same, "_state.dtype", f"{own.dtype}, that of cluster_centers_")
+        same = np.array_equal(state.centroids, own)
+        fields.check(same, "_state.means", "the values of cluster_centers_")
         random = vars(self).get("_random_state")
-        forms.check(random is None or isinstance(random, np.random.RandomState), "_random_state")
+        is_one = random is None or isinstance(random, np.random.RandomState)
+        fields.check(is_one, "_random_state", "the state of a generator")
 
     def _seeds(self, n: int | None, d: int, n_init: int) -> minibatch.Seeds:
         """What to seed with, of n points or an unknown number of them."""

@@ -64,11 +64,16 @@ def select(name: str | None) -> ModuleType:
     """
     if name is None:
         name = next(n for n in _fastest_first() if not _why_not_here(n))
-    if name not in _NAMES:
-        raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, _NAMES))}")
+    check_name(name)
     if why := _why_not_here(name):
         raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
     return _module(name)
+
+
+def check_name(name: str | None) -> None:
+    """Raises: ValueError: no backend has that name."""
+    if name not in (None, *_NAMES):
+        raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, _NAMES))}")
 
 
 @functools.cache
