@@ -95,4 +95,5 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """The public names, whatever else has been imported by now."""
+    return sorted([*__all__, "__version__"])

@@ -72,6 +72,9 @@ class Callback:
     'STOPPED'
     """
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def on_seed(self, done: Seeded) -> None:
         """A start has its first centroids."""
 

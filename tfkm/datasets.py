@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfkm.reprs import brief
+
 _PROBE_SECONDS = 3.0
 
 
+@brief(points="n d", labels="n")
 class Dataset(NamedTuple):
     """Points and, where they are known, their true classes.
 

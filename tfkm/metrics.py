@@ -23,12 +23,14 @@ from sklearn.utils import check_random_state
 from tfkm import arrays, by_label, lloyd, ops, seeding
 from tfkm.ops import validate
 from tfkm.points import Points
+from tfkm.reprs import brief
 from tfkm.types import Result
 
 _BLOCK = 2**17  # rows sorted by label at a time
 _MEBIBYTES = 64  # of distances at a time in scikit-learn's silhouette
 
 
+@brief()
 class InertiaCurve(NamedTuple):
     """Fits with more and more clusters.
 

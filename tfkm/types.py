@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
+from tfkm.reprs import brief
 
 
+@brief(labels="n", sq_distances="n")
 class Assignment(NamedTuple):
     """Where each point belongs.
 
@@ -27,6 +29,7 @@ class Assignment(NamedTuple):
     sq_distances: tf.Tensor
 
 
+@brief(sums="k d", weights="k")
 class Statistics(NamedTuple):
     """What one pass over some points leaves behind. Statistics of disjoint points add up.
 
@@ -127,6 +130,7 @@ class Status(enum.Enum):
     STOPPED = "a callback asked to stop"
 
 
+@brief()
 class Pass(NamedTuple):
     """What a callback is told after each pass of Lloyd's iteration.
 
@@ -156,6 +160,7 @@ class Pass(NamedTuple):
     status: Status | None
 
 
+@brief(centroids="k d", indices="k")
 class Seeds(NamedTuple):
     """Chosen points, to start a k-means from.
 
@@ -172,6 +177,7 @@ class Seeds(NamedTuple):
     indices: tf.Tensor
 
 
+@brief(centroids="k d", labels="n")
 class Result(NamedTuple):
     """A finished k-means; all fields belong to the same centroids.
 
@@ -180,6 +186,8 @@ class Result(NamedTuple):
 
     >>> import tfkm
     >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0)
+    >>> result
+    Result(k=2, d=1, n=3, inertia=0.5, n_iter=2, status=LABELS_UNCHANGED)
     >>> result.inertia, result.status.name, sorted(result.labels.numpy().tolist())[1]
     (0.5, 'LABELS_UNCHANGED', 0)
     """
@@ -191,6 +199,7 @@ class Result(NamedTuple):
     status: Status
 
 
+@brief(centroids="B k d", labels="B n")
 class BatchResult(NamedTuple):
     """The results of B problems of n points.
 

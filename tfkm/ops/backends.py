@@ -119,7 +119,9 @@ def _why_not(name: str) -> str:
     try:
         _try(importlib.import_module(f"tfkm.ops.{name}"))
     except Exception as error:  # whatever a foreign TensorFlow may raise is the reason
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        said = str(error).partition("\n")[0]
+        plain = said and type(error) in (RuntimeError, ImportError)  # made to be read
+        return said if plain else f"{type(error).__name__}: {said}"
     return ""
 
 
