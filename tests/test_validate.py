@@ -35,7 +35,6 @@ POINTS = {
     "no features": (X[:, :0], ValueError, r"points: shape \(6, 0\)"),
     "complex": (X.astype(np.complex64), TypeError, "points: dtype complex64; allowed are float32"),
     "text": (np.array([["a", "b"]]), TypeError, "points: dtype string; allowed are float32"),
-    "int64": (X.astype(np.int64), TypeError, "points: dtype int64; allowed are float32"),
     "ragged": ([[1.0], [1.0, 2.0]], TypeError, "points: list is not an array"),
     "not an array": (object(), TypeError, "points: object is not an array"),
 }
@@ -46,7 +45,7 @@ CENTROIDS = {
     "other width": (C[:, :1], ValueError, r"centroids: shape \(2, 1\); points have 2 features"),
     "none": (C[:0], ValueError, r"centroids: shape \(0, 2\); it needs .* ≥ 1 of rows"),
     "rank 1": (C[0], ValueError, r"centroids: shape \(2,\); it needs rank 2"),
-    "integers": (C.astype(np.int32), TypeError, "centroids: dtype int32; allowed are float32"),
+    "complex": (C.astype(complex), TypeError, "centroids: dtype complex128; allowed are float32"),
 }
 WEIGHTS = {
     "too few": (np.ones(5), ValueError, r"weights: shape \(5,\); it needs shape \(6,\)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -78,7 +79,8 @@ __all__ = [*_HOMES, *_MODULES]
 
 def __getattr__(name: str):
     if name not in __all__:
-        raise AttributeError(f"module 'tfkm' has no attribute {name!r}")
+        module = sys.modules[__name__]  # from whose names Python suggests the nearest
+        raise AttributeError(f"module 'tfkm' has no attribute {name!r}", name=name, obj=module)
     try:
         home = importlib.import_module(_HOMES.get(name, f"tfkm.{name}"))
     except ImportError as error:

@@ -6,7 +6,9 @@ is taken by TensorFlow on that GPU, if it has been built for it; none was at han
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Mapping, Set
 from types import ModuleType
 from typing import Any
 
@@ -21,10 +23,13 @@ _HOST = (1, 3, 11, 13)
 def taken(name: str, array: Any) -> Any:
     """A NumPy array or tf.Tensor of the same memory; CSR of a sparse matrix; anything else as it is.
 
-    Raises: TypeError naming the argument, if its library or TensorFlow refuses.
+    Raises: TypeError naming the argument, if it is nothing that is an array, saying how to make one of it;
+      or if its library or TensorFlow refuses.
     """
     if sparse.issparse(array):
         return array.tocsr()
+    if said := remedy(array):
+        raise TypeError(f"{name}: {said}")
     if isinstance(array, np.ndarray | tf.Tensor | tf.Variable):
         return array
     if not hasattr(array, "__dlpack_device__"):
@@ -35,6 +40,33 @@ def taken(name: str, array: Any) -> Any:
         kind = f"{type(array).__module__}.{type(array).__name__}"
         reason = str(error).splitlines()[0]
         raise TypeError(f"{name}: cannot read this {kind} by DLPack: {reason}") from error
+
+
+def remedy(value: Any) -> str:
+    """What to do with a value that is no array though a user may take it for one; empty for any other."""
+    if isinstance(value, np.ndarray | tf.Tensor):
+        return ""
+    if value is None:
+        return "None; it needs an array (n, d)"
+    if isinstance(value, Mapping):
+        return "a dict; it needs an array (n, d): pandas.DataFrame makes one of columns"
+    if isinstance(value, Iterator):
+        return (
+            f"a {type(value).__name__}, which can be read but once; it needs an array (n, d), as "
+            "np.stack(list(…)) makes of rows"
+        )
+    if isinstance(value, Set):
+        return f"a {type(value).__name__}, which has no order; it needs an array (n, d)"
+    if isinstance(value, tf.data.Dataset):
+        return "a tf.data.Dataset; it needs an array (n, d), for which dataset.map can be used on batches"
+    if isinstance(value, tf.RaggedTensor):
+        return "a ragged tensor; it needs rows of one length, as its to_tensor() has"
+    if isinstance(value, tf.SparseTensor):
+        return "a SparseTensor; it needs SciPy's sparse matrix, or tf.sparse.to_dense of it"
+    paths = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(path, str | os.PathLike) for path in paths[:1]):
+        return f"{paths[0]!r}, which is text; it needs an array (n, d); files are read by `fit` of KMeans"
+    return ""
 
 
 def like(array: Any, result: np.ndarray | tf.Tensor) -> Any:

@@ -304,6 +304,8 @@ def _sq_distances_to_others(
 
 
 def _checked_range(n_clusters: Iterable[int]) -> list[int]:
+    if not isinstance(n_clusters, Iterable):
+        raise TypeError(f"n_clusters: {n_clusters!r}; it needs several numbers, as range(1, 11)")
     ks = list(n_clusters)
     for k in ks:
         validate.check_number("n_clusters", k, Integral, 1)

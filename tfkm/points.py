@@ -54,6 +54,11 @@ class Points:
         copy: whether an array that cannot be read in place may be copied once if it is small;
         otherwise it is always read in blocks.
         """
+        if isinstance(array, tf.Tensor) and not hasattr(array, "numpy"):
+            raise ValueError(
+                "points: a tensor inside tf.function, or a map of tf.data, which has no value yet; call it "
+                "outside, or through tf.py_function. In a graph there are tfkm.assign and tfkm.accumulate"
+            )
         array = arrays.taken("points", array)
         self.is_sparse = sparse.issparse(array)
         if isinstance(array, tf.Tensor | tf.Variable):
@@ -180,7 +185,10 @@ def as_array(array, rank: int, needs: str):
     Integers and truth values that are not computed with become float64.
     """
     if not sparse.issparse(array):
-        array = np.asanyarray(array)
+        try:
+            array = np.asanyarray(array)
+        except ValueError as error:  # of rows of several lengths
+            raise ValueError(f"points: {error}") from error
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind in "iub" and array.dtype.type not in _DTYPES:

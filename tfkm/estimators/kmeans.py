@@ -46,7 +46,7 @@ class KMeans(CentroidEstimator):
         zeros is at distance 1 from everything and has label 0.
       backend: a name from `tfkm.backends()`; None takes the fastest usable one.
       checkpoint_dir: a folder from which the same fit, killed, goes on; see `tfkm.kmeans`.
-      callbacks: a list of `tfkm.Callback`, as `tfkm.Progress()`.
+      callbacks: a `tfkm.Callback`, as `tfkm.Progress()`, or a list of them.
       engine: who computes, None for this process; see `tfkm.kmeans`.
       size_min, size_max: least and most points of a cluster in `fit`, None for any; see `tfkm.kmeans`. Then
         `labels_` and `inertia_` keep the limits, predict and score know none. Not with sample_weight.
@@ -82,7 +82,7 @@ class KMeans(CentroidEstimator):
         "size_max": [Interval(Integral, 1, None, closed="left"), None],
         "checkpoint_dir": [str, os.PathLike, None],
         "engine": [callable, None],
-        "callbacks": ["array-like", None],
+        "callbacks": ["array-like", Callback, None],
     }
 
     _LEARNT = CentroidEstimator._LEARNT | {"n_iter_": None}
@@ -108,7 +108,7 @@ class KMeans(CentroidEstimator):
         size_max: int | None = None,
         checkpoint_dir: str | os.PathLike | None = None,
         engine: streams.Opener | None = None,
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Sequence[Callback] | Callback | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init

@@ -33,8 +33,9 @@ def assign(points, centroids, *, n_points=None, backend: str | None = None) -> A
     it depends neither on the other points nor on chunk sizes or threads.
 
     Args:
-      points: (…, n, d) float32, float64, float16, bfloat16, int8 or uint8; n may be unknown or 0.
-      centroids: (…, k, d), k ≥ 1, a float dtype. If either is float64 all is computed in float64,
+      points: (…, n, d) float32, float64, float16, bfloat16, int8 or uint8; n may be unknown or 0. Other
+        integers and truth values are copied to float64.
+      centroids: (…, k, d), k ≥ 1, of the same dtypes. If either is float64 all is computed in float64,
         otherwise in float32 (with near ties decided in float64).
       n_points: (…) integers from 0 to n, how many rows of each problem are points, from the first on; None
         for all. The others are padding, of any value, with label −1 and distance 0.

@@ -11,6 +11,8 @@ import tensorflow as tf
 from tensorflow.python.framework import ops as tf_ops
 from tensorflow.python.ops import control_flow_util
 
+from tfkm import arrays
+
 # Computed in float64 if float64, else in float32; none is first copied whole to another dtype.
 POINT_DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.uint8)
 CENTROID_DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16)
@@ -31,12 +33,14 @@ def matrix(name: str, value, allowed: tuple[tf.DType, ...], leading: bool = Fals
     return tensor
 
 
-def real_matrix(name: str, value) -> tf.Tensor:
+def real_matrix(
+    name: str, value, allowed: tuple[tf.DType, ...] = POINT_DTYPES, leading: bool = False
+) -> tf.Tensor:
     """As `matrix`; truth values and integers that are not computed with become float64."""
     tensor = _tensor(name, value)
-    if tensor.dtype not in POINT_DTYPES and (tensor.dtype.is_integer or tensor.dtype.is_bool):
-        tensor = tf.cast(tensor, tf.float64)
-    return matrix(name, tensor, POINT_DTYPES)
+    if tensor.dtype not in allowed and (tensor.dtype.is_integer or tensor.dtype.is_bool):
+        tensor = tf.cast(tensor, tf.float32 if tensor.dtype in POINT_DTYPES else tf.float64)
+    return matrix(name, tensor, allowed, leading)
 
 
 def points_and_centroids(points, centroids, leading: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -44,8 +48,8 @@ def points_and_centroids(points, centroids, leading: bool = False) -> tuple[tf.T
 
     leading: whether they may have leading dimensions, which have to broadcast.
     """
-    points = matrix("points", points, POINT_DTYPES, leading)
-    centroids = matrix("centroids", centroids, CENTROID_DTYPES, leading)
+    points = real_matrix("points", points, POINT_DTYPES, leading)
+    centroids = real_matrix("centroids", centroids, CENTROID_DTYPES, leading)
     k, d = centroids.shape[-2:]
     if k is None or k < 1:
         raise ValueError(f"centroids: shape {centroids.shape}; it needs a known number ≥ 1 of rows")
@@ -129,7 +133,12 @@ def weights_array(weights, *shape: int) -> np.ndarray | None:
     """(n,) or (…, n) float64, judged as `weights_of` does; None for None."""
     if weights is None:
         return None
-    weights = np.asarray(weights, dtype=np.float64)
+    try:
+        weights = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"weights: {type(weights).__name__}; it needs real numbers ({error})"
+        ) from error
     if weights.shape != shape:
         raise ValueError(f"weights: shape {weights.shape}; it needs shape {shape}")
     check_weights(weights)
@@ -311,6 +320,8 @@ def real_numbers(name: str, value) -> tf.Tensor:
 
 
 def _tensor(name: str, value) -> tf.Tensor:
+    if said := arrays.remedy(value):
+        raise TypeError(f"{name}: {said}")
     try:
         return tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
