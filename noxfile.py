@@ -255,7 +255,7 @@ def soak(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """10 min. Model files and checkpoints with changed fields: refused by name, or of use.
 
-    `-- --count N` for another number of files than 20,000; `-- --seed N` repeats the N-th alone.
+    `-- --count N` for another number of files than 10,000; `-- --seed N` repeats the N-th alone.
     """
     install(session, "test")
     session.run("python", "tests/fuzz_files.py", *session.posargs)

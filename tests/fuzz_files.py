@@ -256,7 +256,7 @@ def small_shards(set_to: Callable[[object, str, object], None]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=20_000, help="cases; a third are checkpoints")
+    parser.add_argument("--count", type=int, default=10_000, help="cases; a third are checkpoints")
     parser.add_argument("--seed", type=int, help="the number of one case alone")
     given = parser.parse_args()
     faulthandler.enable()
