@@ -252,6 +252,16 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """10 min. Model files and checkpoints with changed fields: refused by name, or of use.
+
+    `-- --count N` for another number of files than 10,000; `-- --seed N` repeats the N-th alone.
+    """
+    install(session, "test")
+    session.run("python", "tests/fuzz_files.py", *session.posargs)
+
+
+@nox.session
 def spark(session: nox.Session) -> None:
     """2 min. The recipe of docs/spark.md on Spark, which needs Java 17."""
     install(session, "test", "spark")

@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # For `benchmarks`; last, so that an installed tfkm is found before the one of the source tree.
 sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parent))  # for `fuzz_files`
 
 import pytest
 import tensorflow as tf

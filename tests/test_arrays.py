@@ -60,7 +60,7 @@ def test_bfloat16_is_taken_in_place_though_numpy_has_none():
     np.testing.assert_array_equal(Points(Foreign(tensor))[np.arange(9)], DIGITS[:9])
 
 
-@pytest.mark.parametrize("thing", [DIGITS, [[1, 2]], "words", None, 3.5])
+@pytest.mark.parametrize("thing", [DIGITS, [[1, 2]], 3.5])
 def test_what_needs_nothing_stays(thing):
     assert arrays.taken("X", thing) is thing
 

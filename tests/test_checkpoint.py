@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfkm
 from tfkm import files
@@ -117,6 +118,52 @@ def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path, damage):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         same(run(tmp_path), expected)
+
+
+@pytest.mark.parametrize(
+    "field, change, said",
+    [
+        ("rng_rest", lambda a: np.array([700.0, *a[1:]]), "rng.position: it needs an integer ≥ 0"),
+        ("rng_rest", lambda a: np.array([-5.0, *a[1:]]), "rng.position: it needs an integer ≥ 0"),
+        ("loop/going", lambda a: a + 2, "loop/going: it needs different numbers from 0 to 1"),
+        ("loop/centroids", lambda a: a[:, :, :-1], r"loop/centroids: .* of shape \(2, 7, 5\)"),
+        ("part/high/sums", lambda a: a + 1e300, "part/high/sums: it needs no more than the points"),
+        ("part/shards", lambda a: a + 99, "part/shards: it needs an integer ≥ 1 and ≤ 2"),
+    ],
+)
+def test_a_field_that_no_fit_leaves_is_named(tmp_path, monkeypatch, field, change, said):
+    """Though its checksum is right."""
+    save = checkpoint.Checkpoints.save
+
+    def dying(self, arrays):
+        wrong = {n: change(a) if n.endswith(field) else a for n, a in arrays.items()}
+        save(self, wrong)
+        if "part/shards" in arrays:
+            raise Killed
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", dying)
+    with pytest.raises(Killed):
+        run(tmp_path)
+    with pytest.raises(ValueError, match=f"checkpoint_dir: .*tfkm: .*{said}"):
+        run(tmp_path)
+
+
+def test_points_in_bfloat16(tmp_path, monkeypatch):
+    """Which .npy has no dtype for; killed when rows that were drawn have been noted."""
+    points = tf.cast(POINTS, tf.bfloat16).numpy()
+    expected = tfkm.kmeans(points, K, **OPTIONS)
+    save = checkpoint.Checkpoints.save
+
+    def dying(self, arrays):
+        save(self, arrays)
+        assert any(name.endswith("/rows") for name in arrays)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.Checkpoints, "save", dying)
+        with pytest.raises(Killed):
+            tfkm.kmeans(points, K, checkpoint_dir=tmp_path, **OPTIONS)
+    same(tfkm.kmeans(points, K, checkpoint_dir=tmp_path, **OPTIONS), expected)
 
 
 def test_two_damaged_ones_begin_anew_and_say_so(tmp_path):

@@ -468,5 +468,5 @@ def test_bad_values_are_named_without_a_tensor_too():
     with pytest.raises(ValueError, match=r"Input X contains NaN. .*\[1, 0\]"):
         model.predict([[1.0, 2.0], [np.nan, 0.0]])
     model.cluster_centers_[0, 0] = np.inf
-    with pytest.raises(ValueError, match="centroids"):
+    with pytest.raises(ValueError, match=r"cluster_centers_\[0, 0\] is infinity"):
         model.predict([[1.0, 2.0]])

@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1] / "tfkm"
 
 # From below; a module imports what is in its own layer or below it. The first pattern that fits counts.
 LAYERS = {
-    "arithmetic, types, checks": """exact types traces shapes arrays checks threads tables files flat
-        supervise datasets model_files ops.sums ops.validate ops.devices ops.xla_call
+    "arithmetic, types, checks": """exact types traces shapes arrays checks fields threads tables files
+        flat supervise datasets model_files reprs ops.sums ops.validate ops.devices ops.xla_call
         ops.native_library seeding.draws""",
     "one pass": "ops ops.* cuda cuda.*",
     "points and their sources": "points by_label spherical update iteration callbacks batches "

@@ -184,6 +184,33 @@ class TestVectorQuantizer:
             VectorQuantizer(3, decay=1.0)
 
 
+def test_replicas_learn_as_one(python):
+    """Codes of two replicas are each other's, and those of one device; a dead one moves, too."""
+    code = """
+        import keras, numpy as np, tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        from tfkm.layers import VectorQuantizer
+        x = np.random.default_rng(0).normal(size=(70, 4)).astype(np.float32)
+        def trained():
+            layer = VectorQuantizer(5, decay=0.5, patience=2)
+            model = keras.Sequential([keras.Input((4,)), layer])
+            model.compile(optimizer="sgd", loss="mse")
+            layer.start_from(np.concatenate([x[:4], np.full((1, 4), 99.0)]))  # the last one dies
+            model.fit(x, x, batch_size=14, epochs=2, shuffle=False, verbose=0)
+            return layer.weights
+        alone = trained()
+        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+            together = trained()
+        assert np.abs(alone[0]).max() < 9
+        for one, both in zip(alone, together):
+            first, second = both.value.values
+            np.testing.assert_array_equal(first, second)
+            np.testing.assert_allclose(first, one, rtol=1e-6)
+    """
+    python(code)
+
+
 @pytest.mark.full
 def test_equal_seeds_give_equal_bits(python):
     """With enable_op_determinism, in two processes of 1 and 2 threads."""

@@ -229,6 +229,16 @@ FORGED = {
     "list": put("parameters", "init", [[1.0]]),
     "random state": array("_random_state", np.ones(3, np.uint32)),
     "steps": put("learnt", "n_steps_", "many"),
+    "missing keys": lambda h, a: a.pop("_random_state"),
+    "random position": lambda h, a: h["learnt"]["_random_state"]["random_state"].__setitem__(1, 700),
+    "random position below 0": lambda h, a: h["learnt"]["_random_state"]["random_state"].__setitem__(1, -5),
+    "random normal": lambda h, a: h["learnt"]["_random_state"]["random_state"].__setitem__(3, 1e400),
+    "all keys 0": array("_random_state", np.zeros(624, np.uint32)),
+    "counts beyond all": array("_state.counts", np.full(3, 1e308)),
+    "inertia": put("learnt", "inertia_", -1.0),
+    "backend": put("parameters", "backend", "none such"),
+    "setting": put("parameters", "init", {"seeding": "random", "settings": {"rounds": 5}}),
+    "texts for centers": array("cluster_centers_", np.full((3, 4), "x")),
     "deep": put("parameters", "init", functools.reduce(lambda x, _: {"fields": {"x": x}}, range(300), 0)),
 }  # fmt: skip
 
@@ -252,5 +262,119 @@ def test_forged_files_are_refused(tmp_path, saved, name):
 )
 def test_a_tree_without_an_end_is_refused(tmp_path, saved, children):
     changed(saved[1], tmp_path / "x.npz", array("_tree.children", np.array(children)))
-    with pytest.raises(ValueError, match="x.npz: .*children cannot be"):
+    with pytest.raises(ValueError, match="x.npz: .*children: it needs"):
         tfkm.load(tmp_path / "x.npz")
+
+
+KINDS = {
+    "KMeans": tfkm.KMeans,
+    "cosine": functools.partial(tfkm.KMeans, metric="cosine"),
+    "mini-batch": tfkm.MiniBatchKMeans,
+    "bisecting": tfkm.BisectingKMeans,
+}
+HAND = np.float32([[4, -1, 2, 0], [5, 5, 5, 5], [0, 0, -1, 3]])
+
+
+def set_by_hand(kind, how):
+    model = KINDS[kind](3, random_state=0)
+    if how != "bare":
+        model.fit(POINTS)
+    if how == "in place":
+        model.cluster_centers_[:] = HAND
+    else:
+        model.cluster_centers_ = HAND.tolist() if how == "list" else HAND.copy()
+    return model
+
+
+@pytest.mark.parametrize("how", ["assigned", "in place", "list", "bare"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_centers_set_by_hand_are_gone_on_from(tmp_path, kind, how):
+    model = set_by_hand(kind, how)
+    points, centers = POINTS.astype(np.float64), HAND.astype(np.float64)
+    if kind == "cosine":  # of what a center has only the direction counts
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        centers /= np.linalg.norm(centers, axis=1, keepdims=True)
+    sq_distances = np.square(points[:, None] - centers).sum(2)
+    labels = sq_distances.argmin(1)
+    distances = sq_distances / 2 if kind == "cosine" else np.sqrt(sq_distances)
+    least = (sq_distances / 2 if kind == "cosine" else sq_distances).min(1).sum()
+    model.save(tmp_path / "m")
+    for some in (model, pickle.loads(pickle.dumps(model)), tfkm.load(tmp_path / "m")):
+        np.testing.assert_array_equal(some.predict(POINTS), labels)
+        np.testing.assert_array_equal(some.predict(tf.constant(POINTS)), labels)
+        np.testing.assert_allclose(some.transform(POINTS), distances, rtol=1e-5, atol=1e-6)
+        assert some.score(POINTS) == pytest.approx(-least, rel=1e-6)
+    model.export(tmp_path / "served")
+    served = tf.saved_model.load(tmp_path / "served")
+    np.testing.assert_array_equal(served.predict(tf.constant(POINTS))["labels"], labels)
+
+
+def test_partial_fit_goes_on_from_centers_set_by_hand(tmp_path):
+    """Each with the weight that its cluster had; of one that was not edited no digit is lost."""
+    rng = np.random.default_rng(1)
+    batches = np.split(rng.normal(size=(90, 4)).astype(np.float32), 9)
+    options = dict(random_state=0, reassignment_ratio=0.0)
+    model, other = tfkm.MiniBatchKMeans(3, **options), tfkm.MiniBatchKMeans(3, **options)
+    for batch in batches:
+        model.partial_fit(batch)
+        other.partial_fit(batch)
+    model.cluster_centers_[1] += 100
+    moved = model.cluster_centers_[1].astype(np.float64)
+    weight = model._state.counts[1]
+    model.save(tmp_path / "m")
+    batch = moved.astype(np.float32) + np.float32([[1, 0, 0, 0], [3, 0, 0, 0]])
+    expected = (moved * weight + batch.astype(np.float64).sum(0)) / (weight + 2)
+    for some in (model, tfkm.load(tmp_path / "m")):
+        some.partial_fit(batch)
+        np.testing.assert_allclose(some.cluster_centers_[1], expected, rtol=1e-6)
+        kept = [0, 2]
+        np.testing.assert_array_equal(some._state.means[kept], other._state.means[kept])
+    bare = tfkm.MiniBatchKMeans(3, **options)
+    bare.cluster_centers_ = HAND * 50
+    bare.partial_fit(HAND[:1] * 50 + 1)  # fewer points than clusters: there is nothing to seed
+    np.testing.assert_allclose(bare.cluster_centers_, HAND * 50 + [[0.5], [0], [0]])
+
+
+def test_other_numbers_of_centers_set_by_hand(tmp_path):
+    model = tfkm.MiniBatchKMeans(5, random_state=0).fit(POINTS)
+    model.cluster_centers_ = HAND
+    model.save(tmp_path / "m")
+    again = tfkm.load(tmp_path / "m")
+    assert not hasattr(again, "labels_")  # of clusters that are no more
+    np.testing.assert_array_equal(again.predict(HAND), [0, 1, 2])
+    assert again.partial_fit(HAND).transform(HAND).shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "centers, said",
+    [
+        (HAND[:, :3], r"cluster_centers_: shape \(3, 3\); the model was fitted on 4 features"),
+        (HAND[0], r"cluster_centers_: shape \(4,\); it needs shape \(k, d\)"),
+        (HAND[:0], r"cluster_centers_: shape \(0, 4\)"),
+        (HAND * np.float32([1, np.nan, 1, 1]), r"cluster_centers_\[0, 1\] is NaN"),
+        (HAND * np.float32(1e30), r"cluster_centers_.* overflows"),
+        (HAND.astype(str), "cluster_centers_: dtype <U.*; it needs real numbers"),
+    ],
+)
+def test_bad_centers_set_by_hand_are_named(tmp_path, centers, said):
+    for kind in KINDS:
+        if "overflows" in said and kind == "cosine":
+            continue  # which takes no more than the direction
+        model = set_by_hand(kind, "assigned")
+        model.cluster_centers_ = centers
+        uses = [model.predict, model.transform, model.score]
+        uses += [model.partial_fit] if kind == "mini-batch" else []
+        for use in uses:
+            with pytest.raises((ValueError, TypeError), match=said):
+                use(POINTS)
+        for keep in (model.save, model.export):
+            with pytest.raises((ValueError, TypeError), match=said):
+                keep(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_center_without_a_direction_is_named():
+    model = set_by_hand("cosine", "assigned")
+    model.cluster_centers_[1] = 0
+    with pytest.raises(ValueError, match="cluster_centers_: row 1 is all zeros; .*a direction"):
+        model.predict(POINTS)

@@ -130,8 +130,16 @@ def test_the_estimator_predicts_without_limits():
 @pytest.mark.parametrize(
     "options, error, message",
     [
-        (dict(size_min=4), ValueError, "size_min: 4 for 2 clusters is more than the 6 points"),
-        (dict(size_max=2), ValueError, "size_max: 2 for 2 clusters is less than the 6 points"),
+        (
+            dict(size_min=4),
+            ValueError,
+            "size_min: 4 for each of 2 clusters is more than the 6 points",
+        ),
+        (
+            dict(size_max=2),
+            ValueError,
+            "size_max: 2 for each of 2 clusters is less than the 6 points",
+        ),
         (dict(size_min=-1), ValueError, "size_min: -1; it needs an integer ≥ 0 or None"),
         (dict(size_max=3.5), TypeError, "size_max: 3.5 is of type float"),
         (

@@ -49,6 +49,7 @@ CENTROIDS = {
     "other width": (C[:, :1], ValueError, r"centroids: shape \(2, 1\); points have 2 features"),
     "none": (C[:0], ValueError, r"centroids: shape \(0, 2\); it needs .* ≥ 1 of rows"),
     "rank 1": (C[0], ValueError, r"centroids: shape \(2,\); it needs rank 2"),
+    "complex": (C.astype(complex), TypeError, "centroids: dtype complex128; allowed are float32"),
 }
 WEIGHTS = {
     "too few": (np.ones(5), ValueError, r"weights: shape \(5,\); it needs shape \(6,\)"),

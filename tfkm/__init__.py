@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -77,7 +78,8 @@ __all__ = [*_HOMES, *_MODULES]
 
 def __getattr__(name: str):
     if name not in __all__:
-        raise AttributeError(f"module 'tfkm' has no attribute {name!r}")
+        module = sys.modules[__name__]  # from whose names Python suggests the nearest
+        raise AttributeError(f"module 'tfkm' has no attribute {name!r}", name=name, obj=module)
     try:
         home = importlib.import_module(_HOMES.get(name, f"tfkm.{name}"))
     except ImportError as error:
@@ -92,7 +94,8 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """The public names, whatever else has been imported by now."""
+    return sorted([*__all__, "__version__"])
 
 
 def _load_ops(tensorflow) -> None:

@@ -7,7 +7,9 @@ TensorFlow is asked only where it is loaded: what is of its kind cannot be there
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Mapping, Set
 from types import ModuleType
 from typing import Any
 
@@ -60,15 +62,18 @@ def is_on_card(value: Any) -> bool:
 def taken(name: str, array: Any) -> Any:
     """Return what NumPy reads in place: a NumPy array of the same memory, CSR of a sparse matrix.
 
-    A tensor stays one if it is on a card, and what is no array stays as it is.
+    A tensor stays one if it is on a card.
 
     Raises:
-        TypeError: Its library or TensorFlow refuses, or its values are not known yet.
+        TypeError: It is nothing that is an array, with what makes one of it; or its library or TensorFlow
+            refuses, or its values are not known yet.
     """
     if sparse.issparse(array):
         return array.tocsr()
     if isinstance(array, np.ndarray):
         return array
+    if said := remedy(array):
+        raise TypeError(f"{name}: {said}")
     if is_tensor(array):
         return array if is_on_card(array) else host_array(name, array)
     if not hasattr(array, "__dlpack_device__"):
@@ -87,14 +92,42 @@ def host_array(name: str, tensor: Any) -> np.ndarray:
     """Return the values of a tensor, in place where they are in host memory.
 
     Raises:
-        TypeError: It is symbolic: a graph is being built.
+        ValueError: It is symbolic: a graph is being built.
     """
     if not hasattr(tensor, "numpy") or in_graph():
-        raise TypeError(
-            f"{name}: a symbolic tensor, whose values are not known while a graph is built; call this "
-            "outside of tf.function, or use tfkm.assign and tfkm.accumulate inside"
+        raise ValueError(
+            f"{name}: a tensor inside tf.function, or a map of tf.data, which has no value yet; call it "
+            "outside, or through tf.py_function. In a graph there are tfkm.assign and tfkm.accumulate"
         )
     return np.asarray(tensor)
+
+
+def remedy(value: Any) -> str:
+    """What to do with a value that is no array though a user may take it for one; empty for any other."""
+    if isinstance(value, np.ndarray) or is_tensor(value):
+        return ""
+    if value is None:
+        return "None; it needs an array (n, d)"
+    if isinstance(value, Mapping):
+        return "a dict; it needs an array (n, d): pandas.DataFrame makes one of columns"
+    if isinstance(value, Iterator):
+        return (
+            f"a {type(value).__name__}, which can be read but once; it needs an array (n, d), as "
+            "np.stack(list(…)) makes of rows"
+        )
+    if isinstance(value, Set):
+        return f"a {type(value).__name__}, which has no order; it needs an array (n, d)"
+    if is_dataset(value):
+        return "a tf.data.Dataset; it needs an array (n, d), for which dataset.map can be used on batches"
+    tf = sys.modules.get("tensorflow")
+    if tf is not None and isinstance(value, tf.RaggedTensor):
+        return "a ragged tensor; it needs rows of one length, as its to_tensor() has"
+    if tf is not None and isinstance(value, tf.SparseTensor):
+        return "a SparseTensor; it needs SciPy's sparse matrix, or tf.sparse.to_dense of it"
+    paths = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(path, str | os.PathLike) for path in paths[:1]):
+        return f"{paths[0]!r}, which is text; it needs an array (n, d); files are read by `fit` of KMeans"
+    return ""
 
 
 def like(array: Any, result: Any) -> Any:

@@ -54,6 +54,7 @@ class Batches:
         if points.shape.rank not in (None, 2) or (points.shape.rank and points.shape[1] == 0):
             raise ValueError(
                 f"{name}: a dataset of shape {points.shape}; its batches need rank 2, (rows, features)"
+                + ", as dataset.batch(1024) makes them" * (points.shape.rank == 1)
             )
         width = points.shape[1] if points.shape.rank else None
         self.d: int = width or self._width_of_first()

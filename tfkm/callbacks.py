@@ -100,6 +100,9 @@ class Callback:
     'STOPPED'
     """
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def on_seed(self, done: Seeded) -> None:
         """A start has its first centroids."""
 
@@ -125,10 +128,16 @@ class Callback:
 class Callbacks:
     """Several as one. stopping: whether one has asked for an end since the last pass."""
 
-    def __init__(self, callbacks: Iterable[Callback] = ()) -> None:
-        """Raises: TypeError if one is no `Callback`."""
-        self._all = list(callbacks)
+    def __init__(self, callbacks: Iterable[Callback] | Callback | None = ()) -> None:
+        """callbacks: several, one alone, or None for none. Raises: TypeError if one is no `Callback`."""
+        if callbacks is None:
+            callbacks = ()
+        self._all: list[Any] = [*callbacks] if isinstance(callbacks, Iterable) else [callbacks]
         for one in self._all:
+            if isinstance(one, type) and issubclass(one, Callback):
+                raise TypeError(
+                    f"callbacks: the class {one.__name__}; it needs one made: {one.__name__}()"
+                )
             if not isinstance(one, Callback):
                 raise TypeError(f"callbacks: {one!r}; each has to be a tfkm.Callback")
         self._stopping, self._began = False, time.perf_counter()

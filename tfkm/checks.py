@@ -32,7 +32,7 @@ def matrix(name: str, value, allowed: tuple[str, ...], leading: bool = False) ->
     """
     array = _array(name, value)
     if array.dtype.name not in allowed and array.dtype.kind in "iub":
-        array = array.astype(np.float64)
+        array = array.astype(np.float32 if array.dtype.name in POINT_DTYPES else np.float64)
     if array.dtype.name not in allowed:
         raise TypeError(f"{name}: dtype {array.dtype.name}; allowed are {', '.join(allowed)}")
     if array.ndim != 2 and not (leading and array.ndim > 2):

@@ -224,10 +224,16 @@ def predict(model, data, out, backend, force, reading) -> None:
 
 @tfkm_command.command()
 def backends() -> None:
-    """List the ways to compute, the fastest first."""
+    """List the ways to compute, the fastest first, and say which is taken where none is named."""
     import_quietly()
-    for name, state in tfkm.backends().items():
-        click.echo(f"{name:<11}{'usable' if state.usable else 'unusable':<10}{state.why}")
+    states, lines = tfkm.backends(), []
+    chosen = next((name for name, state in states.items() if state.usable), None)
+    for name, state in states.items():
+        can = "will be used" if name == chosen else "can be used"
+        lines.append((name, f"{can if state.usable else 'cannot be used'}: {state.why}."))
+    formatter = click.HelpFormatter(width=shutil.get_terminal_size().columns)
+    formatter.write_dl(lines)
+    click.echo(formatter.getvalue(), nl=False)
 
 
 def _labels(data: Path, points: np.ndarray, estimator: tfkm.KMeans):

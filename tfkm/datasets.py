@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import socket
 import threading
 import urllib.parse
 import urllib.request
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfkm.reprs import brief
+
 _PROBE_SECONDS = 3.0
 
 
+@brief(points="n d", labels="n")
 class Dataset(NamedTuple):
     """Points and, where they are known, their true classes.
 
@@ -53,7 +58,8 @@ def load(
       `Dataset`, all of it in memory.
 
     Raises:
-      ValueError: there is no such name or split, or nothing in it that k-means could take.
+      TypeError: name is no text. ValueError: there is no such name or split, or nothing in it that k-means
+        could take.
       FileNotFoundError: it is not prepared, and `download` is false.
       ConnectionError: it would have to be downloaded, and the network does not answer.
       ImportError: a package is missing; the message says how to install it.
@@ -63,6 +69,8 @@ def load(
     >>> digits.points.shape, digits.points.dtype, digits.shape
     ((1797, 64), dtype('uint8'), (8, 8))
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name: {name!r}; it needs text, as 'digits'")
     if name in _SHIPPED:
         if split is not None:
             raise ValueError(f"split: {split!r}; {name!r} has no splits, only None is allowed")
@@ -108,6 +116,8 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
         import importlib_resources  # noqa: F401  (tensorflow-datasets 4.9 does not declare it)
         import tensorflow_datasets as tfds
     except ImportError as error:
+        if meant := _nearest(name, _SHIPPED):
+            raise ValueError(f"name: {name!r}; {meant}") from error
         raise ImportError(
             f"{name!r} comes from tensorflow-datasets: pip install 'tfkm[datasets]' ({error})"
         ) from error
@@ -115,9 +125,15 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
         return tfds.builder(name, data_dir=data_dir)
     except ValueError as error:  # its message lists 400 names
         shipped = ", ".join(map(repr, _SHIPPED))
-        raise ValueError(
-            f"name: {name!r}; allowed are {shipped} and the names of tensorflow-datasets"
-        ) from error
+        meant = _nearest(name, [*_SHIPPED, *tfds.list_builders(with_community_datasets=False)])
+        allowed = f"allowed are {shipped} and the names of tensorflow-datasets"
+        raise ValueError(f"name: {name!r}; {meant and f'{meant} '}{allowed}") from error
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """A question after the name that was meant; empty if none is near."""
+    near = difflib.get_close_matches(name.lower(), list(names), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def _features(builder: Any) -> tuple[str, str | None]:

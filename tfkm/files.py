@@ -318,7 +318,8 @@ def existing(path: str | os.PathLike) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     if not path.is_file():
-        raise ValueError(f"{path}: not a regular file")
+        kind = "a folder, " if path.is_dir() else ""
+        raise ValueError(f"{path}: {kind}not a regular file")
     return path
 
 

@@ -141,7 +141,8 @@ class VectorQuantizer(keras.layers.Layer):
     Inputs (…, d) of a float dtype; outputs the same. Codes are kept in the policy's variable dtype, their
     sums in float64: exact and in any order the same, so that equal seeds give equal codes to the bit. To
     move dead codes Python is called, so a training step is not one that XLA compiles (Keras' default,
-    `jit_compile="auto"`, knows that), and several replicas of a `tf.distribute` strategy are not supported.
+    `jit_compile="auto"`, knows that). Replicas of a `tf.distribute` strategy learn as one, from all their
+    batches, which each gathers in every step.
 
     Raises:
       ValueError, TypeError: an argument is not as above, or an input as `tfkm.assign` says.
@@ -185,8 +186,14 @@ class VectorQuantizer(keras.layers.Layer):
         shape = (self.n_codes, input_shape[-1])
 
         def weight(name: str, shape, **options):
+            # Replicas of a strategy all learn the same, so that of the first is taken.
             return self.add_weight(
-                name=name, shape=shape, trainable=False, autocast=False, **options
+                name=name,
+                shape=shape,
+                trainable=False,
+                autocast=False,
+                aggregation="only_first_replica",
+                **options,
             )
 
         self.codes = weight("codes", shape, initializer=self.initializer)
@@ -244,8 +251,15 @@ class VectorQuantizer(keras.layers.Layer):
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def _learn(self, points: tf.Tensor, assignment: Assignment, statistics: Statistics) -> None:
+        points, sums, weights = tf.cast(points, tf.float32), statistics.sums, statistics.weights
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            sums, weights = replica.all_reduce(tf.distribute.ReduceOp.SUM, [sums, weights])
+            parts = (points, *assignment)  # for dead codes, the farthest of all
+            points, *own = (replica.all_gather(part, axis=0) for part in parts)
+            assignment = Assignment(*own)
         arguments = [
-            tf.cast(points, tf.float32), *assignment, statistics.sums, statistics.weights,
+            points, *assignment, sums, weights,
             *map(tf.convert_to_tensor, (self.code_sums, self.code_weights, self.codes)),
         ]  # fmt: skip
         dtypes = [tf.float64, tf.float64, tf.float64]

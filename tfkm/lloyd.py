@@ -40,7 +40,7 @@ def kmeans(
     size_min: int | None = None,
     size_max: int | None = None,
     on_pass: Callable[[Pass], bool | None] | None = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Callback] | Callback | None = (),
     checkpoint_dir: str | os.PathLike | None = None,
     engine: streams.Opener | None = None,
 ) -> Result:
@@ -73,8 +73,8 @@ def kmeans(
         (`tfkm[limits]`), memory of 110 bytes · n·k and n·k ≤ 2²⁷.
       on_pass: called after each pass with a `Pass`; if it returns True the start ends there, an exception
         in it ends the fit.
-      callbacks: told of seeds, shards of a stream, passes and the end, see `tfkm.Callback`; `on_pass`
-        is for one function.
+      callbacks: one or several, told of seeds, shards of a stream, passes and the end, see
+        `tfkm.Callback`; `on_pass` is for one function.
       checkpoint_dir: a folder in which a fit notes its state after each step and pass, and every 20 s
         within a pass. The same call goes on from there, and ends with the same bits. The folder is of
         this fit alone.
@@ -114,6 +114,10 @@ def fit(
 ) -> End:  # fmt: skip
     """`kmeans` of checked parameters, in arrays: for an estimator, which would make arrays of tensors
     again. n_init: a number."""
+    if on_pass is not None and not callable(on_pass):
+        raise TypeError(f"on_pass: {on_pass!r}; it needs a function of a tfkm.Pass, or None")
+    if engine is not None and not callable(engine):
+        raise TypeError(f"engine: {engine!r}; it needs an engine, as tfkm.Ray(), or None")
     with closing(Callbacks(callbacks)) as told:
         end = _fit(
             points, n_clusters, weights, init, n_init, max_iter, tol, random_state, metric,

@@ -22,12 +22,14 @@ from sklearn.utils import check_random_state
 from tfkm import arrays, by_label, checks, lloyd, seeding
 from tfkm.ops import backends
 from tfkm.points import Points
+from tfkm.reprs import brief
 from tfkm.types import Result
 
 _BLOCK = 2**17  # rows sorted by label at a time
 _MEBIBYTES = 64  # of distances at a time in scikit-learn's silhouette
 
 
+@brief()
 class InertiaCurve(NamedTuple):
     """Fits with more and more clusters.
 
@@ -304,6 +306,8 @@ def _sq_distances_to_others(
 
 
 def _checked_range(n_clusters: Iterable[int]) -> list[int]:
+    if not isinstance(n_clusters, Iterable):
+        raise TypeError(f"n_clusters: {n_clusters!r}; it needs several numbers, as range(1, 11)")
     ks = list(n_clusters)
     for k in ks:
         checks.check_number("n_clusters", k, Integral, 1)

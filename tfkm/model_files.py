@@ -23,7 +23,7 @@ import math
 import os
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -63,24 +63,34 @@ def read(path: str | os.PathLike) -> Model:
     """
     path = files.existing(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if sum(member.file_size for member in members) > path.stat().st_size:
-                raise ValueError("its members are longer than the file")
-            arrays = {
-                member.filename.removesuffix(".npy"): _array(archive, member) for member in members
-            }
+        with open(path, "rb") as file:
+            arrays = read_arrays(file, path.stat().st_size)
         form, _, text = str(arrays.pop(_HEADER)[()]).partition("\n")
     except Exception as error:  # of zip, of NumPy's header, of the system: each has its own
         raise ValueError(f"{path}: not a tfkm model, or damaged ({_first_line(error)})") from error
     if form != FORMAT:
         raise ValueError(f"{path}: format {form[:80]!r}; this tfkm reads {FORMAT!r}")
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{path}: {name}: dtype {array.dtype}; it needs floats or integers")
     try:
         values = json.loads(text)
         model = Model(values["kind"], dict(values["parameters"]), dict(values["learnt"]), arrays)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: damaged: its header cannot be read") from error
     return model
+
+
+def read_arrays(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
+    """Return the arrays of an uncompressed .npz of so many bytes, by name; they may be written to.
+
+    Raises: whatever zipfile and NumPy raise, if it is another thing or damaged.
+    """
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > size:
+            raise ValueError("its members are longer than the file")
+        return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
@@ -92,7 +102,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError(f"{member.filename} is not .npy 1.0")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    plain = dtype.kind in "fiuU" and dtype.isnative and dtype.itemsize > 0
+    plain = dtype.kind in "fiuUb" and dtype.isnative and dtype.itemsize > 0
     if not plain or fortran or min(shape, default=1) < 0:
         raise ValueError(f"{member.filename} has dtype {dtype}, shape {shape}")
     if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():

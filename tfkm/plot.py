@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfkm.reprs import text
+
 if TYPE_CHECKING:
     from tfkm.metrics import InertiaCurve
 
@@ -20,7 +22,7 @@ def inertia_curve(curve: InertiaCurve, *, ax=None) -> Any:
 
     Returns: the axes.
 
-    Raises: ImportError: matplotlib is not installed.
+    Raises: TypeError: curve or ax is another thing. ImportError: matplotlib is not installed.
 
     >>> import numpy as np
     >>> from tfkm import metrics, plot
@@ -30,6 +32,8 @@ def inertia_curve(curve: InertiaCurve, *, ax=None) -> Any:
     ('number of clusters', 'inertia')
     >>> ax.figure.savefig("elbow.png")  # doctest: +SKIP
     """
+    if not all(hasattr(curve, name) for name in ("n_clusters", "inertias")):
+        raise TypeError(f"curve: {curve!r}; it needs what tfkm.metrics.inertia_curve returns")
     ax = _axes(ax)
     ax.plot(curve.n_clusters, curve.inertias, marker="o", markersize=4)
     ax.set(xlabel="number of clusters", ylabel="inertia", ylim=(0, None))
@@ -51,7 +55,8 @@ def silhouettes(values, labels, *, ax=None) -> Any:
 
     Returns: the axes.
 
-    Raises: ValueError: the shapes differ. ImportError: matplotlib is not installed.
+    Raises: TypeError, ValueError: there is nothing to draw, the shapes differ, or ax is another thing.
+      ImportError: matplotlib is not installed.
 
     Source: Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of
       cluster analysis".
@@ -65,6 +70,8 @@ def silhouettes(values, labels, *, ax=None) -> Any:
     >>> ax.figure.savefig("silhouettes.png")  # doctest: +SKIP
     """
     values, labels = np.asarray(values), np.asarray(labels)
+    if values.dtype.kind not in "fiu" or not values.size:
+        raise TypeError(f"values: {text(values)}; it needs (n,) silhouettes, n ≥ 1")
     if values.ndim != 1 or values.shape != labels.shape:
         raise ValueError(
             f"labels: shape {labels.shape}; values have shape {values.shape}, both need (n,)"
@@ -89,6 +96,8 @@ def silhouettes(values, labels, *, ax=None) -> Any:
 
 def _axes(ax: Any) -> Any:
     if ax is not None:
+        if not hasattr(ax, "plot"):
+            raise TypeError(f"ax: {ax!r}; it needs axes of matplotlib, or None")
         return ax
     try:
         from matplotlib import pyplot

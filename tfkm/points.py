@@ -121,7 +121,10 @@ def as_array(array, rank: int, needs: str):
     """points as an array, or CSR, of real numbers and with d ≥ 1 features."""
     checks.refuse_masked("points", array)
     if not sparse.issparse(array):
-        array = np.asanyarray(array)
+        try:
+            array = np.asanyarray(array)
+        except ValueError as error:  # of rows of several lengths
+            raise ValueError(f"points: {error}") from error
     if not checks.is_real(array.dtype) or dtype_of(array).name not in checks.POINT_DTYPES:
         names = ", ".join(checks.POINT_DTYPES)
         raise TypeError(f"points: dtype {array.dtype}; allowed are {names}")

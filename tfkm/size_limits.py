@@ -40,11 +40,17 @@ def checked(size_min, size_max, points: Points, k: int, weights) -> SizeLimits |
     if size_min is not None:
         checks.check_number("size_min", size_min, Integral, 0, " or None")
         if size_min * k > n:
-            raise ValueError(f"size_min: {size_min} for {k} clusters is more than the {n} points")
+            raise ValueError(
+                f"size_min: {size_min} for each of {k} clusters is more than the {n} points; "
+                f"it needs at most {n // k}"
+            )
     if size_max is not None:
         checks.check_number("size_max", size_max, Integral, 1, " or None")
         if size_max * k < n:
-            raise ValueError(f"size_max: {size_max} for {k} clusters is less than the {n} points")
+            raise ValueError(
+                f"size_max: {size_max} for each of {k} clusters is less than the {n} points; "
+                f"it needs at least {-(-n // k)}"
+            )
     limits = SizeLimits(int(size_min or 0), int(n if size_max is None else size_max))
     if limits.least > limits.most:
         raise ValueError(f"size_min: {size_min} is more than size_max, {size_max}")

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfkm import exact
+from tfkm.reprs import brief
 
 
+@brief(labels="n", sq_distances="n")
 class Assignment(NamedTuple):
     """Where each point belongs.
 
@@ -27,6 +29,7 @@ class Assignment(NamedTuple):
     sq_distances: Any
 
 
+@brief(sums="k d", weights="k")
 class Statistics(NamedTuple):
     """What one pass over some points leaves behind. Statistics of disjoint points add up.
 
@@ -131,6 +134,7 @@ class Status(enum.Enum):
 Tell = Callable[[int, int | None, str], None]
 
 
+@brief()
 class Pass(NamedTuple):
     """What a callback is told after each pass of Lloyd's iteration.
 
@@ -160,6 +164,7 @@ class Pass(NamedTuple):
     status: Status | None
 
 
+@brief(centroids="k d", indices="k")
 class Seeds(NamedTuple):
     """Chosen points, to start a k-means from.
 
@@ -176,6 +181,7 @@ class Seeds(NamedTuple):
     indices: Any
 
 
+@brief(centroids="k d", labels="n")
 class Result(NamedTuple):
     """A finished k-means; all fields belong to the same centroids.
 
@@ -184,6 +190,8 @@ class Result(NamedTuple):
 
     >>> import tfkm
     >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0)
+    >>> result
+    Result(k=2, d=1, n=3, inertia=0.5, n_iter=2, status=LABELS_UNCHANGED)
     >>> result.inertia, result.status.name, sorted(result.labels.tolist())[1]
     (0.5, 'LABELS_UNCHANGED', 0)
     """
@@ -195,6 +203,7 @@ class Result(NamedTuple):
     status: Status
 
 
+@brief(centroids="B k d", labels="B n")
 class BatchResult(NamedTuple):
     """The results of B problems of n points.
 

@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 
 from tfkm import arrays, checks, lloyd, seeding
 from tfkm.arrays import is_tensor
+from tfkm.estimators import centers
 from tfkm.estimators.kept import Kept
 from tfkm.ops import backends
 from tfkm.ops.backend import Backend
@@ -35,7 +36,12 @@ from tfkm.types import Assignment
 
 _BLOCK_BYTES = 2**26  # of distances at a time in transform
 _Method = TypeVar("_Method", bound=Callable)
-_USERS_NAMES = {"points": "X", "X": "X", "weights": "sample_weight"}
+_USERS_NAMES = {
+    "points": "X",
+    "X": "X",
+    "weights": "sample_weight",
+    "centroids": "cluster_centers_",
+}
 _DTYPES = [np.float64, np.float32, np.float16, np.int8, np.uint8]  # others become the first
 
 
@@ -162,8 +168,9 @@ class CentroidEstimator(
 
     def _centers_for(self, dtype: np.dtype) -> np.ndarray:
         """The centers, checked, in the dtype to compute in with points of this dtype."""
-        compute = checks.compute_dtype(dtype, self.cluster_centers_.dtype)
-        centers = checks.packed(self.cluster_centers_, compute)
+        own = self._centers
+        compute = checks.compute_dtype(dtype, own.dtype)
+        centers = checks.packed(own, compute)
         return checks.finite_rows("cluster_centers_", centers, compute)
 
     def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
@@ -173,7 +180,7 @@ class CentroidEstimator(
     def _assigned_tensors(self, points) -> Assignment:
         from tfkm.ops import tensors
 
-        return tensors.assign(points, self.cluster_centers_, backend=self.backend)
+        return tensors.assign(points, self._centers, backend=self.backend)
 
     @in_users_words
     def transform(self, X) -> Any:
@@ -198,9 +205,7 @@ class CentroidEstimator(
         rows = max(1, _BLOCK_BYTES // (len(centers) * centers.itemsize))
         for start, block in data.blocks(rows):
             here = self._distances(block, centers, backend)
-            checks.distances(
-                block, here[:, 0], start
-            )  # a bad row is at a bad distance from every one
+            checks.distances(block, here[:, 0], start)  # a bad row is far from every center
             distances[start : start + len(block)] = here
         return arrays.like(X, distances)
 
@@ -211,7 +216,7 @@ class CentroidEstimator(
     def _distances_tensors(self, points):
         from tfkm.ops import tensors
 
-        distances = tensors.sq_distances(points, self.cluster_centers_, backend=self.backend)
+        distances = tensors.sq_distances(points, self._centers, backend=self.backend)
         return self._in_metric(distances)
 
     def _in_metric(self, sq_distances):
@@ -247,7 +252,8 @@ class CentroidEstimator(
         return -self._inertia_of(points, weights)
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
-        return lloyd.inertia(points, self.cluster_centers_, weights, backend=self.backend)
+        fixed = centers.finite(self._centers)
+        return lloyd.inertia(points, fixed, weights, backend=self.backend)
 
     def _checked_for_fit(
         self, X, sample_weight, further: bool = False
@@ -286,18 +292,23 @@ class CentroidEstimator(
                 accept_sparse="csr",
                 ensure_all_finite=False,
             )
-            return array if bits is X else X
-        from tfkm.ops import validate
+            X = array if bits is X else X
+        else:
+            from tfkm.ops import validate
 
-        X = validate.matrix("X", X, validate.POINT_DTYPES)
-        if reset:
-            self._take_width(X.shape[1])
-        elif X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
+            X = validate.matrix("X", X, validate.POINT_DTYPES)
+            if reset:
+                self._take_width(X.shape[1])
+        if not reset:
+            self._check_width(X.shape[1])
         return X
+
+    def _check_width(self, d: int) -> None:
+        wanted = self._centers.shape[1]
+        if d != wanted:
+            raise ValueError(
+                f"X has {d} features, but {type(self).__name__} is expecting {wanted} features as input."
+            )
 
     def _take_width(self, d: int) -> None:
         """Of points whose features have no names."""
@@ -351,8 +362,15 @@ class CentroidEstimator(
             )
 
     @property
+    def _centers(self) -> Any:
+        """(k, d) float32 or float64: `cluster_centers_`, set by fit or by hand; in a graph a variable."""
+        if is_tensor(self.cluster_centers_):
+            return self.cluster_centers_
+        return centers.checked(self.cluster_centers_, vars(self).get("n_features_in_"))
+
+    @property
     def _n_features_out(self):
-        return self.cluster_centers_.shape[0]
+        return len(self._centers)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -10,8 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from tfkm import arrays, bisecting
-from tfkm.estimators import forms
+from tfkm import arrays, bisecting, fields
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.estimators.kmeans import PassPrinter
 from tfkm.ops.backend import Backend
@@ -49,7 +48,7 @@ class BisectingKMeans(CentroidEstimator):
 
     `predict` goes down the tree of splits, by the nearer center of two, so that of the training points
     it equals `labels_`; `inertia_` and `score` go by these labels too. That need not be the nearest of all
-    centers: `transform(X).argmin(1)` is.
+    centers: `transform(X).argmin(1)` is. Once centers are set by hand, all go by the nearest of them.
 
     Source: Steinbach, Karypis & Kumar (2000), "A comparison of document clustering techniques".
 
@@ -134,28 +133,51 @@ class BisectingKMeans(CentroidEstimator):
             copy=self.copy_x,
             on_pass=PassPrinter() if self.verbose else None,
         )
-        self._tree, self.labels_, self.cluster_centers_ = tree, labels, tree.centroids
+        self._tree, self.labels_ = tree, labels
+        self.cluster_centers_ = tree.centroids.copy()  # which a user may edit
         self.inertia_ = self._inertia_of(points, weights)
         return self
 
+    def _tree_of_centers(self) -> bisecting.Tree | None:
+        """Return the tree; None if the centers are not its own any more, but were set by hand."""
+        tree = vars(self).get("_tree")
+        if tree is None or tree.centroids is self.cluster_centers_:
+            return tree
+        return tree if np.array_equal(tree.centroids, self._centers) else None
+
     def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
-        return bisecting.assign(points, self._tree, backend)
+        tree = self._tree_of_centers()
+        if tree is None:
+            return super()._assigned(points, centers, backend)
+        return bisecting.assign(points, tree, backend)
 
     def _blocks(self, data: Points, backend: Backend) -> Iterable:
+        if self._tree_of_centers() is None:
+            return super()._blocks(data, backend)
         return data.blocks(bisecting.rows_of_a_block(data))
 
     def _assigned_tensors(self, points) -> Assignment:
+        tree = self._tree_of_centers()
+        if tree is None:
+            return super()._assigned_tensors(points)
         from tfkm.estimators import in_tensors
 
-        return in_tensors.assign_leaves(points, self._tree, self.backend)
+        return in_tensors.assign_leaves(points, tree, self.backend)
 
     def _convert(self, path, format, dtype, backend):
         raise ValueError(f"format: {format!r}; a BisectingKMeans is exported as 'saved_model' only")
+
+    def _settled(self) -> Self:
+        settled: Any = super()._settled()
+        settled._tree = self._tree_of_centers()
+        return settled
 
     def _hold_variables(self) -> dict[str, Any]:
         import tensorflow as tf
 
         variables = super()._hold_variables()
+        if self._tree is None:
+            return variables
         pairs = tf.Variable(self._tree.pairs, trainable=False)
         self._tree = self._tree._replace(pairs=pairs, centroids=self.cluster_centers_)
         return variables | {"splits": pairs}
@@ -163,22 +185,28 @@ class BisectingKMeans(CentroidEstimator):
     def _check_learnt(self) -> None:
         super()._check_learnt()
         tree, (k, d) = self._tree, self.cluster_centers_.shape
-        forms.check(isinstance(tree, bisecting.Tree), "_tree")
-        forms.check(
-            forms.is_array(tree.pairs, "float32 float64", k - 1, 2 if k > 1 else 1, d), "pairs"
-        )
-        forms.check(forms.is_array(tree.children, "int64", k - 1, 2), "children")
+        if tree is None:
+            return
+        fields.check(isinstance(tree, bisecting.Tree), "_tree", "the splits of a tree")
+        dtype = self.cluster_centers_.dtype.name
+        fields.rows("_tree.pairs", tree.pairs, dtype, k - 1, 2 if k > 1 else 1, d)
+        children = fields.array("_tree.children", tree.children, "int64", k - 1, 2)
         # Each cluster and each split but the first one is behind one split, which comes before it.
-        behind = np.sort(tree.children, axis=None)
-        forms.check(
-            np.array_equal(behind, [*range(-k, 0), *range(1, k - 1)] if k > 1 else []), "children"
+        behind = [*range(-k, 0), *range(1, k - 1)] if k > 1 else []
+        late = (children > 0) & (children <= np.arange(k - 1)[:, None])
+        fields.check(
+            np.array_equal(np.sort(children, axis=None), behind) and not late.any(),
+            "_tree.children",
+            "each cluster, and each split but the first, behind one earlier split",
         )
-        late = (tree.children > 0) & (tree.children <= np.arange(k - 1)[:, None])
-        forms.check(not late.any(), "children")
-        forms.check(np.array_equal(tree.centroids, self.cluster_centers_), "centroids")
+        same = np.array_equal(tree.centroids, self.cluster_centers_)
+        fields.check(same, "_tree.centroids", "the values of cluster_centers_")
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
-        return bisecting.inertia(points, self._tree, weights, backend=self.backend)
+        tree = self._tree_of_centers()
+        if tree is None:
+            return super()._inertia_of(points, weights)
+        return bisecting.inertia(points, tree, weights, backend=self.backend)
 
 
 def _print_split(pair: np.ndarray) -> None:

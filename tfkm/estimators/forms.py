@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfkm import model_files, seeding
+from tfkm import fields, model_files, seeding
+from tfkm.ops import backends
 
 _RANDOM = "MT19937"
 # Parameters that are not kept. A folder to write to is not for a file to say.
@@ -40,8 +41,13 @@ def estimator_of(model: model_files.Model, kind: Any):
         raise ValueError(f"it has {min(forbidden)!r}, which is for this process to say")
     estimator = kind(**parameters)
     estimator._validate_params()
+    backends.check_name(estimator.backend)
     if unknown := set(model.learnt) - set(kind._LEARNT):
         raise ValueError(f"it has {sorted(unknown)[0]!r}, which {kind.__name__} does not learn")
+    if missing := [
+        name for name in ("cluster_centers_", "n_features_in_") if name not in model.learnt
+    ]:
+        raise ValueError(f"it has no {missing[0]}")
     for name, value in model.learnt.items():
         setattr(estimator, name, decoded(value, kind._LEARNT[name]))
     estimator._check_learnt()
@@ -97,41 +103,21 @@ def _decoded(value: Any, record: Any, arrays: dict[str, np.ndarray]) -> Any:
         return value
     match value:
         case {"array": str(name)}:
+            fields.check(name in arrays, name, "an array of this name in the file")
             return arrays[name]
         case {"dtype": "float32" | "float64" as name}:
             return np.dtype(name)
         case {"texts": [*texts]} if all(isinstance(text, str) for text in texts):
             return np.array(texts, dtype=object)
-        case {"random_state": [{"array": str(name)}, int(at), int(has), float(normal)]}:
+        case {"random_state": [{"array": str(name)}, at, has_normal, normal]} if name in arrays:
             random = np.random.RandomState()
-            random.set_state((_RANDOM, arrays[name], at, has, normal))
+            random.set_state(fields.random_state(name, arrays[name], at, has_normal, normal))
             return random
-        case {"fields": dict(fields)} if record:
-            return record(**{name: _decoded(part, {}, arrays) for name, part in fields.items()})
+        case {"fields": dict(parts)} if record:
+            return record(**{name: _decoded(part, {}, arrays) for name, part in parts.items()})
         case {"seeding": str(name), "settings": dict(settings)}:
             function = seeding.function_of(name)
             kept = {s: _decoded(part, {}, arrays) for s, part in settings.items()}
+            seeding.check_settings(name, kept)
             return functools.partial(function, **kept) if kept else function
     raise ValueError(f"it has {sorted(value)[:3]} where there is no such thing")
-
-
-def check(condition: Any, what: str) -> None:
-    """Raises ValueError if what was learnt cannot be."""
-    if not condition:
-        raise ValueError(f"its {what} cannot be")
-
-
-def is_count(value: Any) -> bool:
-    """Whether it is an integer from 0 on."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def is_array(value: Any, dtypes: str, *shape: int | None) -> bool:
-    """Whether it is a finite array of one of these dtypes, of a shape with None for any size."""
-    return (
-        isinstance(value, np.ndarray)
-        and value.dtype.name in dtypes.split()
-        and value.ndim == len(shape)
-        and all(given in (None, size) for given, size in zip(shape, value.shape, strict=True))
-        and bool(np.isfinite(value).all())
-    )

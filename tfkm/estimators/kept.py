@@ -5,24 +5,31 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from tfkm import __version__, arrays, model_files
-from tfkm.estimators import forms
+from tfkm import __version__, arrays, fields, model_files
+from tfkm.estimators import centers, forms
 from tfkm.types import Assignment
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # What is computed in.
 _CONVERTED = {"onnx": "float64", "tflite": "float32"}
+_FLOATS = "float32 float64"
 _FORMATS = ("saved_model", *_CONVERTED)
 
 
 class Kept:
     """`save` and `export`, for what has `cluster_centers_`, `_assigned`, `_distances` and `_in_metric`."""
 
-    cluster_centers_: np.ndarray
+    cluster_centers_: np.ndarray  # or what a user has set; in a graph a variable
+    n_features_in_: int
+    labels_: Any
+    _centers: Any
     backend: str | None
     _assigned_tensors: Callable[[Any], Assignment]
     _distances_tensors: Callable[[Any], Any]
@@ -60,32 +67,40 @@ class Kept:
         check_is_fitted(self)
         if not type(self).__module__.startswith("tfkm."):
             raise TypeError(f"{type(self).__name__}: only estimators of tfkm itself can be saved")
-        learnt = {name: vars(self)[name] for name in self._LEARNT if name in vars(self)}
-        model = forms.model_of(self, learnt)
+        model = forms.model_of(self, self._settled()._known())
         model_files.write(path, model, version=__version__, force=force)
 
+    def _known(self) -> dict[str, Any]:
+        return {name: vars(self)[name] for name in self._LEARNT if name in vars(self)}
+
+    def _settled(self) -> Self:
+        """Return a shallow copy in which all that was learnt belongs to the centers of now."""
+        settled = copy.copy(self)
+        settled.cluster_centers_ = centers.finite(self._centers)
+        k, settled.n_features_in_ = settled.cluster_centers_.shape
+        labels = vars(self).get("labels_")
+        if labels is not None and labels.max(initial=0) >= k:  # of clusters that are no more
+            del settled.labels_
+        return settled
+
     def _check_learnt(self) -> None:
-        """Raises ValueError or AttributeError unless what was learnt belongs together."""
-        centers = self.cluster_centers_
-        forms.check(forms.is_array(centers, "float32 float64", None, None), "cluster_centers_")
-        (k, d), known = centers.shape, vars(self)
-        forms.check(k > 0 and d > 0, "cluster_centers_")
-        forms.check(
-            forms.is_count(known["n_features_in_"]) and known["n_features_in_"] == d,
-            "n_features_in_",
-        )
+        """Raises ValueError unless what was learnt is what a fit leaves, and belongs together."""
+        own = fields.rows("cluster_centers_", self.cluster_centers_, _FLOATS, None, None)
+        fields.check(own.size, "cluster_centers_", "at least one")
+        (k, d), known = own.shape, vars(self)
+        fields.count("n_features_in_", known["n_features_in_"], d, d)
+        centers.finite(self._centers)  # with metric="cosine" each needs a direction
         if known.get("labels_") is not None:  # of a stream there are none
-            labels = known["labels_"]
-            forms.check(forms.is_array(labels, "int32", None), "labels_")
-            forms.check(not labels.size or (labels.min() >= 0 and labels.max() < k), "labels_")
+            labels = fields.array("labels_", known["labels_"], "int32", None)
+            fields.within("labels_", labels, 0, k - 1, f"numbers from 0 to {k - 1}")
         if "feature_names_in_" in known:
             names = known["feature_names_in_"]
             is_texts = isinstance(names, np.ndarray) and names.dtype.hasobject
-            forms.check(is_texts and names.shape == (d,), "feature_names_in_")
-        if "inertia_" in known:
-            forms.check(isinstance(known["inertia_"], float), "inertia_")
+            fields.check(is_texts and names.shape == (d,), "feature_names_in_", f"{d} texts")
+        inertia = known.get("inertia_", 0.0)
+        fields.check(isinstance(inertia, float) and inertia >= 0, "inertia_", "a number ≥ 0")
         for name in ("n_iter_", "n_steps_"):
-            forms.check(forms.is_count(known.get(name, 0)), name)
+            fields.count(name, known.get(name, 0))
 
     def export(
         self,
@@ -147,7 +162,7 @@ class Kept:
         if format != "saved_model":
             self._convert(path, format, export.one_dtype(dtypes, format), backend)
             return
-        served = copy.copy(self)
+        served = self._settled()
         served.backend = backend
         variables = served._hold_variables()
 
@@ -159,7 +174,7 @@ class Kept:
             return {"distances": served._distances_tensors(points)}
 
         if dtypes is None:
-            wide = ["float64"] * (self.cluster_centers_.dtype == np.float64)
+            wide = ["float64"] * (self._centers.dtype == np.float64)
             dtypes = ["float32", "uint8", *wide]
         functions = {"predict": predict, "transform": transform}
         export.saved_model(path, functions, variables, dtypes, backend)
@@ -170,8 +185,9 @@ class Kept:
         from tfkm import export, flat
 
         metric = getattr(self, "metric", "euclidean")
-        function = flat.predict(self.cluster_centers_, metric, _CONVERTED[format])
-        getattr(export, format)(path, function, self.cluster_centers_.shape[1], dtype)
+        own = self._settled().cluster_centers_
+        function = flat.predict(own, metric, _CONVERTED[format])
+        getattr(export, format)(path, function, own.shape[1], dtype)
 
     def _hold_variables(self) -> dict[str, Any]:
         """Puts what was learnt into variables, for a graph; them by name."""

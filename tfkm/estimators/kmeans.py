@@ -14,7 +14,9 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from tfkm import lloyd, seeding, spherical, streams
+from tfkm.arrays import is_tensor
 from tfkm.callbacks import Callback
+from tfkm.estimators import centers
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing, in_users_words
 from tfkm.ops.backend import Backend
 from tfkm.points import Points
@@ -46,7 +48,7 @@ class KMeans(CentroidEstimator):
         zeros is at distance 1 from everything and has label 0.
       backend: a name from `tfkm.backends()`; None takes the fastest usable one.
       checkpoint_dir: a folder from which the same fit, killed, goes on; see `tfkm.kmeans`.
-      callbacks: a list of `tfkm.Callback`, as `tfkm.Progress()`.
+      callbacks: a `tfkm.Callback`, as `tfkm.Progress()`, or a list of them.
       engine: who computes, None for this process; see `tfkm.kmeans`.
       size_min, size_max: least and most points of a cluster in `fit`, None for any; see `tfkm.kmeans`. Then
         `labels_` and `inertia_` keep the limits, predict and score know none. Not with sample_weight.
@@ -82,7 +84,7 @@ class KMeans(CentroidEstimator):
         "size_max": [Interval(Integral, 1, None, closed="left"), None],
         "checkpoint_dir": [str, os.PathLike, None],
         "engine": [callable, None],
-        "callbacks": ["array-like", None],
+        "callbacks": ["array-like", Callback, None],
     }
 
     _LEARNT = CentroidEstimator._LEARNT | {"n_iter_": None}
@@ -108,7 +110,7 @@ class KMeans(CentroidEstimator):
         size_max: int | None = None,
         checkpoint_dir: str | os.PathLike | None = None,
         engine: streams.Opener | None = None,
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Sequence[Callback] | Callback | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
@@ -217,15 +219,19 @@ class KMeans(CentroidEstimator):
         check_is_fitted(self)
         given = X if streams.is_stream(X) else self._checked(X, reset=False)
         source = streams.source_of(given, name="X")
-        if source.d != self.n_features_in_:
-            raise ValueError(
-                f"X has {source.d} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
+        self._check_width(source.d)
         blocks = streams.labels_of(source, self._labels_of)
         if path is None:
             return np.concatenate([np.empty(0, np.int32), *blocks])
         return streams.labels.write(path, blocks)
+
+    @property
+    def _centers(self) -> Any:
+        """With metric="cosine" of length 1."""
+        own = super()._centers
+        if self.metric == "euclidean" or is_tensor(own):
+            return own
+        return centers.of_length_one(own)
 
     def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
         """With metric="cosine" of points scaled to length 1: ½‖x − c‖² is the cosine distance then."""
@@ -253,22 +259,21 @@ class KMeans(CentroidEstimator):
             return super()._assigned_tensors(points)
         from tfkm.estimators import in_tensors
 
-        return in_tensors.assign_unit(points, self.cluster_centers_, self.backend)
+        return in_tensors.assign_unit(points, self._centers, self.backend)
 
     def _distances_tensors(self, points):
         if self.metric == "euclidean":
             return super()._distances_tensors(points)
         from tfkm.estimators import in_tensors
 
-        return in_tensors.cosine_distances(points, self.cluster_centers_, self.backend)
+        return in_tensors.cosine_distances(points, self._centers, self.backend)
 
     def _in_metric(self, sq_distances):
         return super()._in_metric(sq_distances) if self.metric == "euclidean" else sq_distances / 2
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
-        return lloyd.inertia(
-            points, self.cluster_centers_, weights, metric=self.metric, backend=self.backend
-        )
+        fixed = centers.finite(self._centers)
+        return lloyd.inertia(points, fixed, weights, metric=self.metric, backend=self.backend)
 
 
 class PassPrinter:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from tfkm import arrays, lloyd, minibatch, seeding
+from tfkm import arrays, fields, lloyd, minibatch, seeding
 from tfkm.batches import Batches, Weighted
-from tfkm.estimators import forms
+from tfkm.estimators import centers
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 
 if TYPE_CHECKING:
@@ -166,7 +166,9 @@ class MiniBatchKMeans(CentroidEstimator):
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:
         """Takes one more batch X (n, d); sample_weight (n,) or None. Returns self.
 
-        The first batch is seeded from, so it needs n_clusters points.
+        The first batch is seeded from, so it needs n_clusters points. If `cluster_centers_` was set or
+        edited by hand, the means go on from there: each with the weight its cluster had, or, if there was
+        none before or the number of clusters is another, with that of one point.
 
         Raises: as `fit`, before any work; ValueError also if X is of another width than the batches before.
 
@@ -178,7 +180,7 @@ class MiniBatchKMeans(CentroidEstimator):
         [0.5, 8.5]
         """
         self._validate_params()
-        state = getattr(self, "_state", None)
+        state = self._state_of_centers()
         batch = Weighted(*self._checked_for_fit(X, sample_weight, further=state is not None))
         if not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
@@ -194,16 +196,42 @@ class MiniBatchKMeans(CentroidEstimator):
             self._label(*batch)
         return self
 
+    def _state_of_centers(self) -> minibatch.State | None:
+        """Return the state with the centers that were set by hand since; None before there are any."""
+        if not hasattr(self, "cluster_centers_"):
+            return None
+        own, state = centers.finite(self._centers), getattr(self, "_state", None)
+        if state is None or state.means.shape != own.shape:  # each counts as one point
+            return minibatch.State(own.astype(np.float64), np.ones(len(own)), own.dtype)
+        edited = (state.centroids != own).any(axis=1, keepdims=True)
+        return state._replace(means=np.where(edited, own, state.means), dtype=own.dtype)
+
+    def _settled(self) -> Self:
+        settled: Any = super()._settled()
+        settled._state = self._state_of_centers()
+        return settled
+
     def _check_learnt(self) -> None:
         super()._check_learnt()
-        state, (k, d) = self._state, self.cluster_centers_.shape
-        forms.check(isinstance(state, minibatch.State), "_state")
-        forms.check(forms.is_array(state.means, "float64", k, d), "means")
-        forms.check(forms.is_array(state.counts, "float64", k), "counts")
-        forms.check((state.counts >= 0).all() and forms.is_count(state.since), "counts")
-        forms.check(np.array_equal(state.centroids, self.cluster_centers_), "means")
+        state, own = self._state, self.cluster_centers_
+        fields.check(isinstance(state, minibatch.State), "_state", "what a batch leaves")
+        means = fields.array("_state.means", state.means, "float64", *own.shape)
+        counts = fields.array("_state.counts", state.counts, "float64", len(own))
+        with np.errstate(over="ignore"):
+            largest = float(np.abs(means).max() * counts.sum())
+        fields.check(
+            counts.min() >= 0 and np.isfinite(largest),
+            "_state.counts",
+            "weights ≥ 0, whose products with the means are finite",
+        )
+        fields.count("_state.since", state.since)
+        same = isinstance(state.dtype, np.dtype) and state.dtype == own.dtype
+        fields.check(same, "_state.dtype", f"{own.dtype}, that of cluster_centers_")
+        same = np.array_equal(state.centroids, own)
+        fields.check(same, "_state.means", "the values of cluster_centers_")
         random = vars(self).get("_random_state")
-        forms.check(random is None or isinstance(random, np.random.RandomState), "_random_state")
+        is_one = random is None or isinstance(random, np.random.RandomState)
+        fields.check(is_one, "_random_state", "the state of a generator")
 
     def _seeds(self, n: int | None, d: int, n_init: int) -> minibatch.Seeds:
         """What to seed with, of n points or an unknown number of them."""

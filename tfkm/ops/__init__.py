@@ -6,7 +6,8 @@ Nothing above this layer knows how a distance is computed; nothing below it know
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,7 +17,20 @@ from tfkm.ops.backend import ONE, Problems
 from tfkm.ops.magnitudes import magnitudes
 from tfkm.types import Assignment, Statistics
 
+_Function = TypeVar("_Function", bound=Callable)
 
+
+def _as_it_is(function: _Function) -> _Function:
+    """Let AutoGraph leave a function alone that is called from a user's tf.function.
+
+    It would rewrite what has no Python loop to rewrite, and call it with other arguments. The mark is what
+    `tf.autograph.experimental.do_not_convert` sets.
+    """
+    function.autograph_info__ = None  # type: ignore[attr-defined]
+    return function
+
+
+@_as_it_is
 def assign(points, centroids, *, n_points=None, backend: str | None = None) -> Assignment:
     """The nearest centroid of each point.
 
@@ -26,7 +40,7 @@ def assign(points, centroids, *, n_points=None, backend: str | None = None) -> A
     Args:
       points: (…, n, d) float32, float64, float16, bfloat16, int8 or uint8; n may be unknown or 0. Other
         integers and truth values are computed in float64. An array of any layout is read where it lies.
-      centroids: (…, k, d), k ≥ 1, a float dtype. If either is float64 all is computed in float64,
+      centroids: (…, k, d), k ≥ 1, of the same dtypes. If either is float64 all is computed in float64,
         otherwise in float32 (with near ties decided in float64).
       n_points: (…) integers from 0 to n, how many rows of each problem are points, from the first on; None
         for all. The others are padding, of any value, with label −1 and distance 0.
@@ -70,6 +84,7 @@ def assign(points, centroids, *, n_points=None, backend: str | None = None) -> A
     return Assignment(arrays.like(points, labels), arrays.like(points, distances))
 
 
+@_as_it_is
 def accumulate(
     points, centroids, weights=None, *, n_points=None, backend: str | None = None
 ) -> tuple[Assignment, Statistics]:
@@ -115,6 +130,7 @@ def accumulate(
     )
 
 
+@_as_it_is
 def sq_distances(points, centroids, *, backend: str | None = None):
     """(n, k) squared distances in the direct form, float64 if either argument is, else float32.
 
@@ -147,7 +163,7 @@ def _as_tensors(*given) -> list:
     """Arrays of other libraries as NumPy's, or as tensors on their card."""
     names = "points", "centroids", "weights"
     return [
-        a if arrays.is_tensor(a) else arrays.taken(name, a)
+        a if a is None or arrays.is_tensor(a) else arrays.taken(name, a)
         for name, a in zip(names, given, strict=False)
     ]
 

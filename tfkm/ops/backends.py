@@ -74,8 +74,7 @@ def select(name: str | None) -> Backend:
     """
     if name is None:
         return _best()
-    if name not in NAMES:
-        raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, NAMES))}")
+    check_name(name)
     if why := why_not(name):
         raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
     return _backend(name)
@@ -93,6 +92,12 @@ def _best() -> Backend:
                 _warn_of_missing_kernels()
             return _backend(name)
     raise RuntimeError(f"backend: none can be used here; native: {why_not('native')}")
+
+
+def check_name(name: str | None) -> None:
+    """Raises: ValueError: no backend has that name."""
+    if name not in (None, *NAMES):
+        raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, NAMES))}")
 
 
 @functools.cache
@@ -142,8 +147,15 @@ def _why_not_native() -> str:
 
         native.check()
     except Exception as error:  # whatever the loader raises is the reason
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return said_of(error)
     return ""
+
+
+def said_of(error: Exception) -> str:
+    """Return in one line what an error says; with its kind, unless it was made to be read."""
+    said = str(error).partition("\n")[0]
+    plain = said and type(error) in (RuntimeError, ImportError)
+    return said if plain else f"{type(error).__name__}: {said}"
 
 
 def _has_tensorflow() -> bool:

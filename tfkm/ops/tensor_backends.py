@@ -8,7 +8,7 @@ from types import ModuleType
 
 import tensorflow as tf
 
-from tfkm.ops import devices, validate
+from tfkm.ops import backends, devices, validate
 
 # To add one: a module of this package with `assign`, `accumulate` and `sq_distances` as in `reference`,
 # a line here and one in `backends`.
@@ -75,7 +75,7 @@ def why_not(name: str) -> str:
     try:
         _try(module(name))
     except Exception as error:  # whatever a foreign TensorFlow may raise is the reason
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return backends.said_of(error)
     return ""
 
 

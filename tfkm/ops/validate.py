@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops as tf_ops
 from tensorflow.python.ops import control_flow_util
 
-from tfkm import checks
+from tfkm import arrays, checks
 
 # Computed in float64 if float64, else in float32; none is first copied whole to another dtype.
 POINT_DTYPES, CENTROID_DTYPES = (
@@ -20,7 +20,7 @@ def matrix(name: str, value, allowed: tuple[tf.DType, ...], leading: bool = Fals
     and truth values become float64."""
     tensor = _tensor(name, value)
     if tensor.dtype not in allowed and (tensor.dtype.is_integer or tensor.dtype.is_bool):
-        tensor = tf.cast(tensor, tf.float64)
+        tensor = tf.cast(tensor, tf.float32 if tensor.dtype in POINT_DTYPES else tf.float64)
     if tensor.dtype not in allowed:
         names = ", ".join(dtype.name for dtype in allowed)
         raise TypeError(f"{name}: dtype {tensor.dtype.name}; allowed are {names}")
@@ -215,6 +215,8 @@ def real_numbers(name: str, value) -> tf.Tensor:
 
 
 def _tensor(name: str, value) -> tf.Tensor:
+    if said := arrays.remedy(value):
+        raise TypeError(f"{name}: {said}")
     try:
         return tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -116,6 +118,13 @@ def name_of(init: Init) -> str | None:
 def function_of(name: str) -> Callable:
     """The seeding of this name; KeyError if there is none."""
     return _NAMED[name][0]
+
+
+def check_settings(name: str, settings: Mapping[str, Any]) -> None:
+    """Raises: ValueError: the seeding of this name has not all of these settings."""
+    known = set(inspect.signature(function_of(name)).parameters) - set(_OF_THE_FIT)
+    if unknown := sorted(set(settings) - known):
+        raise ValueError(f"init: {name!r} has no setting {unknown[0]!r}; it has {sorted(known)}")
 
 
 def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, np.ndarray] | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from tfkm.reprs import brief
 from tfkm.seeding.draws import MOST_ROWS, chunk_rows
 
 _LARGEST_BLOCK_BYTES = 2**28
@@ -20,6 +21,7 @@ _ALIGNMENT = 64  # so that TensorFlow reads them in place, see points.py
 T = TypeVar("T")
 
 
+@brief(points="rows d", weights="rows")
 class Part(NamedTuple):
     """Some rows of a stream, as `Source.read` gives them.
 

@@ -8,16 +8,24 @@ import json
 import os
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from tfkm import files
+from tfkm import files, model_files
 from tfkm.traces import traced
 
 _FORMAT = "tfkm checkpoint, version 1"
 _KEPT = 2
 _DIGEST = 32  # bytes at the end of a file
 Arrays = dict[str, np.ndarray]
+
+
+class Loaded(NamedTuple):
+    """path: of the file. arrays: what it holds, beside the name of the fit."""
+
+    path: str
+    arrays: Arrays
 
 
 class Checkpoints:
@@ -31,7 +39,7 @@ class Checkpoints:
         self._folder, self._fit = Path(folder), {"format": _FORMAT, **fit}
         self._number = 0
 
-    def load(self) -> Arrays | None:
+    def load(self) -> Loaded | None:
         """The newest that is sound; None if there is none. A damaged one is named in a warning.
 
         Makes the folder if there is none; has to be called before `save`.
@@ -47,8 +55,8 @@ class Checkpoints:
         for before, path in reversed(list(enumerate(sorted(self._all())))):
             try:
                 arrays = _read(path)
-                fit = json.loads(str(arrays.pop("fit")))
-            except (ValueError, OSError, KeyError) as error:
+                fit = dict(json.loads(str(arrays.pop("fit"))))
+            except Exception as error:  # of zip, of NumPy's header, of the system: each has its own
                 then = (
                     "the one before it is used"
                     if before
@@ -64,14 +72,15 @@ class Checkpoints:
                         f"checkpoint_dir: {path} is of a fit with {name} {fit.get(name)!r}; this one has "
                         f"{value!r}. Give the same arguments and data, or another folder"
                     )
-            return arrays
+            return Loaded(str(path), arrays)
         return None
 
     @traced("tfkm: checkpoint")
     def save(self, arrays: Arrays) -> None:
         """Raises: OSError if it cannot be written; those before it stay."""
         buffer = io.BytesIO()
-        np.savez(buffer, fit=np.array(json.dumps(self._fit)), **arrays)  # type: ignore[arg-type]
+        members = {name: np.require(array, requirements="C") for name, array in arrays.items()}
+        np.savez(buffer, fit=np.array(json.dumps(self._fit)), **members)  # type: ignore[arg-type]
         content = buffer.getvalue()
         path = self._folder / f"checkpoint-{self._number + 1:08}.tfkm"
         with files.replacing(path, force=True) as file:
@@ -90,8 +99,7 @@ def _read(path: Path) -> Arrays:
     content, digest = content[:-_DIGEST], content[-_DIGEST:]
     if hashlib.sha256(content).digest() != digest:
         raise ValueError("its SHA-256 is another")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    return model_files.read_arrays(io.BytesIO(content), len(content))
 
 
 def _number(path: Path) -> int:

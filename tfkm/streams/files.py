@@ -164,6 +164,10 @@ def found(where: str | os.PathLike | list, name: str) -> list[Path]:
     else:
         paths = [Path(text)]
     for path in paths:
+        if path.is_dir():
+            raise ValueError(
+                f"{name}: {path} is a folder, not a file; '{path}/*.npy' is all files of a kind in it"
+            )
         files.existing(path)
     suffixes = {path.suffix.lower() for path in paths}
     if wrong := suffixes - {*_KINDS, *_TFRECORD}:

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 import tfkm
-from tfkm import checks, seeding
+from tfkm import checks, fields, seeding
 from tfkm.callbacks import Callbacks
 from tfkm.iteration import End, State, iterate, mean_variances
 from tfkm.streams import progress
 from tfkm.streams import seeding as stream_seeding
-from tfkm.streams.checkpoint import Checkpoints
+from tfkm.streams.checkpoint import Checkpoints, Loaded
 from tfkm.streams.journal import Journal
 from tfkm.streams.passes import Passes, Unfinished, sums
 from tfkm.streams.scan import Scan, scan
@@ -93,8 +93,14 @@ class _Fit:
         self._settings, self._rng, self._on_pass = settings, rng, on_pass
         self._callbacks: Callbacks = callbacks
         self._checkpoints: Checkpoints | None = checkpoints
-        entries, self._loop = progress.from_arrays(saved or {})
-        self._journal = Journal(entries, None if checkpoints is None else self._save)
+        self._from: Loaded | None = saved
+        self._loop: progress.Loop | None = None
+        entries, path = [], ""
+        if self._from is not None:
+            path = f"checkpoint_dir: {self._from.path}"
+            with fields.of(f"{path}: "):
+                entries = progress.steps_of(self._from.arrays)
+        self._journal = Journal(entries, None if checkpoints is None else self._save, path)
         self._saved = time.monotonic()
         self._tell: Tell | None = None  # hears how far a seeding is
 
@@ -102,15 +108,19 @@ class _Fit:
         settings = self._settings
         threshold = 0.0
         if settings.tol > 0:
-            threshold = settings.tol * float(self._journal.step(self._variance)["variance"][0])
+            variance = self._journal.step(self._variance, _check_variance)["variance"]
+            threshold = settings.tol * float(variance[0])
         seeds = []
         for start in range(settings.n_init):
             self._tell = self._callbacks.seeding(start, settings.n_init)
-            seeds.append(self._journal.whole(self._seed, self._rng)["centroids"])
+            step = self._journal.whole(self._seed, self._check_seeds, self._rng)
+            seeds.append(step["centroids"])
             self._callbacks.on_seed(start)
         together = max(1, _TOGETHER_BYTES // (64 * seeds[0].size))
+        firsts = range(0, len(seeds), together)
+        self._loop = self._saved_loop(firsts)
         best: list[End] = []
-        for first in range(0, len(seeds), together):
+        for first in firsts:
             if self._loop is not None and first < self._loop.first:
                 continue
             best = self._group(first, np.stack(seeds[first : first + together]), threshold, best)
@@ -148,6 +158,30 @@ class _Fit:
         self._loop = None
         return [min(best + ends, key=lambda end: end.inertia)]
 
+    def _saved_loop(self, firsts: range) -> progress.Loop | None:
+        """The loop of the checkpoint, of which nothing is used before all of it is checked."""
+        if self._from is None:
+            return None
+        settings, found, stream = self._settings, self._found, self._stream
+        expected = progress.Expected(
+            firsts,
+            settings.n_init,
+            settings.k,
+            stream.d,
+            stream.compute,
+            settings.max_iter,
+            sum(1 for _ in stream.shards()),
+            found.n * found.heaviest,
+            found.largest,
+        )
+        with fields.of(f"checkpoint_dir: {self._from.path}: "):
+            return expected.loop(self._from.arrays)
+
+    def _check_seeds(self, step: dict[str, np.ndarray]) -> None:
+        fields.names(step, "centroids")
+        shape = self._settings.k, self._stream.d
+        fields.rows("centroids", step["centroids"], self._stream.compute.name, *shape)
+
     def _save(self, loop: progress.Loop | None = None) -> None:
         assert self._checkpoints is not None
         self._checkpoints.save(progress.to_arrays(self._journal.entries, loop or self._loop))
@@ -165,6 +199,12 @@ class _Fit:
             settings.backend, self._journal, self._tell,
         )  # fmt: skip
         return {"centroids": centroids}
+
+
+def _check_variance(step: dict[str, np.ndarray]) -> None:
+    fields.names(step, "variance")
+    variance = fields.array("variance", step["variance"], "float64", 1)
+    fields.within("variance", variance, 0, np.inf, "a number ≥ 0")
 
 
 def _data(stream: Stream, found: Scan) -> dict[str, str | int | float]:

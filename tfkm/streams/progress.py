@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfkm import exact, fields
 from tfkm.iteration import End, State
 from tfkm.streams.passes import Partial, Passes, Unfinished
 from tfkm.types import ExactStatistics, Status, Words
@@ -65,41 +66,120 @@ def to_arrays(entries: list[Arrays], loop: Loop | None) -> Arrays:
     return arrays
 
 
-def from_arrays(arrays: Arrays) -> tuple[list[Arrays], Loop | None]:
-    """What `to_arrays` was given."""
+def steps_of(arrays: Arrays) -> list[Arrays]:
+    """The entries that `to_arrays` was given."""
     steps = _grouped(arrays, "step/")
-    entries = [steps[str(i)] for i in range(len(steps))]
-    if "loop/first" not in arrays:
-        return entries, None
-    ends = {
-        int(number): End(
-            end["centroids"],
-            None,
-            float(end["inertia"]),
-            int(end["n_iter"]),
-            Status[str(end["status"])],
+    fields.names(steps, *map(str, range(len(steps))))
+    return [steps[str(i)] for i in range(len(steps))]
+
+
+class Expected(NamedTuple):
+    """What the loop of a fit can be like.
+
+    firsts: of each group of starts, of which there are n_init in all. k, d, dtype: of centroids.
+    shards: of a pass. weight: of all points. largest: (d,) magnitudes.
+    """
+
+    firsts: range
+    n_init: int
+    k: int
+    d: int
+    dtype: np.dtype
+    max_iter: int
+    shards: int
+    weight: float
+    largest: np.ndarray
+
+    def loop(self, arrays: Arrays) -> Loop | None:
+        """The loop that `to_arrays` was given; None if there was none.
+
+        Raises: ValueError naming a field that is missing, too many, or not as a fit of this kind leaves it.
+        """
+        loop = {n: a for n, a in arrays.items() if not n.startswith("step/")}
+        if not loop:
+            return None
+        ends = _grouped(loop, "end/")
+        part = {n.removeprefix("part/"): a for n, a in loop.items() if n.startswith("part/")}
+        optional = [n for n in loop if n == "loop/before" or n.startswith(("end/", "part/"))]
+        wanted = ("first", "passes", "going", "centroids", "runs")
+        fields.names(loop, *(f"loop/{name}" for name in wanted), *optional)
+        first = fields.count("loop/first", loop["loop/first"])
+        fields.check(first in self.firsts, "loop/first", "the first start of a group")
+        count = min(self.firsts.step, self.n_init - first)
+        going = _runs("loop/going", loop["loop/going"], count)
+        passes = fields.array("loop/passes", loop["loop/passes"], "int64", len(going))
+        said = f"numbers from 0 to {self.max_iter - 1}"
+        fields.within("loop/passes", passes, 0, self.max_iter - 1, said)
+        centroids = self._centroids("loop/centroids", loop["loop/centroids"], len(going))
+        runs = _runs("loop/runs", loop["loop/runs"], count)
+        fields.check(np.isin(going, runs).all(), "loop/runs", "all of loop/going")
+        before = loop.get("loop/before")
+        if before is not None:
+            fields.array("loop/before", before, "int32", len(runs), 4 * self.shards)
+        ended = sorted(set(range(count)) - set(going.tolist())) + [-1] * (first > 0)
+        fields.names(
+            {f"end/{name}": end for name, end in ends.items()}, *(f"end/{i}" for i in ended)
         )
-        for number, end in _grouped(arrays, "end/").items()
-    }
-    state = State(
-        arrays["loop/passes"],
-        arrays["loop/going"],
-        arrays["loop/centroids"],
-        {number: end for number, end in ends.items() if number >= 0},
-    )
-    unfinished = None
-    if "part/shards" in arrays:
-        high, low = (
-            Words(*(arrays[f"part/{word}/{name}"] for name in Words._fields))
-            for word in ("high", "low")
-        )
-        statistics = ExactStatistics(high, low, arrays["part/inertia"])
-        partial = Partial(statistics, [arrays["part/labels"]])
-        unfinished = Unfinished(int(arrays["part/shards"]), partial)
-    best = [end for number, end in ends.items() if number < 0]
-    before = arrays.get("loop/before")
-    loop = Loop(int(arrays["loop/first"]), best, state, arrays["loop/runs"], before, unfinished)
-    return entries, loop
+        known = {run: self._end(f"end/{run}", ends[str(run)], run < 0) for run in ended}
+        best = [known.pop(-1)] if first > 0 else []
+        # The last pass is over the runs that have ended, for inertias that are not known yet.
+        reading = len(going) or sum(np.isnan(end.inertia) for end in known.values())
+        unfinished = self._unfinished(part, reading) if part else None
+        return Loop(first, best, State(passes, going, centroids, known), runs, before, unfinished)
+
+    def _centroids(self, name: str, value: Any, *leading: int) -> np.ndarray:
+        return fields.rows(name, value, self.dtype.name, *leading, self.k, self.d)
+
+    def _end(self, name: str, end: Arrays, measured: bool) -> End:
+        """measured: whether its inertia has to be known."""
+        with fields.of(f"{name}/"):
+            fields.names(end, "centroids", "inertia", "n_iter", "status")
+            inertia, status = end["inertia"], str(end["status"])
+            is_number = inertia.shape == () and inertia.dtype == np.float64
+            fits = is_number and (0 <= inertia < np.inf or (np.isnan(inertia) and not measured))
+            fields.check(fits, "inertia", "a float64 ≥ 0" + ", or NaN" * (not measured))
+            fields.check(
+                status in Status.__members__, "status", "one of " + ", ".join(Status.__members__)
+            )
+            n_iter = fields.count("n_iter", end["n_iter"], 1, self.max_iter)
+            centroids = self._centroids("centroids", end["centroids"])
+        return End(centroids, None, float(inertia), n_iter, Status[status])
+
+    def _unfinished(self, part: Arrays, runs: int) -> Unfinished:
+        """Of so many runs."""
+        with fields.of("part/"):
+            words = [f"{word}/{name}" for word in ("high", "low") for name in Words._fields]
+            fields.names(part, "shards", "labels", "inertia", *words)
+            shards = fields.count("shards", part["shards"], 1, self.shards - 1)
+            labels = fields.array("labels", part["labels"], "int32", runs, 4 * shards)
+            digits = fields.array("inertia", part["inertia"], "float64", runs, exact.DIGITS)
+            whole = (digits == np.rint(digits)).all()
+            fields.check(
+                whole and np.abs(digits).max(initial=0) < 2**53, "inertia", "integers below 2⁵³"
+            )
+            high, low = (
+                Words(
+                    self._sums(
+                        f"{word}/sums", part, (runs, self.k, self.d), self.weight * self.largest
+                    ),
+                    self._sums(f"{word}/weights", part, (runs, self.k), self.weight),
+                )
+                for word in ("high", "low")
+            )
+        return Unfinished(shards, Partial(ExactStatistics(high, low, digits), [labels]))
+
+    def _sums(self, name: str, part: Arrays, shape: tuple[int, ...], most: Any) -> np.ndarray:
+        array = fields.array(name, part[name], "float64", *shape)
+        said = "no more than the points add up to"
+        return fields.within(name, array, -2 * np.asarray(most), 2 * np.asarray(most), said)
+
+
+def _runs(name: str, value: Any, count: int) -> np.ndarray:
+    """(a,) int64, numbers of some of so many runs."""
+    runs = fields.array(name, value, "int64", None)
+    said = f"different numbers from 0 to {count - 1}, rising"
+    fields.check((np.diff(runs) > 0).all(), name, said)
+    return fields.within(name, runs, 0, count - 1, said)
 
 
 def _grouped(arrays: Arrays, prefix: str) -> dict[str, Arrays]:

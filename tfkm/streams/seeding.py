@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfkm import seeding
+from tfkm import fields, seeding
 from tfkm.ops import backends
 from tfkm.ops.backend import Block as Rows
 from tfkm.points import Points
@@ -242,9 +242,18 @@ class StreamPoints(_Shape):
                     rows[taking] = own_rows[taking]
             if isinstance(draws, WithReplacement) and not draws.total:
                 draws.indices = draws.indices[:0]
-            return {"indices": draws.indices, "rows": rows[: len(draws.indices)]}
+            drawn = rows[: len(draws.indices)].astype(self._stream.compute)
+            return {"indices": draws.indices, "rows": drawn}
 
-        result = self.journal.step(step, rng)
+        def check(result: Arrays) -> None:
+            fields.names(result, "indices", "rows")
+            drawn = fields.array("indices", result["indices"], "int64", None)
+            fields.check(len(drawn) <= size, "indices", f"at most {size}")
+            fields.within("indices", drawn, 0, self.n - 1, f"numbers from 0 to {self.n - 1}")
+            dtype = self._stream.compute.name
+            fields.rows("rows", result["rows"], dtype, len(drawn), self.d)
+
+        result = self.journal.step(step, check, rng)
         self.keep(result["indices"], result["rows"])
         return result["indices"]
 
@@ -293,8 +302,14 @@ class _Potential:
 
     def sizes(self) -> np.ndarray:
         """(m,) float64, the weight of the points nearest to each centroid that was added."""
-        points = self._points
-        return points.journal.step(lambda: {"sizes": points.sizes(self._groups)})["sizes"]
+        points, count = self._points, sum(map(len, self._groups))
+
+        def check(result: Arrays) -> None:
+            fields.names(result, "sizes")
+            sizes = fields.array("sizes", result["sizes"], "float64", count)
+            fields.within("sizes", sizes, 0, np.inf, "weights ≥ 0")
+
+        return points.journal.step(lambda: {"sizes": points.sizes(self._groups)}, check)["sizes"]
 
 
 def _costs(

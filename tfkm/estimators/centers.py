@@ -1,0 +1,57 @@
+"""`cluster_centers_` as it is used: a user may have set it, or edited it in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfkm import checks
+
+_FLOATS = (np.float32, np.float64)
+
+
+def checked(centers: Any, d: int | None) -> np.ndarray:
+    """Return centers (k, d) as an array of float32 or float64; d is the model's, None if it has none yet.
+
+    Raises: TypeError, ValueError: they hold other things than numbers, or have another shape.
+    """
+    name = "cluster_centers_"
+    if not isinstance(centers, np.ndarray) or centers.dtype not in _FLOATS:
+        given = np.asarray(centers)
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"{name}: dtype {given.dtype}; it needs real numbers")
+        centers = given.astype(np.float32 if given.dtype == np.float16 else np.float64)
+    if centers.ndim != 2 or not centers.size:
+        raise ValueError(f"{name}: shape {centers.shape}; it needs shape (k, d), both at least 1")
+    if d not in (None, centers.shape[1]):
+        raise ValueError(
+            f"{name}: shape {centers.shape}; the model was fitted on {d} features, so it needs "
+            f"shape (k, {d})"
+        )
+    return centers
+
+
+def finite(centers: np.ndarray) -> np.ndarray:
+    """Return the same centers. Raises: ValueError: one is NaN, infinite or too far out to compute with."""
+    return checks.finite_rows("cluster_centers_", centers, centers.dtype)
+
+
+def of_length_one(centers: np.ndarray) -> np.ndarray:
+    """Return centers scaled to length 1; those that have it up to rounding, as fitted ones do, as they are.
+
+    Raises: ValueError: one has no direction, being all zeros.
+    """
+    sq_lengths = np.square(centers, dtype=np.float64).sum(axis=1, keepdims=True)
+    rounding = 4 * np.finfo(centers.dtype).eps + 64 * np.finfo(np.float64).eps
+    others = ~(np.abs(sq_lengths - 1) <= rounding)
+    if not others.any():
+        return centers
+    if not np.isfinite(sq_lengths).all():
+        finite(centers)
+    if (sq_lengths == 0).any():
+        row = np.flatnonzero(sq_lengths == 0)[0]
+        raise ValueError(
+            f"cluster_centers_: row {row} is all zeros; with metric='cosine' it needs a direction"
+        )
+    return (centers / np.where(others, np.sqrt(sq_lengths), 1.0)).astype(centers.dtype)
