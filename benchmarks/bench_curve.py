@@ -17,7 +17,7 @@ RIVALS = ("scikit-learn", "Faiss", "scikit-learn-intelex")
 def test_curve(duel, curved):
     curved = duel.case
     n, k, d = curved.shape
-    seeds = tfkm.kmeans_plusplus(duel.points, k, random_state=0).centroids.numpy()
+    seeds = tfkm.kmeans_plusplus(duel.points, k, random_state=0).centroids
     callers = {"tfkm": Tfkm(curved.backend)}
     callers |= {name: rivals.get(name) for name in RIVALS if name not in rivals.absent()}
     judge = Judge(duel.points, seeds)

@@ -36,7 +36,7 @@ class Tfkm:
 
         def run() -> Outcome:
             labels, _ = tfkm.assign(points, centroids, backend=self._backend)
-            return Outcome(labels.numpy(), centroids)
+            return Outcome(labels, centroids)
 
         return run
 

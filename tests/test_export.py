@@ -165,7 +165,7 @@ def test_a_native_one_needs_tfkm_and_finds_it(tmp_path, python):
         try:
             tf.saved_model.load(sys.argv[1])
         except RuntimeError as error:
-            assert "'Tfkm>Assign'" in str(error)
+            assert "'Tfkm>" in str(error)
         else:
             raise AssertionError("loaded")
         import tfkm

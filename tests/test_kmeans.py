@@ -157,7 +157,7 @@ def test_callable_init_gets_the_floats_that_scikit_learns_gets(dtype):
         kind(5, init=init, n_init=1, max_iter=1).fit(points)
     assert seen[0] == seen[1] == (np.float32 if dtype == np.float32 else np.float64)
     tensors = KMeans(5, init=init, n_init=1, max_iter=1).fit(tf.constant(points))
-    assert seen[2].as_numpy_dtype == seen[0] and tensors.labels_.shape == (99,)
+    assert seen[2] == seen[0] and tensors.labels_.shape == (99,)
 
 
 @pytest.mark.parametrize("form", [np.array, sparse.csr_array])

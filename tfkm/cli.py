@@ -266,7 +266,9 @@ def _sizes(labels: np.ndarray, k: int) -> str:
 
 
 def _fastest() -> str:
-    return next(name for name, state in tfkm.backends().items() if state.usable)
+    from tfkm.ops import backends
+
+    return backends.select(None).name
 
 
 def _is_of_tensorflow(error: Exception) -> bool:

@@ -22,6 +22,7 @@ from tfkm.ops.native_library import (
     dtype_number,
     points_of,
 )
+from tfkm.traces import traced
 from tfkm.types import Ahead, Assignment, ExactStatistics, Tell, Words
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Native:
         native_library.call("tfkm_magnitudes", ctypes.byref(call), memory="points: no memory")
         return out
 
+    @traced("tfkm: pass")
     def sweep(
         self,
         points: np.ndarray,

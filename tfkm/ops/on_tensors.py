@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfkm import arrays, exact
 from tfkm.ops import backends, batched, devices, tensor_backends
 from tfkm.ops.backend import ONE, Block, Problems, Sweep
+from tfkm.traces import traced
 from tfkm.types import Ahead, Assignment
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class OnTensors:
     def sq_distances(self, points: Any, centroids: np.ndarray) -> np.ndarray:
         return self._module.sq_distances(self._tensor(points), tf.constant(centroids)).numpy()
 
+    @traced("tfkm: pass")
     def sweep(
         self,
         points: Any,

@@ -74,13 +74,16 @@ class Potential:
         """(len(candidates),) the total if that candidate were added."""
         totals = np.zeros(len(candidates))
         centroids = self._points[candidates]
-        for start, block in self._points.blocks(max(1, _DISTANCES // len(candidates))):
-            rows = slice(start, start + len(block))
-            distances = self._backend.sq_distances(block, centroids)
-            costs = np.minimum(distances, self.nearest[rows, None]).astype(np.float64)
-            if self._weights is not None:
-                costs *= self._weights[rows, None]
-            totals += self._rounded(costs).sum(axis=0)
+        step = max(1, _DISTANCES // len(candidates))
+        for first, block in self._blocks:
+            for start in range(first, first + len(block), step):
+                here = block[start - first : start - first + step]
+                rows = slice(start, start + len(here))
+                distances = self._backend.sq_distances(here, centroids)
+                costs = np.minimum(distances, self.nearest[rows, None]).astype(np.float64)
+                if self._weights is not None:
+                    costs *= self._weights[rows, None]
+                totals += self._rounded(costs).sum(axis=0)
         return totals
 
     def sample(self, rng: np.random.RandomState, size: int) -> np.ndarray:
