@@ -74,6 +74,8 @@ def taken(name: str, array: Any) -> Any:
         return array
     if said := remedy(array):
         raise TypeError(f"{name}: {said}")
+    if hasattr(array, "columns") and hasattr(array, "dtypes"):
+        return of_frame(array)
     if is_tensor(array):
         return array if is_on_card(array) else host_array(name, array)
     if not hasattr(array, "__dlpack_device__"):
@@ -86,6 +88,14 @@ def taken(name: str, array: Any) -> Any:
         kind = f"{type(array).__module__}.{type(array).__name__}"
         reason = str(error).splitlines()[0]
         raise TypeError(f"{name}: cannot read this {kind} by DLPack: {reason}") from error
+
+
+def of_frame(frame: Any) -> np.ndarray:
+    """Return a frame of numbers, of pandas' own, nullable or Arrow's dtypes, as estimators read it."""
+    from sklearn.utils import check_array
+
+    dtypes = [np.float64, np.float32, np.float16, np.int8, np.uint8]  # others become the first
+    return check_array(frame, dtype=dtypes, ensure_all_finite=False, ensure_min_samples=0)
 
 
 def host_array(name: str, tensor: Any) -> np.ndarray:

@@ -20,6 +20,15 @@ class NotFiniteError(ValueError):
     kind = ""
 
 
+def point_dtype(dtype: Any) -> np.dtype:
+    """The dtype in which points of this dtype are read: their own, in this machine's byte order, or float64
+    for integers other than int8 and uint8, and for truth values. One rule for arrays, tensors and files."""
+    dtype = np.dtype(getattr(dtype, "as_numpy_dtype", dtype)).newbyteorder("=")
+    if dtype.kind in "iub" and dtype.name not in POINT_DTYPES:
+        return np.dtype(np.float64)
+    return dtype
+
+
 def compute_dtype(*dtypes: np.dtype) -> np.dtype:
     """The dtype to compute in: float64 if one of these is, else float32."""
     return np.dtype(np.float64 if np.dtype(np.float64) in dtypes else np.float32)
@@ -89,7 +98,11 @@ def weights_array(weights, *shape: int) -> np.ndarray | None:
     """
     if weights is None:
         return None
-    weights = packed(real_numbers("weights", weights), np.float64)
+    try:
+        weights = packed(np.asarray(weights, np.float64), np.float64)
+    except (TypeError, ValueError) as error:
+        kind = type(weights).__name__
+        raise TypeError(f"weights: {kind}; it needs real numbers ({error})") from error
     if weights.shape != shape:
         raise ValueError(f"weights: shape {weights.shape}; it needs shape {shape}")
     check_weights(weights)

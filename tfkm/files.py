@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from tfkm import tables
+from tfkm.checks import point_dtype
 from tfkm.tables import Options
 
 _AS_IT_IS = Options()
@@ -32,8 +33,8 @@ def read_points(
 
     A .npy is memory-mapped, read-only. Points of several axes, as images (n, height, width), are
     flattened. float16, float32, float64, int8 and uint8 stay as they are; bool and the other integers
-    are copied to float32 if that holds all values of their dtype, else to float64. A .csv or
-    .parquet file becomes one array of the dtype that holds all its columns.
+    are copied to float64. A .csv or .parquet file becomes one array of the dtype that holds all its
+    columns.
 
     Args:
       array: the name of the array in an .npz; None for its only one, else `points`, `images` or `X`.
@@ -82,7 +83,7 @@ def read_named(
     else:
         points = _READERS[kind](path, array)
     _checked(path, points)
-    return points.reshape(len(points), -1).astype(computable(points.dtype), copy=False), ids
+    return points.reshape(len(points), -1).astype(point_dtype(points.dtype), copy=False), ids
 
 
 def read_header(path: str | os.PathLike) -> np.memmap:
@@ -269,7 +270,7 @@ def columns(table) -> np.ndarray:
         if column.null_count:
             raise ValueError(f"column {field.name!r} has {column.null_count} missing values")
     dtypes = [field.type.to_pandas_dtype() for field in table.schema]
-    dtype = computable(np.result_type(*dtypes or [np.float64]))
+    dtype = point_dtype(np.result_type(*dtypes or [np.float64]))
     points = np.empty((table.num_rows, table.num_columns), dtype)
     for i, column in enumerate(table.columns):
         points[:, i] = column.to_numpy()
@@ -294,7 +295,7 @@ def _lists(name: str, column) -> np.ndarray:
         raise ValueError(
             f"column {name!r} is of lists of {values.type}; they have to be of numbers"
         )
-    n, dtype = len(column), computable(np.dtype(values.type.to_pandas_dtype()))
+    n, dtype = len(column), point_dtype(np.dtype(values.type.to_pandas_dtype()))
     if column.null_count or values.null_count:
         raise ValueError(f"column {name!r} has missing values")
     if n == 0:
@@ -303,13 +304,6 @@ def _lists(name: str, column) -> np.ndarray:
     if lengths.min() != lengths.max() or not lengths.min():
         raise ValueError(f"column {name!r} has lists of {lengths.min()} to {lengths.max()} numbers")
     return values.to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(n, -1)
-
-
-def computable(dtype: np.dtype) -> np.dtype:
-    """The dtype that holds the same numbers and that k-means computes with."""
-    if dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize > 1):
-        dtype = np.result_type(dtype, np.float32)
-    return dtype.newbyteorder("=")
 
 
 def existing(path: str | os.PathLike) -> Path:

@@ -48,7 +48,7 @@ class Points:
         if not arrays.is_tensor(array):
             array = as_array(array, 2, "(n, d)")
         self.n, self.d = (int(size) for size in array.shape)
-        self.dtype = dtype_of(array)
+        self.dtype = checks.point_dtype(array.dtype)
         self.compute = checks.compute_dtype(self.dtype)
         small = self.n * self.d * self.dtype.itemsize <= _COPY_BYTES
         self.may_be_copied = copy and small and not self.is_sparse
@@ -125,18 +125,12 @@ def as_array(array, rank: int, needs: str):
             array = np.asanyarray(array)
         except ValueError as error:  # of rows of several lengths
             raise ValueError(f"points: {error}") from error
-    if not checks.is_real(array.dtype) or dtype_of(array).name not in checks.POINT_DTYPES:
+    if (
+        not checks.is_real(array.dtype)
+        or checks.point_dtype(array.dtype).name not in checks.POINT_DTYPES
+    ):
         names = ", ".join(checks.POINT_DTYPES)
         raise TypeError(f"points: dtype {array.dtype}; allowed are {names}")
     if array.ndim != rank or array.shape[-1] < 1:
         raise ValueError(f"points: shape {array.shape}; it needs shape {needs} with d ≥ 1")
     return array
-
-
-def dtype_of(array) -> np.dtype:
-    """The dtype in which points are read: their own, or float64 for other integers and truth values."""
-    dtype = array.dtype
-    dtype = np.dtype(getattr(dtype, "as_numpy_dtype", dtype)).newbyteorder("=")
-    if dtype.kind in "iub" and dtype.name not in checks.POINT_DTYPES:
-        return np.dtype(np.float64)
-    return dtype

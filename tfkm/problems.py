@@ -14,7 +14,7 @@ from tfkm.lloyd import check_parameters, starts
 from tfkm.ops import backends
 from tfkm.ops.backend import Backend, Problems, Sweep
 from tfkm.ops.magnitudes import magnitudes
-from tfkm.points import Points, as_array, dtype_of
+from tfkm.points import Points, as_array
 from tfkm.starts import places_of
 from tfkm.types import Ahead, Assignment, BatchResult, Made, Statistics
 
@@ -117,7 +117,7 @@ class _Batch(NamedTuple):
 
 def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
     points = as_array(np.asarray(arrays.taken("points", points)), 3, "(B, n, d)")
-    points = points.astype(dtype_of(points), copy=False)
+    points = points.astype(checks.point_dtype(points.dtype), copy=False)
     count, n = points.shape[:2]
     counts = np.full(count, n) if n_points is None else np.asarray(n_points)
     if counts.shape != (count,) or counts.dtype.kind not in "iu":

@@ -277,13 +277,18 @@ class CentroidEstimator(
                 "X: a tf.data.Dataset, which only `fit` of KMeans and MiniBatchKMeans and `predict` of "
                 "KMeans take; for what others do with its batches use dataset.map(model.predict)"
             )
-        if not is_tensor(X):
+        if not is_tensor(X) and not hasattr(X, "columns"):  # whose names are looked at below
             X = arrays.taken("X", X)
         if not is_tensor(X):
             checks.refuse_masked("X", X)
             bits = X
             if isinstance(X, np.ndarray) and X.dtype.name == "bfloat16":  # for scikit-learn, text
                 bits = X.view(np.int16)
+            elif (
+                isinstance(X, np.ndarray) and not X.dtype.isnative
+            ):  # of another dtype, it would say
+                native = X.dtype.newbyteorder("=")
+                bits = X.view(native) if native in _DTYPES else X
             array = validate_data(
                 self,
                 bits,

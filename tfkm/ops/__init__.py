@@ -150,7 +150,12 @@ def sq_distances(points, centroids, *, backend: str | None = None):
 
 def _of_tensors(*given) -> bool:
     """Whether any is a tensor, or arrays in host memory are to become part of a graph."""
-    return any(map(arrays.is_tensor, given)) or arrays.in_graph() or _on_foreign_card(given[0])
+    of_tensors = (
+        any(map(arrays.is_tensor, given)) or arrays.in_graph() or _on_foreign_card(given[0])
+    )
+    if of_tensors:
+        backends.check_fork()
+    return of_tensors
 
 
 def _on_foreign_card(points) -> bool:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfkm import arrays, exact
 from tfkm.ops import backends, batched, devices, tensor_backends
 from tfkm.ops.backend import ONE, Block, Problems, Sweep
+from tfkm.ops.magnitudes import magnitudes
 from tfkm.traces import traced
 from tfkm.types import Ahead, Assignment
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tfkm.points import Points
 
 _ALIGNMENT = 64
+# Largest magnitudes below which products of differences come to where TensorFlow has zeros.
+_TINY = {"float32": 2.0**-40, "bfloat16": 2.0**-40, "float64": 2.0**-460}
 
 
 class OnTensors:
@@ -48,14 +51,17 @@ class OnTensors:
         return tf.identity(tensor) if self._on_gpu else tensor
 
     def assign(self, points: Any, centroids: np.ndarray) -> Assignment:
-        return _in_arrays(self._module.assign(self._tensor(points), tf.constant(centroids)))
+        labels, distances = self._module.assign(*self._tensors(points, centroids))
+        return Assignment(labels.numpy(), distances.numpy().astype(centroids.dtype, copy=False))
 
     def assign_batch(self, points: Any, centroids: np.ndarray, problems: Problems) -> Assignment:
-        c, table = tf.constant(centroids), _table(problems)
-        return _in_arrays(batched.assign(self._module, self._tensor(points), c, table))
+        x, c = self._tensors(points, centroids)
+        labels, distances = batched.assign(self._module, x, c, _table(problems))
+        return Assignment(labels.numpy(), distances.numpy().astype(centroids.dtype, copy=False))
 
     def sq_distances(self, points: Any, centroids: np.ndarray) -> np.ndarray:
-        return self._module.sq_distances(self._tensor(points), tf.constant(centroids)).numpy()
+        distances = self._module.sq_distances(*self._tensors(points, centroids))
+        return distances.numpy().astype(centroids.dtype, copy=False)
 
     @traced("tfkm: pass")
     def sweep(
@@ -70,16 +76,18 @@ class OnTensors:
         ahead: Ahead | None = None,
     ) -> Sweep:
         """As `Backend.sweep`; always measured, and never ahead."""
-        x, w = self._tensor(points), None if weights is None else tf.constant(weights)
+        (x, c), w = (
+            self._tensors(points, centroids),
+            None if weights is None else tf.constant(weights),
+        )
         one = len(centroids) == len(x) == len(problems.table) == 1 and problems.rows is None
         if one:  # this way takes less time
             own = exact.Grid(*(tf.constant(part[0]) for part in grid))
             w = None if w is None else tf.squeeze(w, 0)
-            result = self._module.accumulate(tf.squeeze(x, 0), tf.constant(centroids[0]), w, own)
+            result = self._module.accumulate(tf.squeeze(x, 0), tf.squeeze(c, 0), w, own)
         else:
             every = exact.Grid(*map(tf.constant, grid))
-            c, table = tf.constant(centroids), _table(problems)
-            result = batched.accumulate(self._module, x, c, w, every, table)
+            result = batched.accumulate(self._module, x, c, w, every, _table(problems))
 
         def array(tensor: tf.Tensor) -> np.ndarray:
             return np.asarray(tensor)[None] if one else np.asarray(tensor)
@@ -89,18 +97,18 @@ class OnTensors:
             changed = np.full(len(labels), labels.shape[1])
         else:
             changed = np.count_nonzero(labels != before.labels, axis=1)
+        distances = distances.astype(centroids.dtype, copy=False)
         return Sweep(centroids, labels, distances, statistics, changed)
 
     def kmeans_plusplus(self, *arguments: Any, **more: Any) -> None:
         """It has only the parts."""
 
-    def _tensor(self, points: Any) -> tf.Tensor:
+    def _tensors(self, points: Any, centroids: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         backends.check_fork()
-        return points if isinstance(points, tf.Tensor) else self.held(points)
-
-
-def _in_arrays(assignment: Assignment) -> Assignment:
-    return Assignment(*(part.numpy() for part in assignment))
+        x = points if isinstance(points, tf.Tensor) else self.held(points)
+        if x.dtype == tf.float64:  # which tiny points have become
+            centroids = centroids.astype(np.float64, copy=False)
+        return x, tf.constant(centroids)
 
 
 def _table(problems: Problems) -> Problems:
@@ -114,7 +122,21 @@ def as_tensor(array: np.ndarray) -> tf.Tensor:
     TensorFlow can wrap a NumPy array without a copy only if it is C-contiguous, of native byte order and
     starts at a multiple of 64 bytes; `tf.experimental.dlpack` accepts an unaligned buffer and then aborts
     the process in the first op, so the address is checked here.
+
+    TensorFlow's threads take subnormal numbers for zeros. So points of which the largest is near these become
+    float64, in which nothing of theirs is subnormal; of float64 there is nothing wider.
+
+    Raises:
+        ValueError: Points of float64 too small for their squares.
     """
+    tiny = _TINY.get(array.dtype.name, 0.0)
+    if tiny and 0 < (largest := float(magnitudes(array).max(initial=0))) < tiny:
+        if array.dtype == np.float64:
+            raise ValueError(
+                f"points: the largest magnitude is {largest:.3g}, of which squares vanish in this backend; "
+                "take backend='native', or points times a power of two"
+            )
+        return tf.constant(array.astype(np.float64))
     if not _readable_in_place(array):
         return tf.convert_to_tensor(np.ascontiguousarray(array))
     if array.dtype == tf.bfloat16:  # which NumPy does not hand on

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from tfkm import arrays, files
+from tfkm.checks import point_dtype
 from tfkm.seeding.draws import chunk_rows
 from tfkm.streams.blocks import Memory, Part
 
@@ -76,7 +77,7 @@ class Npy:
     def __init__(self, path: Path) -> None:
         array = files.read_header(path)
         self.path, self.rows, self.d = path, len(array), int(np.prod(array.shape[1:]))
-        self.stored, self.dtype = array.dtype, files.computable(array.dtype)
+        self.stored, self.dtype = array.dtype, point_dtype(array.dtype)
         self._offset = array.offset if array.flags.c_contiguous else None
 
     def read(self, start: int) -> Iterator[np.ndarray]:

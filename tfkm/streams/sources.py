@@ -10,7 +10,7 @@ import numpy as np
 
 from tfkm import arrays, checks
 from tfkm.batches import Batches
-from tfkm.points import Points, dtype_of
+from tfkm.points import Points
 from tfkm.streams import checked, files
 from tfkm.streams.blocks import Part
 
@@ -118,7 +118,7 @@ class DatasetSource:
         self.name, self.d = name, self._batches.d
         spec = dataset.element_spec
         self.weighted = isinstance(spec, tuple)
-        self.dtype = dtype_of(spec[0] if self.weighted else spec)
+        self.dtype = checks.point_dtype((spec[0] if self.weighted else spec).dtype)
         self.rows: int | None = None
 
     def read(self, start: int) -> Iterator[Part]:
