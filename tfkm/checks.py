@@ -11,6 +11,7 @@ import numpy as np
 # Computed in float64 if float64, else in float32; none is first copied whole to another dtype.
 POINT_DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "uint8")
 CENTROID_DTYPES = POINT_DTYPES[:4]
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 NOT_FINITE = "a value is NaN or infinite, or a squared norm overflows; all must be finite"
 
 
@@ -31,7 +32,7 @@ def point_dtype(dtype: Any) -> np.dtype:
 
 def compute_dtype(*dtypes: np.dtype) -> np.dtype:
     """The dtype to compute in: float64 if one of these is, else float32."""
-    return np.dtype(np.float64 if np.dtype(np.float64) in dtypes else np.float32)
+    return _FLOAT64 if _FLOAT64 in dtypes else _FLOAT32
 
 
 def matrix(name: str, value, allowed: tuple[str, ...], leading: bool = False) -> np.ndarray:
@@ -40,9 +41,9 @@ def matrix(name: str, value, allowed: tuple[str, ...], leading: bool = False) ->
     Other integers and truth values become float64.
     """
     array = _array(name, value)
-    if array.dtype.name not in allowed and array.dtype.kind in "iub":
-        array = array.astype(np.float32 if array.dtype.name in POINT_DTYPES else np.float64)
-    if array.dtype.name not in allowed:
+    if not _is_of(array.dtype, allowed) and array.dtype.kind in "iub":
+        array = array.astype(np.float32 if _is_of(array.dtype, POINT_DTYPES) else np.float64)
+    if not _is_of(array.dtype, allowed):
         raise TypeError(f"{name}: dtype {array.dtype.name}; allowed are {', '.join(allowed)}")
     if array.ndim != 2 and not (leading and array.ndim > 2):
         more = " or more" if leading else ""
@@ -54,7 +55,14 @@ def matrix(name: str, value, allowed: tuple[str, ...], leading: bool = False) ->
 
 def packed(array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
     """Return the array as the kernels take all but points: of this dtype, contiguous and aligned."""
+    if array.dtype == dtype and array.flags.carray:
+        return array
     return np.require(array, dtype, ["C", "A"])
+
+
+@functools.cache
+def _is_of(dtype: np.dtype, names: tuple[str, ...]) -> bool:
+    return dtype.name in names  # to ask for a name takes 1 µs
 
 
 def real_numbers(name: str, value) -> np.ndarray:
@@ -155,6 +163,8 @@ def check_broadcast(
         exactly: Whether the others may not grow.
     """
     mine = array.shape[: array.ndim - own]
+    if not mine and not together:
+        return ()
     try:
         both = np.broadcast_shapes(mine, together)
     except ValueError:

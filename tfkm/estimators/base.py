@@ -42,7 +42,7 @@ _USERS_NAMES = {
     "weights": "sample_weight",
     "centroids": "cluster_centers_",
 }
-_DTYPES = [np.float64, np.float32, np.float16, np.int8, np.uint8]  # others become the first
+_DTYPES = [*map(np.dtype, ("f8", "f4", "f2", "i1", "u1"))]  # others become the first
 
 
 def in_users_words(method: _Method) -> _Method:
@@ -155,13 +155,13 @@ class CentroidEstimator(
     def _labels_of(self, points) -> np.ndarray:
         data, backend = Points(points), backends.select(self.backend)
         centers = self._centers_for(data.dtype)
-        labels = np.empty(data.n, np.int32)
+        parts = []
         for start, block in self._blocks(data, backend):
-            assignment = self._assigned(block, centers, backend)
-            if not np.max(assignment.sq_distances, initial=0.0) < np.inf:
-                checks.distances(np.asarray(block), assignment.sq_distances, start)
-            labels[start : start + len(block)] = assignment.labels
-        return labels
+            labels, sq_distances = self._assigned(block, centers, backend)
+            if not sq_distances.max(initial=0.0) < np.inf:
+                checks.distances(np.asarray(block), sq_distances, start)
+            parts.append(labels)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _blocks(self, data: Points, backend: Backend) -> Iterable:
         return backend.blocks(data)
@@ -270,8 +270,14 @@ class CentroidEstimator(
 
     def _checked(self, X, reset: bool):
         """X as an array or CSR of a dtype that is computed with, or as the tensor it is."""
-        if not reset:
+        known = vars(self)
+        if not reset and "cluster_centers_" not in known:
             check_is_fitted(self)
+        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in _DTYPES and len(X)
+        if plain and not reset and "feature_names_in_" not in known:
+            if X.shape[1] != known.get("n_features_in_"):
+                self._check_width(X.shape[1])
+            return X  # scikit-learn's check, which takes 0.1 ms, would look at no more
         if arrays.is_dataset(X):
             raise TypeError(
                 "X: a tf.data.Dataset, which only `fit` of KMeans and MiniBatchKMeans and `predict` of "

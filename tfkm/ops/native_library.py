@@ -146,16 +146,13 @@ _TICK_SECONDS = 0.05
 
 
 @contextmanager
-def _ticking(tick: Callable[[], None] | None, signals: _Signals) -> Iterator[list[BaseException]]:
+def _ticking(tick: Callable[[], None], signals: _Signals) -> Iterator[list[BaseException]]:
     """Call `tick` during the block, on a thread of its own; what it raises is listed, and ends the call.
 
     Not on the thread of the call, as a callback of ctypes: there Python runs a signal's handler as the
     callback begins, and ctypes drops what the handler raises.
     """
     raised: list[BaseException] = []
-    if tick is None:
-        yield raised
-        return
     over = threading.Event()
 
     def watch() -> None:
@@ -194,10 +191,13 @@ def call(name: str, *arguments, memory: str, tick: Callable[[], None] | None = N
     signals = _Signals(*_HEARING)
     function = getattr(library(), name)
     function.restype = ctypes.c_char_p
-    with _ticking(tick, signals) as raised:
+    if tick is None:
         why = function(*arguments, threads.count(), ctypes.byref(signals))
-    if raised and not signals.type:
-        raise raised[0]
+    else:
+        with _ticking(tick, signals) as raised:
+            why = function(*arguments, threads.count(), ctypes.byref(signals))
+        if raised and not signals.type:
+            raise raised[0]
     if why is None:
         return
     if why == b"interrupted":

@@ -123,8 +123,8 @@ def as_tensor(array: np.ndarray) -> tf.Tensor:
     starts at a multiple of 64 bytes; `tf.experimental.dlpack` accepts an unaligned buffer and then aborts
     the process in the first op, so the address is checked here.
 
-    TensorFlow's threads take subnormal numbers for zeros. So points of which the largest is near these become
-    float64, in which nothing of theirs is subnormal; of float64 there is nothing wider.
+    TensorFlow's threads take subnormal numbers for zeros. So points of which the largest is near these
+    become float64, in which nothing of theirs is subnormal; of float64 there is nothing wider.
 
     Raises:
         ValueError: Points of float64 too small for their squares.
