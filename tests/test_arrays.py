@@ -73,7 +73,7 @@ def test_a_tensor_is_read_in_place():
 def test_a_symbolic_tensor_is_refused():
     """A fit inside tf.function, whose points have no values yet."""
     fit = tf.function(lambda x: tfkm.kmeans(x, 2).centroids)
-    with pytest.raises(TypeError, match="points: a symbolic tensor.* outside of tf.function"):
+    with pytest.raises(ValueError, match="points: a tensor inside tf.function.* no value yet"):
         fit(tf.constant(DIGITS))
 
 

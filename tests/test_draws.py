@@ -48,7 +48,7 @@ def test_shards_are_drawn_from_as_one(replace):
     n, size, kind = 100, 30_000 if replace else 50, WithReplacement if replace else Distinct
     weights = np.arange(n) % 7 * 1.0
     joined, rows = kind(SEED, size), np.full(size, -1)
-    for number, start, stop in draws.shards(n, 1):
+    for number, start, stop, _ in draws.shards(n, 1):
         own = kind(SEED, size, number)
         for at in range(start, stop):
             own.add(at, weights[at : at + 1]) if replace else own.add(at, 1, weights[at : at + 1])

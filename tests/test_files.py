@@ -51,7 +51,7 @@ def test_dtypes_that_stay(tmp_path, dtype):
 
 @pytest.mark.parametrize(
     "dtype, became",
-    [("bool", "float32"), ("int16", "float32"), ("int32", "float64"), (">f4", "float32")],
+    [("bool", "float64"), ("int16", "float64"), ("int32", "float64"), (">f4", "float32")],
 )
 def test_dtypes_that_are_copied_keep_their_values(tmp_path, dtype, became):
     values = np.array([[0, 1], [1, 0]]).astype(dtype)
