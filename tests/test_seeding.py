@@ -150,6 +150,7 @@ def test_a_weight_is_as_good_as_copies(init):
 
 
 class TestGiven:
+    @pytest.mark.quick
     @parametrize(FORMS)
     def test_come_first_and_the_rest_are_points(self, init):
         points = noise(300, 1, 3).points
@@ -160,6 +161,7 @@ class TestGiven:
         np.testing.assert_array_equal(centroids[4:], points[indices[4:]])
         assert len(set(np.asarray(indices))) == 1 + 8
 
+    @pytest.mark.quick
     @parametrize(BY_DISTANCE)
     def test_repel_the_rest(self, init):
         """Of groups far apart, those with a given centroid get no second one."""
