@@ -166,7 +166,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    ctest(session, core(session, "core_tests", "cuda_tests"), "-LE", "quick")
+    ctest(session, core(session, "core_tests", "cuda_tests", "quick_tests"))
     run_emulated(session, "tests/test_cuda.py")
     session.run(*PYTEST)
 
@@ -322,6 +322,7 @@ def cuda(session: nox.Session) -> None:
 @nox.session
 def faults(session: nox.Session) -> None:
     """2 h. Plants faults one at a time and shows which session catches each; `-- NAME …` for some."""
+    tools(session)
     install(session, "test", *ALL_EXTRAS)
     session.run("python", "-m", "tests.faults", *session.posargs)
 

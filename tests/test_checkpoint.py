@@ -86,7 +86,8 @@ def test_together_or_not(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("change, named", [
-    (dict(random_state=1), "seed"), (dict(max_iter=5), "max_iter"), (dict(tol=0.5), "tol"),
+    pytest.param(dict(random_state=1), "seed", marks=pytest.mark.quick),
+    (dict(max_iter=5), "max_iter"), (dict(tol=0.5), "tol"),
     (dict(n_init=1), "n_init"), (dict(init="random"), "init"), (dict(backend="reference"), "backend"),
 ])  # fmt: skip
 def test_another_fit_is_refused(tmp_path, change, named):
@@ -107,7 +108,12 @@ def test_other_points_and_another_k_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[:-7], lambda b: b[:100] + b"?" + b[101:], lambda b: b""]
+    "damage",
+    [
+        lambda b: b[:-7],
+        pytest.param(lambda b: b[:100] + b"?" + b[101:], marks=pytest.mark.quick),
+        lambda b: b"",
+    ],
 )
 def test_a_damaged_one_is_named_and_the_one_before_it_used(tmp_path, damage):
     expected = run(tmp_path)

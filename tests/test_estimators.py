@@ -45,6 +45,7 @@ def test_has_scikit_learns_parameters(kind):
     assert kind().get_params() == theirs | {"backend": None} | MORE.get(kind, {})
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_failed_fit_changes_nothing(kind):
     frame = pd.DataFrame(DIGITS[:, :3], columns=["a", "b", "c"])

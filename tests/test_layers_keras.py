@@ -112,6 +112,7 @@ class TestVectorQuantizer:
         np.testing.assert_allclose(layer.codes, codes, rtol=1e-5)
         np.testing.assert_allclose(layer.code_weights, weights)
 
+    @pytest.mark.quick
     def test_a_dead_code_takes_the_farthest_vector(self):
         layer = VectorQuantizer(2, decay=0.5, patience=2)
         layer.build((None, 1))

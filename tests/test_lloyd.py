@@ -105,12 +105,14 @@ def test_status_tells_why_it_ended(backend):
     assert ended == set(Status) - {Status.STOPPED}
 
 
+@pytest.mark.quick
 def test_result_at_max_iter_belongs_together(backend):
     result = tfkm.kmeans(DIGITS, 10, random_state=0, max_iter=2, backend=backend)
     assert result.n_iter == 2 and result.status is Status.MAX_ITER
     belongs_together(result, DIGITS, backend=backend)
 
 
+@pytest.mark.quick
 def test_restarts_keep_the_best(backend):
     done = {}
     result = tfkm.kmeans(
@@ -306,6 +308,7 @@ def test_restarts_from_an_array_are_one_with_a_warning():
         tfkm.kmeans(points, 2, init=points[:2])
 
 
+@pytest.mark.quick
 def test_a_pass_tells_why_it_is_the_last():
     passes = []
     points = noise(500, 1, 3).points

@@ -239,6 +239,7 @@ def test_the_source_tree_does_not_hide_the_library(monkeypatch):
     assert native_library.path() == expected
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("differs", ["not at all", "no number", "number", "struct"])
 def test_a_library_of_other_sources_is_refused(forget, monkeypatch, differs):
     tfkm.backends()  # what is asked once for all is asked of the real one

@@ -150,6 +150,7 @@ def test_a_weight_is_as_good_as_copies(init):
 
 
 class TestGiven:
+    @pytest.mark.quick
     @parametrize(FORMS)
     def test_come_first_and_the_rest_are_points(self, init):
         points = noise(300, 1, 3).points
@@ -160,6 +161,7 @@ class TestGiven:
         np.testing.assert_array_equal(centroids[4:], points[indices[4:]])
         assert len(set(np.asarray(indices))) == 1 + 8
 
+    @pytest.mark.quick
     @parametrize(BY_DISTANCE)
     def test_repel_the_rest(self, init):
         """Of groups far apart, those with a given centroid get no second one."""
@@ -286,6 +288,7 @@ def test_short_chains_fall_back():
         assert len(np.unique(points[indices])) == 3
 
 
+@pytest.mark.quick
 def test_few_points_of_weight_are_repeated(backend):
     points, weights = np.arange(12.0).reshape(6, 2), [0, 1, 0, 0, 3, 0]
     for name in tfkm.seeding.NAMES:
@@ -340,6 +343,7 @@ def test_more_trials_than_the_core_takes():
     np.testing.assert_array_equal(one.indices, same.indices)
 
 
+@pytest.mark.quick
 def test_sizes_are_those_of_the_clusters(backend):
     points, centroids, weights = noise(700, 9, 3, np.float64)[:2] + (np.arange(700) % 3 / 2,)
     problem = Problem(Points(points), weights, centroids[:4], 0, None, backends.select(backend))

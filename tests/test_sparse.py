@@ -54,7 +54,10 @@ def test_blocks_join_to_the_whole(form, dtype):
     np.testing.assert_array_equal(data.largest_magnitudes(), points.max(0))
 
 
-@pytest.mark.parametrize("init", ["k-means++", "random", "k-means||", "afk-mc2"])
+@pytest.mark.parametrize(
+    "init",
+    ["k-means++", pytest.param("random", marks=pytest.mark.quick), "k-means||", "afk-mc2"],
+)
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 def test_a_fit_is_that_of_the_dense_points(backend, init, weights):
     points = DIGITS.astype(np.float32)

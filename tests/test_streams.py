@@ -151,7 +151,14 @@ def files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["c*.npy", "fortran?.npy", "table*.parquet", "lists*.parquet", "r*.tfrecord"]
+    "kind",
+    [
+        pytest.param("c*.npy", marks=pytest.mark.quick),
+        "fortran?.npy",
+        "table*.parquet",
+        "lists*.parquet",
+        "r*.tfrecord",
+    ],
 )
 def test_files_are_as_memory(files, kind):
     options = dict(init="k-means||", random_state=0, max_iter=3)
@@ -161,7 +168,10 @@ def test_files_are_as_memory(files, kind):
     same(tfkm.kmeans(listed, K, **options), memory)
 
 
-@pytest.mark.parametrize("out", ["labels.npy", "labels.parquet", "labels.tfrecord"])
+@pytest.mark.parametrize(
+    "out",
+    [pytest.param("labels.npy", marks=pytest.mark.quick), "labels.parquet", "labels.tfrecord"],
+)
 def test_labels_are_written_as_a_stream(files, out):
     from pyarrow import parquet
 

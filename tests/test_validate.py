@@ -46,6 +46,11 @@ CENTROIDS = {
     "NaN": (C * np.nan, ValueError, r"centroids\[0, 0\] is NaN"),
     "infinity": (np.where(C == 3, np.inf, C), ValueError, r"centroids\[1, 1\] is infinity"),
     "norm overflows": (C * 1e20, ValueError, r"squared norm of centroids\[1\] is"),
+    "norm overflows, no square": (
+        np.full_like(C, 4e18),
+        ValueError,
+        r"squared norm of centroids\[0\] is 3.2e\+37",
+    ),
     "other width": (C[:, :1], ValueError, r"centroids: shape \(2, 1\); points have 2 features"),
     "none": (C[:0], ValueError, r"centroids: shape \(0, 2\); it needs .* ≥ 1 of rows"),
     "rank 1": (C[0], ValueError, r"centroids: shape \(2,\); it needs rank 2"),

@@ -95,6 +95,17 @@ def weighted(n: int, k: int, d: int, dtype=np.float32) -> Case:
     return case._replace(weights=10.0 ** rng.uniform(-3, 3, n) * (rng.uniform(size=n) > 0.1))
 
 
+def seen_from_afar() -> Case:
+    """At either end two centroids that differ by a rounding of float32, one among the first of 32 and one
+    among the last; points so far beyond them that an index in the last bits of a value changes it by more
+    than they differ."""
+    rng = np.random.default_rng(6)
+    between, ends = rng.uniform(-0.9, 0.9, 28), np.array([1, -1])
+    centroids = np.concatenate([ends, between, -ends * (1 - 2.0**-23)])
+    points = rng.choice(ends, 500) * 10 ** rng.uniform(1, 5, 500)
+    return Case(*(a[:, None].astype(np.float32) for a in (points, centroids)))
+
+
 def few_bits(n: int, k: int, d: int, dtype: str, scale: float) -> Case:
     """Points in a narrow dtype, centroids float32."""
     case = noise(n, k, d, np.float64)
@@ -125,6 +136,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "values of zero": lambda: Case(
         noise(2000, 1, 2).points.round() / 2, np.array([[0, 0], [1, 1]], np.float32)
     ),
+    "seen from afar": seen_from_afar,
     "duplicates": lambda: duplicates(3000, 12, 7),
     "weighted": lambda: weighted(1000, 10, 6),
     "float16 beyond its own norm": lambda: few_bits(500, 6, 40, "float16", 12000.0),

@@ -85,7 +85,7 @@ void check_bad_centroids() {
   int32_t labels[2] = {7, 7};
   float sq_distances[2] = {7, 7};
   tfkm::Job job{};
-  job.n = 2, job.k = 3, job.d = job.stride = 1, job.points = points, job.dtype = Dtype::kFloat32;
+  job.n = 2, job.k = 3, job.d = 1, job.points = tfkm::packed(points, Dtype::kFloat32, 1);
   job.centroids = centroids, job.labels = labels, job.sq_distances = sq_distances;
   emulated_device = {};
   bool right = accumulate_emulated(job, {}) == 0;
@@ -105,7 +105,7 @@ void check_far_rows() {
   int32_t labels[n];
   float sq_distances[n];
   tfkm::Job job{};
-  job.n = n, job.k = 3, job.d = d, job.points = points, job.stride = stride, job.dtype = Dtype::kFloat32;
+  job.n = n, job.k = 3, job.d = d, job.points = {points, stride * int64_t(sizeof(float)), sizeof(float), Dtype::kFloat32};
   job.centroids = centroids, job.labels = labels, job.sq_distances = sq_distances;
   emulated_device = {};
   emulated_device.tile = "tiny";

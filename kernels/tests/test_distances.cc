@@ -20,7 +20,7 @@ void try_one(Draw& draw, Dtype dtype, const tfkm::Level& level, int64_t number) 
                 size = sizeof(S);
   // Rows side by side, with gaps, features side by side, from the last to the first, or aligned to nothing.
   const int64_t kind = draw.below(5), gap = kind == 1 ? size * (1 + draw.below(5)) : kind == 4 ? 1 + draw.below(9) : 0;
-  int64_t row = d * size + gap, feature = size, begin = kind == 4 ? 1 : 0;
+  int64_t row = d * size + gap, feature = size, begin = kind == 4 ? draw.below(2) : 0;
   if (kind == 2) feature = n * size, row = size;
   if (kind == 3) begin = n ? (n - 1) * row : 0, row = -row;
   std::vector<char> memory(size_t(n * (d * size + gap) + 16), 100);

@@ -13,13 +13,15 @@ struct Problem {
   std::vector<double> points, weights, uniforms;  // (n, d), (n,), (k − 1, trials)
   int trials;
 
-  Problem(Draw& draw)
-      : n(1 + draw.below(draw.one_in(4) ? 3000 : 80)), k(1 + draw.below(20)), d(1 + draw.below(draw.one_in(4) ? 100 : 9)),
+  // far: two groups, so far apart that products round and so near that distances do not.
+  Problem(Draw& draw, bool far)
+      : n(1 + draw.below(draw.one_in(4) ? 3000 : 80)), k(1 + draw.below(20)), d(1 + draw.below(far || draw.one_in(4) ? 100 : 9)),
         gap(draw.one_in(2) ? draw.below(20) : 0), weighted(draw.one_in(2)), around(draw.one_in(3)),
         trials(1 + int(draw.below(20))) {
     int64_t values = 1 + draw.below(draw.one_in(2) ? 6 : 60);
     for (int64_t i = 0; i < n * d; ++i) points.push_back(double(draw.below(values)));
     if (draw.one_in(2)) std::sort(points.begin(), points.end());  // so that neighbours lie together
+    for (int64_t i = 0; far && i < n; ++i) points[i * d] += draw.one_in(2) ? 2048 : 0;
     for (int64_t i = 0; i < n; ++i) weights.push_back(i ? double(draw.below(4)) : 1);
     for (int64_t i = 0; i < (k - 1) * trials; ++i) uniforms.push_back(double(draw.below(1 << 20)) * 0x1p-20);
   }
@@ -89,8 +91,8 @@ int main(int argc, char** argv) {
   const std::vector<tfkm::Level> levels = tested_levels();
   Draw draw{5};
   for (int64_t number = 0; number < 2000; ++number) {
-    Problem problem(draw);
     Dtype dtype = Dtype(draw.below(6));
+    Problem problem(draw, (dtype == Dtype::kFloat32 || dtype == Dtype::kFloat64) && draw.one_in(2));
     Threads threads{1 + int(draw.below(7)), draw.one_in(8), uint64_t(number)};
     bool wide = dtype == Dtype::kFloat64 || draw.one_in(2), pool = draw.one_in(8);
     if (number % every) continue;
