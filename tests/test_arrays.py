@@ -70,13 +70,6 @@ def test_a_tensor_is_read_in_place():
     assert arrays.taken("X", tensor).ctypes.data == np.asarray(tensor).ctypes.data
 
 
-def test_a_symbolic_tensor_is_refused():
-    """A fit inside tf.function, whose points have no values yet."""
-    fit = tf.function(lambda x: tfkm.kmeans(x, 2).centroids)
-    with pytest.raises(ValueError, match="points: a tensor inside tf.function.* no value yet"):
-        fit(tf.constant(DIGITS))
-
-
 @pytest.mark.parametrize(
     "array, reason",
     [
