@@ -14,6 +14,7 @@ from tfkm import seeding
 from tfkm.ops import backends
 from tfkm.ops.native import Native
 from tfkm.points import Points
+from tfkm.seeding import parallel
 from tfkm.seeding import potential as potential_module
 from tfkm.seeding.plusplus import in_blocks
 from tfkm.seeding.potential import Potential
@@ -352,6 +353,16 @@ def test_sizes_are_those_of_the_clusters(backend):
     _, expected = tfkm.accumulate(points, centroids, weights)
     np.testing.assert_array_equal(potential.sizes(), expected.weights)
     np.testing.assert_allclose(potential.total, expected.inertia, rtol=1e-12)
+
+
+@pytest.mark.quick
+def test_candidates_weigh_what_is_nearest_to_them_and_not_to_given_ones():
+    points = noise(500, 1, 3).points
+    given, rng = points[:4] + np.float32(0.5), np.random.RandomState(0)
+    problem = Problem(Points(points), None, given, 5, rng, backends.select(None))
+    indices, sizes = parallel._candidates(problem, 2, 6)
+    nearest = tfkm.assign(points, np.concatenate([given, points[indices]])).labels
+    np.testing.assert_array_equal(sizes, np.bincount(nearest, minlength=4 + len(indices))[4:])
 
 
 def test_potential_is_exact_and_picks_the_best(backend):

@@ -93,6 +93,7 @@ def test_empty_clusters_take_the_farthest(backend):
         same(tfkm.kmeans(dataset(POINTS, weights), K, **options), memory)
 
 
+@pytest.mark.quick
 def test_sums_of_weights_have_the_same_bits():
     """Not integers, whose sums are exact in any order."""
     weights, groups = np.random.default_rng(2).random(N), (POINTS[:20], POINTS[20:25])

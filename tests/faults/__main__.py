@@ -114,6 +114,8 @@ def page(seen_of: dict[str, Seen]) -> str:
     seen = [seen_of[fault.name] for fault in FAULTS if fault.name in seen_of]
     quick, tests = (sum(map(bool, cells)) for cells in zip(*seen, strict=True))
     rows = "\n".join(row(fault, seen_of.get(fault.name)) for fault in FAULTS)
+    left = len(FAULTS) - len(seen)
+    others = f" {left} others have not been planted yet." if left else ""
     return f"""# Faults that the tests see
 
 A test that cannot fail tests nothing. `nox -s faults` exchanges one text of a source file for another, as
@@ -122,7 +124,7 @@ the rule for ties for its reverse, runs the tests and puts the text back. It doe
 names the first test that fails with the fault and passes without it. `nox -s faults -- --write
 docs/faults.md` writes this page.
 
-Of {len(seen)} faults `nox -s tests` sees {tests}, and `nox -s quick` alone {quick}.
+Of {len(seen)} faults `nox -s tests` sees {tests}, and `nox -s quick` alone {quick}.{others}
 
 | fault | where | `quick` | `tests` |
 |---|---|---|---|
