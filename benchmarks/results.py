@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from benchmarks import formats, report, verdicts
-from benchmarks.rows import Row, Run, load
+from benchmarks.rows import Run, load
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = Path(__file__).parent / "results"
@@ -65,47 +65,11 @@ def newest() -> Run:
     return max((load(path) for path in KEPT.glob("*.json")), key=lambda run: run.date)
 
 
-# Of the README: ops on the same shapes side by side.
-SUMMARY = (("assign", "step", "fit"), ("default fit",))
-
-
 def summary(run: Run) -> str:
-    """Markdown: who wins where, then each case against the fastest rival there."""
+    """Markdown: the machine, then a sentence for each rival."""
     version, threads = run.about["tfkm_version"], run.about["threads"]["tfkm"]
-    said = [
-        f"tfkm {version} on {threads} threads of {run.processor}, {run.date} (all of it: "
-        "[docs/benchmarks.md](docs/benchmarks.md)); a ratio is a rival's time over tfkm's:",
-        verdicts.markdown(run),
-        "The time of tfkm, and of the fastest rival in each case the ratio:",
-    ]
-    tables = [_table(run, [op for op in ops if run.select(op)]) for ops in SUMMARY]
-    return "\n\n".join([*said, *filter(None, tables)])
-
-
-def _table(run: Run, ops: list[str]) -> str:
-    """One row for each shape or data set that these ops were measured on."""
-    rows = [row for op in ops for row in run.select(op) if run.is_taken(row)]
-    if not rows:
-        return ""
-    sizes = {row.name: f"{row.n}, {row.k}, {row.d}" for row in rows}
-    lines = [
-        f"| | n, k, d | {' | '.join(ops)} |",
-        f"| --- | --- | {' | '.join(['---'] * len(ops))} |",
-    ]
-    for name, size in sizes.items():
-        cells = [_cell([row for row in rows if (row.op, row.name) == (op, name)]) for op in ops]
-        lines.append(f"| {name} | {size} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cell(rows: list[Row]) -> str:
-    if not rows:
-        return ""
-    (row,) = rows
-    if not row.rivals:
-        return formats.duration(row.seconds)
-    name, versus = min(row.rivals.items(), key=lambda item: item[1].ratio)
-    return f"{formats.duration(row.seconds)}, {formats.times(versus.ratio)} {name}"
+    machine = f"{threads} threads of {run.processor}"
+    return f"tfkm {version} on {machine}, {run.date}:\n\n{verdicts.brief(run)}"
 
 
 def unbeaten(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -40,6 +41,19 @@ def of(run: Run) -> list[Verdict]:
 def markdown(run: Run) -> str:
     """A list of them."""
     return "\n".join(f"- **{verdict.about}:** {verdict.said}" for verdict in of(run))
+
+
+def brief(run: Run) -> str:
+    """Markdown: of what tfkm takes by itself, one sentence for each rival."""
+    devices = unique(row.device for row in run.rows)
+    taken = [[row for row in run.rows if row.device == d and run.is_taken(row)] for d in devices]
+    said = [
+        f"- Against **{rival}** tfkm ({met[0].who}) is {_tally(met, rival)}."
+        for rows in taken
+        for rival in run.rivals
+        if (met := [row for row in rows if rival in row.rivals])
+    ]
+    return "\n".join(textwrap.fill(line, 100, subsequent_indent="  ") for line in said)
 
 
 def _against(rival: str, rows: list[Row]) -> Verdict:

@@ -11,6 +11,8 @@ matplotlib.use("svg")
 import numpy as np
 from matplotlib import pyplot
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
 
 import tfkm
 from benchmarks import results
@@ -71,28 +73,40 @@ def far_from_origin(points: np.ndarray, model: tfkm.KMeans) -> Figure:
 
 
 def ratios(points: np.ndarray, model: tfkm.KMeans) -> Figure:
-    """A point for each case of the newest kept run and rival; left of the line the rival is faster."""
+    """For each rival a bar for each case of the newest kept run, sorted; below 1 the rival is faster."""
     run = results.newest()
-    rows = [row for row in run.rows if run.is_taken(row)]
-    rivals = run.rivals[::-1]
-    figure, ax = pyplot.subplots(figsize=(6, 0.5 * len(rivals) + 1), layout="constrained")
-    for height, rival in enumerate(rivals):
-        met = [row.rivals[rival] for row in rows if rival in row.rivals]
-        for verdict, color in ("faster", "C0"), ("level", GREY), ("slower", "C1"):
-            x = [versus.ratio for versus in met if versus.verdict == verdict]
-            label = {"faster": "tfkm faster", "level": "level", "slower": "tfkm slower"}[verdict]
-            ax.plot(
-                x, [height] * len(x), "o", color=color, alpha=0.6, label=None if height else label
-            )
-    ax.axvline(1, color=GREY, linewidth=1)
-    ax.set(
-        xscale="log",
-        xlabel="the rival's time over tfkm's",
-        yticks=range(len(rivals)),
-        yticklabels=rivals,
+    taken = [row for row in run.rows if run.is_taken(row)]
+    figure, grid = pyplot.subplots(
+        -(-len(run.rivals) // 3), 3, sharey=True, squeeze=False, figsize=(7, 4.4),
+        layout="constrained",
+    )  # fmt: skip
+    colours = {"faster": "C0", "level": GREY, "slower": "C1"}
+    for rival, ax in zip(run.rivals, grid.flat, strict=False):
+        met = [row.rivals[rival] for row in taken if rival in row.rivals]
+        met.sort(key=lambda versus: versus.ratio)
+        heights = [versus.ratio - 1 for versus in met]
+        ax.bar(
+            range(len(met)), heights, bottom=1, width=1,
+            color=[colours[versus.verdict] for versus in met],
+        )  # fmt: skip
+        faster = sum(versus.verdict == "faster" for versus in met)
+        ax.set_title(f"{rival}\nfaster in {faster} of {len(met)}", fontsize=9)
+        ax.axhline(1, color=GREY, linewidth=1)
+        ax.set(yscale="log", xticks=[], ylim=(0.03, 40), yticks=[0.1, 1, 10])
+        ax.set_yticklabels(["0.1×", "1×", "10×"])
+        ax.yaxis.set_minor_locator(NullLocator())
+    for ax in grid.flat[len(run.rivals) :]:
+        ax.set_axis_off()
+    figure.legend(
+        [Patch(color=color) for color in colours.values()],
+        ["tfkm faster", "level", "tfkm slower"],
+        loc="outside upper center", ncols=3, frameon=False,
+    )  # fmt: skip
+    figure.supylabel("the rival's time over tfkm's", fontsize=9)
+    threads = run.about["threads"]["tfkm"]
+    figure.supxlabel(
+        f"cases, sorted; {threads} threads of {run.processor}, {run.date[:10]}", fontsize=9
     )
-    ax.set_ylim(-0.5, len(rivals) - 0.5)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 

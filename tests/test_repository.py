@@ -57,3 +57,26 @@ def test_the_page_of_examples_has_all():
     names = set(re.findall(r"^\| `(\w+)", (ROOT / "docs/examples.md").read_text(), flags=re.M))
     scripts = [p.stem for p in ROOT.glob("tfkm/examples/*.py") if "__main__" in p.read_text()]
     assert names == set(scripts)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), flags=re.M | re.S)
+
+
+def test_the_readme_is_short_and_begins_with_the_two_commands():
+    readme = ROOT / "README.md"
+    assert len(readme.read_text().splitlines()) <= 110
+    job, check = blocks(readme, "sh")[:2]
+    assert job == (
+        "python3 -m venv .venv && .venv/bin/pip install '.[cpu]' && "
+        ".venv/bin/python -m tfkm.examples.mnist --data digits\n"
+    )
+    assert check.strip() in (ROOT / ".ci/run").read_text().replace("install -q", "install")
+
+
+def test_the_python_of_the_readme_runs():
+    found = blocks(ROOT / "README.md", "python")
+    names: dict = {}
+    for block in found:
+        exec(block, names)
+    assert len(names["model"].labels_) == len(names["points"])
