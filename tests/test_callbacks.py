@@ -197,6 +197,7 @@ class Interrupting(tfkm.Callback):
         if done.unit == "centroids" and done.done > 2:
             os.kill(os.getpid(), signal.SIGINT)
 progress = tfkm.Progress(file=io.StringIO(), disable=False)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 try:
     tfkm.kmeans(points, 3000, callbacks=[progress, Interrupting()], backend="native")
 except KeyboardInterrupt:

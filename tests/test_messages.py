@@ -103,7 +103,7 @@ def test_a_dataset_that_is_not_batched(use):
         (
             lambda: tfkm.kmeans(X, 2, weights="a"),
             TypeError,
-            "weights: dtype str.*; it needs real numbers",
+            "weights: str; it needs real numbers",
         ),
         (lambda: tfkm.metrics.inertia_curve(X, 5), TypeError, r"n_clusters: 5; .*range\(1, 11\)"),
         (lambda: tfkm.kmeans([[1.0], [1.0, 2.0]], 1), ValueError, "points: .*inhomogeneous"),

@@ -107,7 +107,7 @@ def test_a_profile_names_the_phases(tmp_path):
     far = np.float32([[0, 0, 0], [1e3, 0, 0], [2e3, 0, 0]])  # two that no point is nearest to
     tf.profiler.experimental.start(str(tmp_path / "profile"))
     tfkm.kmeans(POINTS, 3, init=far, checkpoint_dir=tmp_path / "fit")
-    tfkm.accumulate(POINTS, far)
+    tfkm.accumulate(tf.constant(POINTS), far)
     tf.profiler.experimental.stop()
     (trace,) = tmp_path.rglob("*.xplane.pb")
     content = trace.read_bytes()
