@@ -138,6 +138,7 @@ def test_estimators_go_on_in_a_forked_child(model):
 
 
 @needs_fork
+@pytest.mark.quick
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_functions_go_on_in_a_forked_child(function):
     assert in_a_fork(function) == np.asarray(function()).tobytes()[:60_000]

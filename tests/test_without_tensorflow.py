@@ -92,9 +92,11 @@ except (ImportError, RuntimeError) as error:
     assert "needs TensorFlow: pip install 'tfkm[cpu]'" in run(code, tmp_path)
 
 
-@pytest.mark.parametrize("first", ["tensorflow", "tfkm"])
+@pytest.mark.parametrize("first", ["tensorflow", "tfkm", "tfkm, a look for it,"])
 def test_a_saved_model_with_the_op_loads_in_either_order(tmp_path, first):
     """The ops are registered when TensorFlow is imported, before tfkm or after it."""
+    look = "a look" in first  # as whoever asks whether it is installed
+    first = first.partition(",")[0]
     second = {"tensorflow": "tfkm", "tfkm": "tensorflow"}[first]
     run(
         f"""
@@ -108,7 +110,12 @@ tf.saved_model.save(module, r"{tmp_path}/model")
     )
     found = run(
         f"""
-import {first}, {second}
+import {first}
+if {look}:
+    import importlib.util
+    assert importlib.util.find_spec("tensorflow")
+import {second}
+tfkm.KMeans(1).fit([[0.0]])
 print(tensorflow.saved_model.load(r"{tmp_path}/model").f([[3.0]]).numpy())
 """,
         tmp_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
@@ -108,12 +109,34 @@ def _load_ops(tensorflow) -> None:
         return
 
 
-def _when_tensorflow_is_there() -> None:
-    try:
-        import wrapt
-    except ImportError:  # which TensorFlow depends on
-        return
-    wrapt.register_post_import_hook(_load_ops, "tensorflow")
+class _AfterTensorflow:
+    """Finds TensorFlow as everybody does, and has the ops registered when it is imported.
+
+    wrapt's hooks do that, too, but take 0.13 s to import, a tenth of a first fit.
+    """
+
+    _asking = False
+
+    def find_spec(self, name: str, path=None, target=None):
+        if name != "tensorflow" or self._asking:
+            return None
+        self._asking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asking = False
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def executed(module) -> None:
+                execute(module)
+                _load_ops(module)
+
+            spec.loader.exec_module = executed  # type: ignore[method-assign]
+        return spec
 
 
-_when_tensorflow_is_there()
+if sys.modules.get("tensorflow") is not None:
+    _load_ops(sys.modules["tensorflow"])
+else:
+    sys.meta_path.insert(0, _AfterTensorflow())
