@@ -21,6 +21,8 @@ _HOST = (1, 3, 11, 13)
 _REFUSALS = (BufferError, RuntimeError, TypeError, ValueError)
 
 
+# As scikit-learn's checks take them: of another dtype, points become float64, the first.
+FRAME_DTYPES = [*map(np.dtype, ("f8", "f4", "f2", "i1", "u1"))]
 INSTALL_TENSORFLOW = (
     "pip install 'tfkm[cpu]' (x86-64 without a GPU), 'tfkm[gpu]' (NVIDIA) or 'tfkm[tensorflow]' "
     "(any other)"
@@ -94,8 +96,7 @@ def of_frame(frame: Any) -> np.ndarray:
     """Return a frame of numbers, of pandas' own, nullable or Arrow's dtypes, as estimators read it."""
     from sklearn.utils import check_array
 
-    dtypes = [np.float64, np.float32, np.float16, np.int8, np.uint8]  # others become the first
-    return check_array(frame, dtype=dtypes, ensure_all_finite=False, ensure_min_samples=0)
+    return check_array(frame, dtype=FRAME_DTYPES, ensure_all_finite=False, ensure_min_samples=0)
 
 
 def host_array(name: str, tensor: Any) -> np.ndarray:

@@ -26,7 +26,7 @@ from sklearn.utils.validation import (
 )
 
 from tfkm import arrays, checks, lloyd, seeding
-from tfkm.arrays import is_tensor
+from tfkm.arrays import FRAME_DTYPES, is_tensor
 from tfkm.estimators import centers
 from tfkm.estimators.kept import Kept
 from tfkm.ops import backends
@@ -42,7 +42,6 @@ _USERS_NAMES = {
     "weights": "sample_weight",
     "centroids": "cluster_centers_",
 }
-_DTYPES = [*map(np.dtype, ("f8", "f4", "f2", "i1", "u1"))]  # others become the first
 
 
 def in_users_words(method: _Method) -> _Method:
@@ -273,7 +272,7 @@ class CentroidEstimator(
         known = vars(self)
         if not reset and "cluster_centers_" not in known:
             check_is_fitted(self)
-        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in _DTYPES and len(X)
+        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in FRAME_DTYPES and len(X)
         if plain and not reset and "feature_names_in_" not in known:
             if X.shape[1] != known.get("n_features_in_"):
                 self._check_width(X.shape[1])
@@ -294,12 +293,12 @@ class CentroidEstimator(
                 isinstance(X, np.ndarray) and not X.dtype.isnative
             ):  # of another dtype, it would say
                 native = X.dtype.newbyteorder("=")
-                bits = X.view(native) if native in _DTYPES else X
+                bits = X.view(native) if native in FRAME_DTYPES else X
             array = validate_data(
                 self,
                 bits,
                 reset=reset,
-                dtype=None if bits is not X else _DTYPES,
+                dtype=None if bits is not X else FRAME_DTYPES,
                 accept_sparse="csr",
                 ensure_all_finite=False,
             )

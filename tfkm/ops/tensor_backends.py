@@ -31,8 +31,7 @@ def select(name: str | None) -> ModuleType:
     """
     if name is None:
         name = next(n for n in fastest_first() if not _why_not_here(n))
-    if name not in _MODULES:
-        raise ValueError(f"backend: {name!r}; allowed are None, {', '.join(map(repr, _MODULES))}")
+    backends.check_name(name)
     if why := _why_not_here(name):
         raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
     return module(name)
