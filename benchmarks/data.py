@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfkm import datasets, files
+from tfkm import datasets
+from tfkm.data import files
 
 
 def load(name: str) -> np.ndarray:

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 import tfkm
 from benchmarks.rivals import Outcome, Seed
-from tfkm import exact, update
-from tfkm.ops import tensors
+from tfkm import exact
+from tfkm.lloyd import update
+from tfkm.ops import sums, tensors
 
 
 class Tfkm:
@@ -57,7 +58,7 @@ class Tfkm:
 
         def run() -> Outcome:
             assignment, total = tensors.partial(p, c, None, grid, backend=self._backend)
-            statistics = tfkm.Statistics(*(part.numpy() for part in total.rounded()))
+            statistics = tfkm.Statistics(*(part.numpy() for part in sums.rounded(total)))
             means = update.means(statistics, centroids)
             return Outcome(assignment.labels, centroids, statistics.inertia, updated=means)
 

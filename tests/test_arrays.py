@@ -11,8 +11,9 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import tfkm
-from tfkm import BisectingKMeans, KMeans, MiniBatchKMeans, arrays
-from tfkm.points import Points
+from tfkm import BisectingKMeans, KMeans, MiniBatchKMeans
+from tfkm.data import arrays
+from tfkm.data.points import Points
 
 pytestmark = pytest.mark.quick
 

@@ -11,7 +11,8 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 
 import tfkm
-from tfkm import BisectingKMeans, bisecting
+from tfkm import BisectingKMeans
+from tfkm.fits import bisecting
 from tfkm.testing import duplicates, noise, weighted
 
 pytestmark = pytest.mark.quick

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm import files
+from tfkm.data import files
 from tfkm.seeding import draws
 from tfkm.streams import checkpoint, kmeans
 from tfkm.streams.blocks import Part
@@ -217,7 +217,7 @@ def test_another_version_width_or_dtype_is_refused(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"of a fit with {name} "):
             run(tmp_path)
     monkeypatch.setattr(kmeans, "_data", data)
-    monkeypatch.setattr(tfkm, "__version__", "99.0")
+    monkeypatch.setattr("tfkm.streams.kmeans.__version__", "99.0")
     with pytest.raises(ValueError, match="of a fit with version .*; this one has '99.0'"):
         run(tmp_path)
 

@@ -22,7 +22,7 @@ import tfkm
 from tfkm import exact
 from tfkm.cuda import bench, build, check, driver, nvrtc
 from tfkm.cuda.limits import Limits
-from tfkm.ops import cuda, native_ops, tensor_backends, xla, xla_call
+from tfkm.ops import cuda, native_ops, sums, tensor_backends, xla, xla_call
 from tfkm.testing import CASES, SHAPES, Shape, assert_same_assignment
 from tfkm.types import Assignment
 
@@ -82,13 +82,13 @@ def test_cases(card, name):
 
     weights = None if case.weights is None else tf.constant(case.weights)
     grid = exact.Grid(*map(tf.constant, grid))
-    assignment, sums = native_ops.accumulate(
+    assignment, total = native_ops.accumulate(
         tf.constant(points), tf.constant(case.centroids), weights, grid
     )
-    expected = [*assignment, *sums.high, *sums.low]
+    expected = [*assignment, *total.high, *total.low]
     for mine, right in zip([*got[:2], *got.high, *got.low], expected, strict=True):
         np.testing.assert_array_equal(mine, right)
-    assert got.inertia == float(sums.rounded().inertia)
+    assert got.inertia == float(sums.rounded(total).inertia)
 
 
 @pytest.mark.parametrize("tile", ["wide", "even", "slim", "halves"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tfkm
-from tfkm import files
+from tfkm.data import files
 
 pytestmark = pytest.mark.quick
 

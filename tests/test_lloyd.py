@@ -9,8 +9,8 @@ from sklearn.cluster import KMeans as Rival
 from sklearn.datasets import load_digits
 
 import tfkm
-from tfkm import lloyd
-from tfkm import points as points_module
+from tfkm.data import points as points_module
+from tfkm.fits import kmeans as lloyd
 from tfkm.ops import on_tensors
 from tfkm.ops.native import Native
 from tfkm.testing import noise, two_far_groups, weighted

@@ -7,8 +7,11 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import tfkm
-from tfkm import by_label, lloyd, metrics
-from tfkm import points as points_module
+from tfkm import metrics
+from tfkm.data import points as points_module
+from tfkm.fits import kmeans as lloyd
+from tfkm.lloyd import by_label
+from tfkm.ops.magnitudes import largest_magnitudes
 from tfkm.testing import noise, per_feature_offsets, weighted
 
 pytestmark = pytest.mark.quick
@@ -143,7 +146,7 @@ def test_sums_by_label_do_not_depend_on_the_order():
 
     def sums(points, labels):
         data = points_module.Points(points)
-        return by_label.sums(data, labels, 7, data.largest_magnitudes())
+        return by_label.sums(data, labels, 7, largest_magnitudes(data))
 
     np.testing.assert_array_equal(sums(points, labels), sums(points[order], labels[order]))
 

@@ -11,8 +11,9 @@ from sklearn.cluster import MiniBatchKMeans as Rival
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import NotFittedError
 
-from tfkm import KMeans, MiniBatchKMeans, minibatch
-from tfkm.batches import Batches, Weighted
+from tfkm import KMeans, MiniBatchKMeans
+from tfkm.data.batches import Batches, Weighted
+from tfkm.fits import minibatch
 from tfkm.testing import noise, weighted
 
 pytestmark = pytest.mark.quick

@@ -8,7 +8,7 @@ import tensorflow as tf
 from sklearn.utils import check_random_state
 
 import tfkm
-from tfkm import problems as problems_module
+from tfkm.fits import kmeans_batch as problems_module
 from tfkm.ops.native import Native
 from tfkm.types import Status
 

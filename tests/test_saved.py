@@ -13,7 +13,7 @@ import tensorflow as tf
 from sklearn.exceptions import NotFittedError
 
 import tfkm
-from tfkm import model_files
+from tfkm.saving import model_files
 
 pytestmark = pytest.mark.quick
 

@@ -9,11 +9,11 @@ import tensorflow as tf
 from scipy.stats import chi2_contingency, chisquare
 
 import tfkm
-from tfkm import points as points_module
 from tfkm import seeding
+from tfkm.data import points as points_module
+from tfkm.data.points import Points
 from tfkm.ops import backends
 from tfkm.ops.native import Native
-from tfkm.points import Points
 from tfkm.seeding import parallel
 from tfkm.seeding import potential as potential_module
 from tfkm.seeding.plusplus import in_blocks

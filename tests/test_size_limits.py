@@ -9,10 +9,10 @@ from scipy.sparse import csr_array, vstack
 from sklearn.datasets import load_digits
 
 import tfkm
-from tfkm import by_label, size_limits
-from tfkm import points as points_module
+from tfkm.data import points as points_module
+from tfkm.lloyd import by_label, size_limits
+from tfkm.lloyd.size_limits import SizeLimits
 from tfkm.ops.native import Native
-from tfkm.size_limits import SizeLimits
 from tfkm.testing import noise
 
 pytestmark = pytest.mark.quick

@@ -7,8 +7,9 @@ from sklearn.datasets import load_digits
 
 import tfkm
 from tfkm import BisectingKMeans, KMeans, MiniBatchKMeans, metrics
-from tfkm import points as points_module
-from tfkm.points import Points
+from tfkm.data import points as points_module
+from tfkm.data.points import Points
+from tfkm.ops.magnitudes import largest_magnitudes
 
 DIGITS = load_digits().data  # half of it zeros
 WEIGHTS = np.random.default_rng(0).uniform(size=1797)
@@ -51,7 +52,7 @@ def test_blocks_join_to_the_whole(form, dtype):
     assert len(blocks) > 1 and blocks[0].dtype == dtype
     np.testing.assert_array_equal(np.concatenate(blocks), points)
     np.testing.assert_array_equal(data[np.array([5, 0, 1796])], points[[5, 0, 1796]])
-    np.testing.assert_array_equal(data.largest_magnitudes(), points.max(0))
+    np.testing.assert_array_equal(largest_magnitudes(data), points.max(0))
 
 
 @pytest.mark.parametrize(

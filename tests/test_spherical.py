@@ -8,12 +8,12 @@ import tensorflow as tf
 from sklearn.metrics.pairwise import cosine_distances
 
 import tfkm
-from tfkm import points as points_module
-from tfkm import spherical
-from tfkm.lloyd import inertia
+from tfkm.data import points as points_module
+from tfkm.data.points import Points
+from tfkm.fits.kmeans import inertia
+from tfkm.lloyd import spherical
 from tfkm.ops import tensors
 from tfkm.ops.native import Native
-from tfkm.points import Points
 from tfkm.testing import noise
 
 pytestmark = pytest.mark.quick

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm import files as files_module
+from tfkm.data import files as files_module
+from tfkm.data.points import Points
 from tfkm.ops import backends
-from tfkm.points import Points
 from tfkm.seeding import draws
 from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Problem

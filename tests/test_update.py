@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfkm import update
+from tfkm.lloyd import update
 from tfkm.types import Statistics
 
 pytestmark = pytest.mark.quick

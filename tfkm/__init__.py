@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from tfkm._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from tfkm import callbacks as callbacks
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from tfkm.estimators import KMeans as KMeans
     from tfkm.estimators import MiniBatchKMeans as MiniBatchKMeans
     from tfkm.estimators import load as load
-    from tfkm.lloyd import kmeans as kmeans
+    from tfkm.fits.kmeans import kmeans as kmeans
+    from tfkm.fits.kmeans_batch import kmeans_batch as kmeans_batch
     from tfkm.ops import accumulate as accumulate
     from tfkm.ops import assign as assign
     from tfkm.ops.backends import backends as backends
     from tfkm.ops.xla import set_xla_precision as set_xla_precision
-    from tfkm.problems import kmeans_batch as kmeans_batch
     from tfkm.seeding import afk_mc2 as afk_mc2
     from tfkm.seeding import kmeans_parallel as kmeans_parallel
     from tfkm.seeding import kmeans_plusplus as kmeans_plusplus
@@ -55,8 +55,8 @@ _HOMES = {
     "KMeans": "tfkm.estimators",
     "MiniBatchKMeans": "tfkm.estimators",
     "load": "tfkm.estimators",
-    "kmeans": "tfkm.lloyd",
-    "kmeans_batch": "tfkm.problems",
+    "kmeans": "tfkm.fits.kmeans",
+    "kmeans_batch": "tfkm.fits.kmeans_batch",
     "accumulate": "tfkm.ops",
     "assign": "tfkm.ops",
     "backends": "tfkm.ops.backends",
@@ -86,7 +86,7 @@ def __getattr__(name: str):
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "tensorflow":
             raise
-        from tfkm.arrays import INSTALL_TENSORFLOW
+        from tfkm.data.arrays import INSTALL_TENSORFLOW
 
         raise ImportError(f"tfkm.{name} needs TensorFlow: {INSTALL_TENSORFLOW}") from error
     value = home if name in _MODULES else getattr(home, name)

@@ -22,7 +22,9 @@ import numpy as np
 from tqdm import tqdm
 
 import tfkm
-from tfkm import files, model_files
+from tfkm._version import __version__
+from tfkm.data import files
+from tfkm.saving import model_files
 
 _BLOCK_BYTES = 2**24  # of points at a time in predict
 _FAILURES = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
@@ -102,7 +104,7 @@ def import_quietly() -> None:
 
 
 @click.group(name="tfkm")
-@click.version_option(tfkm.__version__, package_name="tfkm", message="%(prog)s %(version)s")
+@click.version_option(__version__, package_name="tfkm", message="%(prog)s %(version)s")
 def tfkm_command() -> None:
     """Exact k-means for TensorFlow."""
 

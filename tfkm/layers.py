@@ -12,7 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfkm import checks, spherical, update
+from tfkm import checks
+from tfkm.lloyd import spherical, update
+from tfkm.lloyd.empty_clusters import refilled
 from tfkm.ops import tensors as ops
 from tfkm.ops import validate
 from tfkm.types import Assignment, Statistics
@@ -279,7 +281,7 @@ class VectorQuantizer(keras.layers.Layer):
         dead = weights < share * self.decay**self.patience
         sums[dead], weights[dead] = 0.0, 0.0
         shares = np.full(len(points), share)
-        learnt = update.refilled(
+        learnt = refilled(
             Statistics(sums, weights, np.nan),
             labels,
             sq_distances,

@@ -19,9 +19,13 @@ import sklearn
 from sklearn.metrics import silhouette_score
 from sklearn.utils import check_random_state
 
-from tfkm import arrays, by_label, checks, lloyd, seeding
+from tfkm import checks, seeding
+from tfkm.data import arrays
+from tfkm.data.points import Points
+from tfkm.fits import kmeans as lloyd
+from tfkm.lloyd import by_label
 from tfkm.ops import backends
-from tfkm.points import Points
+from tfkm.ops.magnitudes import largest_magnitudes
 from tfkm.reprs import brief
 from tfkm.types import Result
 
@@ -267,7 +271,7 @@ def _clusters(points, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
             f"labels: {k} different of {data.n} points; there need to be from 2 to n − 1"
         )
     sizes = np.bincount(labels)
-    means = by_label.sums(data, labels, k, data.largest_magnitudes()) / sizes[:, None]
+    means = by_label.sums(data, labels, k, largest_magnitudes(data)) / sizes[:, None]
     return sizes, means, by_label.sq_distances(data, labels, means), labels
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfkm import files
 from tfkm.callbacks import Callback, Seeded
+from tfkm.data import files
 from tfkm.types import Pass, Result
 
 

@@ -79,13 +79,9 @@ class ExactStatistics(NamedTuple):
         return ExactStatistics(high, low, self.inertia + other.inertia)
 
     def rounded(self) -> Statistics:
-        """The nearest float64 `Statistics`."""
+        """Return the nearest float64 `Statistics`, of arrays; `tfkm.ops.sums.rounded` is for tensors."""
         sums, weights = (high + low for high, low in zip(self.high, self.low, strict=True))
-        if isinstance(self.inertia, np.ndarray):
-            return Statistics(sums, weights, exact.total(self.inertia))
-        from tfkm.ops import sums as in_tensors
-
-        return Statistics(sums, weights, in_tensors.total(self.inertia))
+        return Statistics(sums, weights, exact.total(self.inertia))
 
 
 class Ahead(NamedTuple):

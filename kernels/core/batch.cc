@@ -98,7 +98,7 @@ bool move(const Job& job, double threshold, T* means) {
     double weight = job.high.weights[c] + job.low.weights[c];
     if (!(weight > 0)) return false;
     for (; at < (c + 1) * job.d; ++at) {
-      means[at] = T((job.high.sums[at] + job.low.sums[at]) / weight);  // as tfkm/update.py, to the bit
+      means[at] = T((job.high.sums[at] + job.low.sums[at]) / weight);  // as tfkm/lloyd/update.py, to the bit
       double by = double(means[at]) - double(from[at]);
       shift += by * by;
     }

@@ -2,11 +2,11 @@
 
 import os
 
-from tfkm import model_files
-from tfkm.estimators import forms
+from tfkm.estimators import state
 from tfkm.estimators.bisecting import BisectingKMeans as BisectingKMeans
 from tfkm.estimators.kmeans import KMeans as KMeans
 from tfkm.estimators.minibatch import MiniBatchKMeans as MiniBatchKMeans
+from tfkm.saving import model_files
 
 _KINDS = {kind.__name__: kind for kind in (BisectingKMeans, KMeans, MiniBatchKMeans)}
 
@@ -33,7 +33,7 @@ def load(path: str | os.PathLike) -> BisectingKMeans | KMeans | MiniBatchKMeans:
     if not isinstance(model.kind, str) or model.kind not in _KINDS:
         raise ValueError(f"{path}: kind {model.kind!r}; this tfkm has {', '.join(_KINDS)}")
     try:
-        return forms.estimator_of(model, _KINDS[model.kind])
+        return state.estimator_of(model, _KINDS[model.kind])
     except Exception as error:  # a field of any kind may be where another is expected
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: not what a {model.kind} is saved as: {reason}") from error

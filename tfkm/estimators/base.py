@@ -25,13 +25,15 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from tfkm import arrays, checks, lloyd, seeding
-from tfkm.arrays import FRAME_DTYPES, is_tensor
+from tfkm import checks, seeding
+from tfkm.data import arrays
+from tfkm.data.arrays import FRAME_DTYPES, is_tensor
+from tfkm.data.points import Points
 from tfkm.estimators import centers
-from tfkm.estimators.kept import Kept
+from tfkm.estimators.saving import Kept
+from tfkm.fits import kmeans as lloyd
 from tfkm.ops import backends
 from tfkm.ops.backend import Backend
-from tfkm.points import Points
 from tfkm.types import Assignment
 
 _BLOCK_BYTES = 2**26  # of distances at a time in transform

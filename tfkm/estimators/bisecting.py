@@ -10,11 +10,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from tfkm import arrays, bisecting, fields
+from tfkm.data import arrays
+from tfkm.data.points import Points
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.estimators.kmeans import PassPrinter
+from tfkm.fits import bisecting
 from tfkm.ops.backend import Backend
-from tfkm.points import Points
+from tfkm.saving import fields
 from tfkm.types import Assignment
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tfkm.bisecting import Tree
+from tfkm.fits.bisecting import Tree
 from tfkm.ops import tensors
 from tfkm.types import Assignment
 

@@ -13,13 +13,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from tfkm import lloyd, seeding, spherical, streams
-from tfkm.arrays import is_tensor
+from tfkm import seeding, streams
 from tfkm.callbacks import Callback
+from tfkm.data.arrays import is_tensor
+from tfkm.data.points import Points
 from tfkm.estimators import centers
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing, in_users_words
+from tfkm.fits import kmeans as lloyd
+from tfkm.lloyd import spherical
 from tfkm.ops.backend import Backend
-from tfkm.points import Points
 from tfkm.types import Assignment, Pass, Status
 
 if TYPE_CHECKING:

@@ -10,10 +10,14 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from tfkm import arrays, fields, lloyd, minibatch, seeding
-from tfkm.batches import Batches, Weighted
+from tfkm import seeding
+from tfkm.data import arrays
+from tfkm.data.batches import Batches, Weighted
 from tfkm.estimators import centers
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
+from tfkm.fits import kmeans as lloyd
+from tfkm.fits import minibatch
+from tfkm.saving import fields
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -20,7 +20,8 @@ import click
 import numpy as np
 
 import tfkm
-from tfkm import cli, files
+from tfkm import cli
+from tfkm.data import files
 from tfkm.examples import pictures
 
 PROGRAM = "python -m tfkm.examples.colours"

@@ -16,7 +16,8 @@ import click
 import numpy as np
 
 import tfkm
-from tfkm import cli, files
+from tfkm import cli
+from tfkm.data import files
 
 PROGRAM = "python -m tfkm.examples.ivf"
 QUERIES, NEIGHBOURS, PROBES = 1000, 10, (1, 4, 16)

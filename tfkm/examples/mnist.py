@@ -16,7 +16,8 @@ import click
 import numpy as np
 
 import tfkm
-from tfkm import cli, datasets, files
+from tfkm import cli, datasets
+from tfkm.data import files
 from tfkm.examples import pictures
 
 PROGRAM = "python -m tfkm.examples.mnist"

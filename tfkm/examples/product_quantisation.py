@@ -14,7 +14,8 @@ import click
 import numpy as np
 
 import tfkm
-from tfkm import cli, files
+from tfkm import cli
+from tfkm.data import files
 from tfkm.examples import ivf
 
 PROGRAM = "python -m tfkm.examples.product_quantisation"

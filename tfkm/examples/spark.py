@@ -15,7 +15,8 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from tfkm import cli, exact, update
+from tfkm import cli, exact
+from tfkm.lloyd import update
 from tfkm.ops import tensors
 from tfkm.types import ExactStatistics, Statistics, Words
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from tfkm import arrays, checks, exact
+from tfkm import checks, exact
+from tfkm.data import arrays
 from tfkm.ops import backends
 from tfkm.ops.backend import ONE, Problems
 from tfkm.ops.magnitudes import magnitudes

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from tfkm import exact
+from tfkm.data.points import Block, Points
 from tfkm.types import Ahead, Assignment, ExactStatistics, Tell, Words
-
-if TYPE_CHECKING:
-    from tfkm.points import Points
-
-
-class Block(NamedTuple):
-    """Rows [start, start + len(points)) of the whole. points: (rows, d), as a backend reads them."""
-
-    start: int
-    points: Any
 
 
 class Problems(NamedTuple):

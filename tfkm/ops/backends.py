@@ -9,7 +9,8 @@ import sys
 import warnings
 from typing import NamedTuple
 
-from tfkm import arrays, threads
+from tfkm import threads
+from tfkm.data import arrays
 from tfkm.ops.backend import Backend
 
 # Fastest first on a CPU. All but the first compute in TensorFlow.

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfkm import checks
+from tfkm.data.points import Points
 from tfkm.ops import backends
 
+# A copy of this size is still in a cache when it is scanned: 122 MB in 0.03 s where one copy took 0.37.
+_SCAN_BYTES = 2**22
 _FEW = 2**14  # values: up to there NumPy takes less time than a call
 
 
@@ -31,3 +35,28 @@ def magnitudes(points: np.ndarray, counts: np.ndarray | None = None) -> np.ndarr
         values = np.broadcast_to(points, (*leading, *points.shape[-2:]))
         low, high = (f(axis=-2, initial=0, where=where) for f in (values.min, values.max))
     return np.maximum(-low.astype(np.float64), high)  # −(−128) is not an int8
+
+
+def largest_magnitudes(points: Points) -> np.ndarray:
+    """Return (d,) float64; raises ValueError if a value is not finite or a squared norm may overflow."""
+    largest = np.zeros(points.d)
+    in_one = points.array is not None
+    rows = points.n if in_one else max(1, _SCAN_BYTES // (points.d * points.dtype.itemsize))
+    for start, block in points.blocks(rows):
+        largest = np.maximum(largest, checked_magnitudes(block, points.compute, start))
+    return largest
+
+
+def checked_magnitudes(
+    rows: np.ndarray, compute: np.dtype, start: int, name: str = "points"
+) -> np.ndarray:
+    """Return (d,) float64, the largest of rows (m, d), of which the first is number `start` of all.
+
+    Raises ValueError as `largest_magnitudes` does.
+    """
+    here = magnitudes(rows)
+    with np.errstate(over="ignore"):
+        fine = np.square(here).sum() <= checks.largest_sq_norm(compute)
+    if not fine:
+        checks.finite_rows(name, rows, compute, start)
+    return here

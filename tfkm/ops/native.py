@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfkm import exact
+from tfkm.data.points import Block
 from tfkm.ops import native_library
-from tfkm.ops.backend import ONE, Block, Problems, Sweep
+from tfkm.ops.backend import ONE, Problems, Sweep
 from tfkm.ops.native_library import (
     SEEDING,
     Batch,
@@ -26,7 +27,7 @@ from tfkm.traces import traced
 from tfkm.types import Ahead, Assignment, ExactStatistics, Tell, Words
 
 if TYPE_CHECKING:
-    from tfkm.points import Points
+    from tfkm.data.points import Points
 
 # Multiplications that a call may take for several passes, some 20 ms: an interrupt waits so long.
 _AHEAD = 2**29

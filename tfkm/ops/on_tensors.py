@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from tfkm import arrays, exact
+from tfkm import exact
+from tfkm.data import arrays
+from tfkm.data.points import Block
 from tfkm.ops import backends, batched, devices, tensor_backends
-from tfkm.ops.backend import ONE, Block, Problems, Sweep
+from tfkm.ops.backend import ONE, Problems, Sweep
 from tfkm.ops.magnitudes import magnitudes
 from tfkm.traces import traced
 from tfkm.types import Ahead, Assignment
 
 if TYPE_CHECKING:
-    from tfkm.points import Points
+    from tfkm.data.points import Points
 
 _ALIGNMENT = 64
 # Largest magnitudes below which products of differences come to where TensorFlow has zeros.

@@ -7,13 +7,19 @@ import tensorflow as tf
 
 from tfkm import exact
 from tfkm.exact import DIGIT_BITS, DIGITS, LEAST_EXPONENT, SMALLEST, Grid
-from tfkm.types import ExactStatistics, Words
+from tfkm.types import ExactStatistics, Statistics, Words
 
 
 def zeros(k: int, d: int) -> ExactStatistics:
     """Of no points."""
     zero = Words(tf.zeros([k, d], tf.float64), tf.zeros([k], tf.float64))
     return ExactStatistics(zero, zero, tf.zeros([DIGITS], tf.float64))
+
+
+def rounded(statistics: ExactStatistics) -> Statistics:
+    """As `ExactStatistics.rounded`."""
+    sums, weights = (high + low for high, low in zip(statistics.high, statistics.low, strict=True))
+    return Statistics(sums, weights, total(statistics.inertia))
 
 
 def grid(count: tf.Tensor, points_max: tf.Tensor, weights_max: tf.Tensor | float = 1.0) -> Grid:

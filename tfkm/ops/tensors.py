@@ -69,7 +69,7 @@ def accumulate(
     if listened:
         padded = n_points is not None
         distances = gradients.of_nearest(points, centroids, labels, distances, padded)
-    return Assignment(labels, distances), statistics.rounded()
+    return Assignment(labels, distances), sums.rounded(statistics)
 
 
 @_as_it_is

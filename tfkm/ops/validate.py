@@ -7,7 +7,8 @@ import tensorflow as tf
 from tensorflow.python.framework import ops as tf_ops
 from tensorflow.python.ops import control_flow_util
 
-from tfkm import arrays, checks
+from tfkm import checks
+from tfkm.data import arrays
 
 # Computed in float64 if float64, else in float32; none is first copied whole to another dtype.
 POINT_DTYPES, CENTROID_DTYPES = (

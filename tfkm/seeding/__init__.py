@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tfkm import arrays, checks
+from tfkm import checks
+from tfkm.data import arrays
+from tfkm.data.points import Points
 from tfkm.ops.backend import Backend
-from tfkm.points import Points
 from tfkm.seeding import by_weight, mcmc, parallel, plusplus
 from tfkm.seeding.by_weight import random_points as random_points
 from tfkm.seeding.mcmc import afk_mc2 as afk_mc2

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from tfkm import checks
-from tfkm.points import Points
+from tfkm.data.points import Points
 from tfkm.seeding import plusplus
 from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Choose, Problem, Unheld, seeds

@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from tfkm import arrays, checks
+from tfkm import checks
+from tfkm.data import arrays
+from tfkm.data.points import Points
 from tfkm.ops import backends
 from tfkm.ops.backend import Backend
-from tfkm.points import Points
+from tfkm.ops.magnitudes import largest_magnitudes
 from tfkm.seeding import draws
 from tfkm.types import Seeds, Tell
 
@@ -79,7 +81,7 @@ def seeds(
     checks.check_clusters(n_clusters, data.n)
     given = given_centroids(given, data, n_clusters)
     rng = check_random_state(random_state)
-    data.largest_magnitudes()  # raises if a point is not finite
+    largest_magnitudes(data)  # raises if a point is not finite
     m = len(given)
     chosen = choose(Problem(data, weights, given, n_clusters - m, rng, module))
     centroids = np.concatenate([given, data[chosen]])

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfkm import files, model_files
+from tfkm.data import files
+from tfkm.saving import model_files
 from tfkm.traces import traced
 
 _FORMAT = "tfkm checkpoint, version 1"

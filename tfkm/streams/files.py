@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tfkm import arrays, files
 from tfkm.checks import point_dtype
+from tfkm.data import arrays, files
 from tfkm.seeding.draws import chunk_rows
 from tfkm.streams.blocks import Memory, Part
 

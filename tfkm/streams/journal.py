@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfkm import fields
+from tfkm.saving import fields
 
 Arrays = dict[str, np.ndarray]
 Check = Callable[[Arrays], None]  # raises ValueError unless the arrays are what a step gives

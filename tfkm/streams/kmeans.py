@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-import tfkm
-from tfkm import checks, fields, seeding
+from tfkm import checks, seeding
+from tfkm._version import __version__
 from tfkm.callbacks import Callbacks
-from tfkm.iteration import End, State, iterate, mean_variances
+from tfkm.lloyd.iteration import End, State, iterate
+from tfkm.lloyd.stopping import mean_variances
+from tfkm.saving import fields
 from tfkm.streams import progress
 from tfkm.streams import seeding as stream_seeding
 from tfkm.streams.checkpoint import Checkpoints, Loaded
@@ -214,7 +216,7 @@ def _data(stream: Stream, found: Scan) -> dict[str, str | int | float]:
 
 def _name(settings: Settings, rng: np.random.RandomState) -> dict[str, str | int | float]:
     """What tells this fit from others of the same points."""
-    given = settings._asdict() | {"version": tfkm.__version__}
+    given = settings._asdict() | {"version": __version__}
     del given["init"]
     init = settings.init
     if not isinstance(init, str):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfkm import arrays, files
+from tfkm.data import arrays, files
 
 
 def check_target(path: str | os.PathLike) -> Path:

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from tfkm import exact
+from tfkm.lloyd.empty_clusters import in_order
 from tfkm.ops import backends
 from tfkm.ops.backend import Problems
 from tfkm.seeding.draws import Shard
@@ -226,13 +227,12 @@ def _none(d: int) -> list[np.ndarray]:
 
 
 def _farthest(found: list, here: list, most: int) -> list[np.ndarray]:
-    """Of rows found so far and of new ones, each (labels, distances, weights, points), at most so many:
-    those that `update.centroids` would look at first, in the order in which they came."""
+    """Keep at most so many of the rows found so far and the new ones, in the order in which they came.
+
+    Rows are (labels, distances, weights, points); those that empty clusters take first are kept.
+    """
     _, distances, weights, _ = here
-    least = found[1].min() if len(found[1]) == most else 0.0
-    new = np.flatnonzero((distances > least) & (weights > 0))
-    if len(new) > most:  # of equal ones the first
-        new = np.sort(new[np.argsort(-distances[new], kind="stable")[:most]])
+    new = np.sort(in_order(distances, weights, most))
     joined = [np.concatenate([old, part[new]]) for old, part in zip(found, here, strict=True)]
-    kept = np.sort(np.argsort(-joined[1], kind="stable")[:most])
+    kept = np.sort(in_order(joined[1], joined[2], most))
     return [part[kept] for part in joined]

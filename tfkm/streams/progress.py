@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfkm import exact, fields
-from tfkm.iteration import End, State
+from tfkm import exact
+from tfkm.lloyd.iteration import End, State
+from tfkm.saving import fields
 from tfkm.streams.passes import Partial, Passes, Unfinished
 from tfkm.types import ExactStatistics, Status, Words
 

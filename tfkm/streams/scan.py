@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from tfkm.points import checked_magnitudes
+from tfkm.ops.magnitudes import checked_magnitudes
 from tfkm.seeding.draws import Shard
 from tfkm.streams.blocks import Block
 from tfkm.streams.checked import fingerprints

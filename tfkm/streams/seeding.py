@@ -12,10 +12,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfkm import fields, seeding
+from tfkm import seeding
+from tfkm.data.points import Block as Rows
+from tfkm.data.points import Points
 from tfkm.ops import backends
-from tfkm.ops.backend import Block as Rows
-from tfkm.points import Points
+from tfkm.saving import fields
 from tfkm.seeding.draws import Distinct, Seed, Shard, WithReplacement, seed_of
 from tfkm.seeding.potential import take_nearer
 from tfkm.seeding.problem import Problem, Unheld

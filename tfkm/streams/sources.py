@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tfkm import arrays, checks
-from tfkm.batches import Batches
-from tfkm.points import Points
+from tfkm import checks
+from tfkm.data import arrays
+from tfkm.data.batches import Batches
+from tfkm.data.points import Points
 from tfkm.streams import checked, files
 from tfkm.streams.blocks import Part
 

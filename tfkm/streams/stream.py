@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from tfkm.callbacks import Callbacks, ShardDone, Step
-from tfkm.points import checked_magnitudes
+from tfkm.ops.magnitudes import checked_magnitudes
 from tfkm.seeding.draws import Shard, chunk_rows, shard_rows, shards
 from tfkm.streams import checked
 from tfkm.streams.blocks import Block, ahead, aligned

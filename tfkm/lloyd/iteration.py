@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from tfkm import update
+from tfkm.lloyd import stopping, update
 from tfkm.types import Ahead, Assignment, Made, Pass, Statistics, Status
 
 
@@ -129,62 +129,38 @@ def _next(
     shifts = np.square(moved.astype(np.float64) - centroids).reshape(len(runs), -1).sum(axis=1)
     seconds = (time.perf_counter() - began) / len(runs)
 
-    same, within = changed == 0, shifts <= thresholds[runs]
-    told = np.zeros(len(runs), bool)
-
-    def status(i: int) -> Status | None:
-        if same[i]:
-            return Status.LABELS_UNCHANGED
-        if within[i]:
-            return Status.WITHIN_TOL
-        if told[i]:
-            return Status.STOPPED
-        return Status.MAX_ITER if done[i] == max_iter else None
-
+    why = [
+        stopping.status(int(changed[i]), shifts[i], thresholds[run], int(done[i]), max_iter)
+        for i, run in enumerate(runs)
+    ]
     if on_pass is not None:
         for i, run in enumerate(runs):
-            inertia, shift = float(statistics.inertia[i]), float(shifts[i])
-            empty = int(np.count_nonzero(statistics.weights[i] == 0))
-            threshold = float(thresholds[run])
             news = Pass(
                 first + int(run),
                 int(done[i]),
-                inertia,
-                shift,
+                float(statistics.inertia[i]),
+                float(shifts[i]),
                 seconds,
-                empty,
+                int(np.count_nonzero(statistics.weights[i] == 0)),
                 points.n,
-                threshold,
-                status(i),
+                float(thresholds[run]),
+                why[i],
             )
-            told[i] = bool(on_pass(news))
-    stop = same | within | told | (done == max_iter)
-    if stop.any():
+            if on_pass(news):
+                why[i] = stopping.told(why[i])
+    goes_on = np.array([reason is None for reason in why])
+    if not goes_on.all():
         ends = dict(ends)
-        for i in np.flatnonzero(stop).tolist():
+        for i, reason in enumerate(why):
+            if reason is None:
+                continue
             labels, inertia = None, np.nan
             if (moved[i] == centroids[i]).all():
                 inertia = float(statistics.inertia[i])
                 labels = None if assignment is None else assignment.labels[i].copy()
-            why = status(i)
-            assert why is not None
-            ends[int(runs[i])] = End(moved[i], labels, inertia, int(done[i]), why)
-        done, runs, moved = done[~stop], runs[~stop], moved[~stop]
+            ends[int(runs[i])] = End(moved[i], labels, inertia, int(done[i]), reason)
+        done, runs, moved = done[goes_on], runs[goes_on], moved[goes_on]
     return State(done, runs, moved, ends)
-
-
-def mean_variances(
-    statistics: Statistics, centroids: np.ndarray, counts: int | np.ndarray
-) -> np.ndarray:
-    """(a,) the mean over the features of their variance, of one unweighted pass with one centroid each.
-
-    centroids (a, 1, d), any; counts: () or (a,) points. Σ‖x − c‖² = n·Σvariance + n·‖mean − c‖².
-    """
-    n = np.asarray(counts, np.float64)
-    means = statistics.sums[:, 0] / n[..., None]
-    from_centroids = np.square(means - centroids[:, 0].astype(np.float64)).sum(axis=1)
-    variances = statistics.inertia / n - from_centroids
-    return np.maximum(variances, 0.0) / centroids.shape[2]
 
 
 def _moved(

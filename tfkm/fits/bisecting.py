@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfkm import checks, exact, lloyd
+from tfkm import checks, exact
+from tfkm.data.points import Points
+from tfkm.fits import kmeans as lloyd
 from tfkm.ops import backends
 from tfkm.ops.backend import Backend
-from tfkm.points import Points
+from tfkm.ops.magnitudes import largest_magnitudes
 from tfkm.types import Assignment
 
 STRATEGIES = ("biggest_inertia", "largest_cluster")
@@ -105,7 +107,7 @@ def inertia(
 ) -> float:
     """The weighted sum of squared distances of points (n, d) to the centroids of their leaves."""
     data = Points(points)
-    largest = data.largest_magnitudes()
+    largest = largest_magnitudes(data)
     module = backends.select(backend)
     centroids = tree.centroids.astype(checks.compute_dtype(data.compute, tree.centroids.dtype))
     grid = exact.grids(1, data.n, largest, 1.0 if weights is None else weights.max())

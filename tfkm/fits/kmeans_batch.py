@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from tfkm import arrays, checks, exact, seeding
-from tfkm.iteration import End, State, iterate, mean_variances
-from tfkm.lloyd import check_parameters, starts
+from tfkm import checks, exact, seeding
+from tfkm.data import arrays
+from tfkm.data.points import Points, as_array
+from tfkm.fits.kmeans import check_parameters, starts
+from tfkm.lloyd.in_memory import places_of
+from tfkm.lloyd.iteration import End, State, iterate
+from tfkm.lloyd.stopping import mean_variances
 from tfkm.ops import backends
 from tfkm.ops.backend import Backend, Problems, Sweep
 from tfkm.ops.magnitudes import magnitudes
-from tfkm.points import Points, as_array
-from tfkm.starts import places_of
 from tfkm.types import Ahead, Assignment, BatchResult, Made, Statistics
 
 # Of the points, labels, margins and distances of problems that run together.

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfkm import checks
-from tfkm.ops.backend import Backend, Block
-from tfkm.points import Points
+from tfkm.data.points import Block, Points
+from tfkm.ops.backend import Backend
 
 METRICS = ("euclidean", "cosine")
 

@@ -11,13 +11,15 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from tfkm import arrays, checks, seeding, size_limits, spherical, streams
+from tfkm import checks, seeding, streams
 from tfkm.callbacks import Callback, Callbacks, Step
-from tfkm.iteration import End, State, iterate
+from tfkm.data import arrays
+from tfkm.data.points import Points
+from tfkm.lloyd import size_limits, spherical
+from tfkm.lloyd.in_memory import Problem, Starts, mean_variance_of, pass_over, problem_of
+from tfkm.lloyd.iteration import End, State, iterate
 from tfkm.ops import backends
 from tfkm.ops.backend import Backend
-from tfkm.points import Points
-from tfkm.starts import Problem, Starts, mean_variance_of, pass_over, problem_of
 from tfkm.types import Assignment, Pass, Result, Statistics
 
 # Of the labels, margins, distances and sums of starts that run together.
@@ -62,10 +64,10 @@ def kmeans(
       max_iter: most passes of a start.
       tol: the end is also reached when Σ‖shift‖² ≤ tol · mean variance of the features.
       random_state: None, an int or a `numpy.random.RandomState`.
-      metric: "euclidean", or "cosine" for spherical k-means (`tfkm.spherical`): a point belongs to the
-        centroid at the least cosine distance, centroids are of length 1, and the inertia is the weighted
-        sum of cosine distances. A point of zeros is at distance 1 from everything, has label 0, and no
-        part in centroids. Points are scaled to length 1, once if that copy is below 256 MB.
+      metric: "euclidean", or "cosine" for spherical k-means (`tfkm.lloyd.spherical`): a point belongs to
+        the centroid at the least cosine distance, centroids are of length 1, and the inertia is the
+        weighted sum of cosine distances. A point of zeros is at distance 1 from everything, has label 0,
+        and no part in centroids. Points are scaled to length 1, once if that copy is below 256 MB.
       backend: a name from `tfkm.backends()`, None for the fastest usable one.
       copy: whether points that cannot be read in place may be copied once if below 256 MB.
       size_min, size_max: least and most points of a cluster, without weights: each pass then finds the

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfkm import by_label, checks
+from tfkm import checks
+from tfkm.data.points import Points
+from tfkm.lloyd import by_label
 from tfkm.ops.backend import Backend
-from tfkm.points import Points
 from tfkm.types import Assignment, Statistics
 
 _MOST_ARCS = 2**27

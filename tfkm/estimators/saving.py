@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from tfkm import __version__, arrays, fields, model_files
-from tfkm.estimators import centers, forms
+from tfkm._version import __version__
+from tfkm.data import arrays
+from tfkm.estimators import centers, state
+from tfkm.saving import fields, model_files
 from tfkm.types import Assignment
 
 if TYPE_CHECKING:
@@ -47,8 +49,9 @@ class Kept:
     def save(self, path: str | os.PathLike, *, force: bool = False) -> None:
         """Writes all that a fitted model knows to a file, which `tfkm.load` reads.
 
-        An .npz with JSON in it (`tfkm.model_files` has the format), whole or not at all. Of points and
-        sample weights nothing is kept but `labels_`; nor are `callbacks`, `engine` and `checkpoint_dir`.
+        An .npz with JSON in it (`tfkm.saving.model_files` has the format), whole or not at all. Of
+        points and sample weights nothing is kept but `labels_`; nor are `callbacks`, `engine` and
+        `checkpoint_dir`.
 
         Args:
           path: with any suffix. force: whether a file that exists is overwritten.
@@ -67,7 +70,7 @@ class Kept:
         check_is_fitted(self)
         if not type(self).__module__.startswith("tfkm."):
             raise TypeError(f"{type(self).__name__}: only estimators of tfkm itself can be saved")
-        model = forms.model_of(self, self._settled()._known())
+        model = state.model_of(self, self._settled()._known())
         model_files.write(path, model, version=__version__, force=force)
 
     def _known(self) -> dict[str, Any]:
@@ -157,7 +160,7 @@ class Kept:
         if format not in _FORMATS:
             raise ValueError(f"format: {format!r}; allowed are {', '.join(map(repr, _FORMATS))}")
         arrays.tensorflow_for("export")
-        from tfkm import export
+        from tfkm.saving import export
 
         if format != "saved_model":
             self._convert(path, format, export.one_dtype(dtypes, format), backend)
@@ -182,11 +185,11 @@ class Kept:
     def _convert(self, path: str | os.PathLike, format: str, dtype: str, backend: str) -> None:
         if backend != "portable":
             raise ValueError(f"backend: {backend!r}; format={format!r} has none but 'portable'")
-        from tfkm import export, flat
+        from tfkm.saving import export, flat_graph
 
         metric = getattr(self, "metric", "euclidean")
         own = self._settled().cluster_centers_
-        function = flat.predict(own, metric, _CONVERTED[format])
+        function = flat_graph.predict(own, metric, _CONVERTED[format])
         getattr(export, format)(path, function, own.shape[1], dtype)
 
     def _hold_variables(self) -> dict[str, Any]:

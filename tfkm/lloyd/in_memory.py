@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfkm import exact, size_limits, spherical
-from tfkm.iteration import mean_variances
+from tfkm import exact
+from tfkm.data.points import Points
+from tfkm.lloyd import size_limits, spherical
+from tfkm.lloyd.stopping import mean_variances
 from tfkm.ops.backend import ONE, Backend, Problems, Sweep
-from tfkm.points import Points
+from tfkm.ops.magnitudes import largest_magnitudes
 from tfkm.types import Ahead, Assignment, Made, Statistics
 
 
@@ -35,7 +37,7 @@ class Directions(NamedTuple):
 
 def problem_of(data: Points, weights: np.ndarray | None, metric: str, backend: Backend) -> Problem:
     """Raises ValueError if a point is not finite."""
-    largest = data.largest_magnitudes()
+    largest = largest_magnitudes(data)
     if metric == "euclidean":
         return Problem(data, weights, largest, backend)
     unit = spherical.UnitPoints(data, backend)
@@ -43,7 +45,7 @@ def problem_of(data: Points, weights: np.ndarray | None, metric: str, backend: B
     weight = float(len(zeros) if weights is None else weights[zeros].sum())
     if len(zeros):
         weights = np.where(unit.zeros, 0.0, 1.0 if weights is None else weights)
-    return Problem(unit, weights, unit.largest_magnitudes(), backend, Directions(zeros, weight))
+    return Problem(unit, weights, largest_magnitudes(unit), backend, Directions(zeros, weight))
 
 
 def pass_over(problem: Problem, centroids: np.ndarray) -> tuple[Assignment, Statistics]:

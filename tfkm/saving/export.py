@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfkm import files
+from tfkm.data import files
 from tfkm.ops import tensor_backends, validate
 
 Function = Callable[[tf.Tensor], dict[str, tf.Tensor]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfkm import exact
-from tfkm.points import Points
+from tfkm.data.points import Points
 
 _BLOCK = 2**18  # values at a time; 2¹³ rows of 32 took 0.20 s, 2¹⁷ rows 0.30
 

@@ -27,7 +27,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from tfkm import files
+from tfkm.data import files
 
 FORMAT = "tfkm k-means model, version 2"
 _HEADER = "header"

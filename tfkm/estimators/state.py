@@ -1,4 +1,4 @@
-"""What an estimator knows, in the forms of `tfkm.model_files`, and back."""
+"""What an estimator knows, in the forms of `tfkm.saving.model_files`, and back."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tfkm import fields, model_files, seeding
+from tfkm import seeding
 from tfkm.ops import backends
+from tfkm.saving import fields, model_files
 
 _RANDOM = "MT19937"
 # Parameters that are not kept. A folder to write to is not for a file to say.

@@ -12,9 +12,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from tfkm import tables
 from tfkm.checks import point_dtype
-from tfkm.tables import Options
+from tfkm.data import tables
+from tfkm.data.tables import Options
 
 _AS_IT_IS = Options()
 _NAMES = ("points", "images", "X")  # of the array to take from an .npz of several

@@ -16,10 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.random import sample_without_replacement
 
-from tfkm import checks, exact, lloyd, seeding
-from tfkm.batches import Batches, Epochs, Weighted
+from tfkm import checks, exact, seeding
+from tfkm.data.batches import Batches, Epochs, Weighted
+from tfkm.data.points import Points
+from tfkm.fits import kmeans as lloyd
 from tfkm.ops import backends
-from tfkm.points import Points
+from tfkm.ops.magnitudes import largest_magnitudes
 from tfkm.types import Statistics
 
 
@@ -90,7 +92,7 @@ def fit_points(
     Raises: ValueError, before any work, if a point is not finite.
     """
     data = Points(points, copy=False)
-    largest = data.largest_magnitudes()
+    largest = largest_magnitudes(data)
     threshold = _threshold(points, options)
     state = _best(seeds, _sampler(points, weights, seeds.size, rng), rng, options)
     draw = _Draw(data.n, weights, rng)

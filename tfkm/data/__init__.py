@@ -1,0 +1,1 @@
+"""What points can be: arrays of every library, sparse rows, files, batches of a dataset."""

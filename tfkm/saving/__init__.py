@@ -1,0 +1,1 @@
+"""Fitted models in files: tfkm's own, SavedModel, ONNX, TFLite."""
