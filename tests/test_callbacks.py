@@ -241,4 +241,4 @@ def test_callbacks_are_closed_whatever_comes(data, fails):
 
 def test_what_is_no_callback_is_refused():
     with pytest.raises(TypeError, match="callbacks: <built-in"):
-        tfkm.kmeans(POINTS, K, callbacks=[print])
+        tfkm.kmeans(POINTS, K, callbacks=[len])

@@ -15,6 +15,7 @@ LAYERS = (
     "saving",
     "seeding",
     "lloyd",
+    "options",
     "streams",
     "engines",
     "fits",

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 import tfkm
 from tfkm.data import points as points_module
-from tfkm.fits import kmeans as lloyd
+from tfkm.fits import kmeans as fit_module
 from tfkm.ops import on_tensors
 from tfkm.ops.native import Native
 from tfkm.testing import noise, two_far_groups, weighted
@@ -132,7 +132,7 @@ def test_starts_together_are_as_one_after_another(monkeypatch, backend, metric, 
     seen: dict[int, list] = {}
     results = []
     for together in (1, 2, 10):
-        monkeypatch.setattr(lloyd, "_TOGETHER_BYTES", together * (32 * n + 64 * k * 15))
+        monkeypatch.setattr(fit_module, "_TOGETHER_BYTES", together * (32 * n + 64 * k * 15))
         seen[together] = []
         rng = np.random.RandomState(0)
         results.append(tfkm.kmeans(

@@ -9,7 +9,6 @@ from sklearn.datasets import load_digits
 import tfkm
 from tfkm import metrics
 from tfkm.data import points as points_module
-from tfkm.fits import kmeans as lloyd
 from tfkm.lloyd import by_label
 from tfkm.ops.magnitudes import largest_magnitudes
 from tfkm.testing import noise, per_feature_offsets, weighted
@@ -32,13 +31,13 @@ def test_every_point_of_a_curve_is_a_fit_and_the_curve_never_rises():
 
 def test_a_curve_goes_on_where_it_was(monkeypatch):
     given = []
-    fit = lloyd.kmeans
+    fit = tfkm.kmeans
 
     def spy(*args, init, **options):
         given.append(None if init == "k-means++" else init.keywords["given"])
         return fit(*args, init=init, **options)
 
-    monkeypatch.setattr(lloyd, "kmeans", spy)
+    monkeypatch.setattr(metrics, "kmeans", spy)
     results = metrics.inertia_curve(DIGITS, [2, 5, 7], random_state=0).results
     assert given == [None, results[0].centroids, results[1].centroids]
 

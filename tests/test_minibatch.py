@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from tfkm import KMeans, MiniBatchKMeans
 from tfkm.data.batches import Batches, Weighted
 from tfkm.fits import minibatch
+from tfkm.options import FitOptions
 from tfkm.testing import noise, weighted
 
 pytestmark = pytest.mark.quick
@@ -81,7 +82,7 @@ class TestReassignment:
 
     def update(self, state, points, weights=None, ratio=0.1):
         batch = Weighted(tf.constant(points, tf.float32), weights)
-        options = minibatch.Options(reassignment_ratio=ratio)
+        options = minibatch.Options(FitOptions(2), 2, reassignment_ratio=ratio)
         return minibatch.partial_fit(state, batch, np.random.RandomState(0), options)
 
     def test_moves_small_clusters_to_points_of_the_batch(self):
@@ -198,7 +199,9 @@ class TestFit:
 
     def test_the_first_step_never_ends_it(self):
         """It tells of the seeding; the second begins the mean."""
-        monitor = minibatch._Monitor(9, 1.0, minibatch.Options(max_no_improvement=1))
+        monitor = minibatch._Monitor(
+            9, 1.0, minibatch.Options(FitOptions(2), 2, max_no_improvement=1)
+        )
         assert not monitor.sees_the_end(1, 1.0, 0.0, 0.1)
         assert not monitor.sees_the_end(2, 5.0, 2.0, 0.1)
         assert not monitor.sees_the_end(3, 4.0, 2.0, 0.1) and monitor.smoothed == 4.9

@@ -10,9 +10,9 @@ from sklearn.metrics.pairwise import cosine_distances
 import tfkm
 from tfkm.data import points as points_module
 from tfkm.data.points import Points
-from tfkm.fits.kmeans import inertia
 from tfkm.lloyd import spherical
-from tfkm.ops import tensors
+from tfkm.lloyd.one_pass import inertia
+from tfkm.ops import backends, tensors
 from tfkm.ops.native import Native
 from tfkm.testing import noise
 
@@ -102,7 +102,8 @@ def test_weights_are_repeated_points(some_zero):
 
 def test_inertia_of_a_fit_is_that_of_its_centroids(some_zero):
     result = fit(some_zero)
-    assert inertia(some_zero, result.centroids, metric="cosine") == result.inertia
+    native = backends.select(None)
+    assert inertia(some_zero, result.centroids, None, native, "cosine") == result.inertia
 
 
 def test_opposite_points_leave_the_centroid_where_it_is():

@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state
 from tfkm import checks, seeding
 from tfkm.data import arrays
 from tfkm.data.points import Points
-from tfkm.fits import kmeans as lloyd
+from tfkm.fits.kmeans import kmeans
 from tfkm.lloyd import by_label
 from tfkm.ops import backends
 from tfkm.ops.magnitudes import largest_magnitudes
@@ -91,7 +91,7 @@ def inertia_curve(
     init: seeding.Init = "k-means++"
     results: list[Result] = []
     for k in ks:
-        result = lloyd.kmeans(
+        result = kmeans(
             points, k, weights=weights, init=init, max_iter=max_iter, tol=tol, random_state=rng,
             backend=backend,
         )  # fmt: skip

@@ -31,7 +31,7 @@ from tfkm.data.arrays import FRAME_DTYPES, is_tensor
 from tfkm.data.points import Points
 from tfkm.estimators import centers
 from tfkm.estimators.saving import Kept
-from tfkm.fits import kmeans as lloyd
+from tfkm.lloyd.one_pass import inertia
 from tfkm.ops import backends
 from tfkm.ops.backend import Backend
 from tfkm.types import Assignment
@@ -254,7 +254,7 @@ class CentroidEstimator(
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
         fixed = centers.finite(self._centers)
-        return lloyd.inertia(points, fixed, weights, backend=self.backend)
+        return inertia(points, fixed, weights, backends.select(self.backend))
 
     def _checked_for_fit(
         self, X, sample_weight, further: bool = False

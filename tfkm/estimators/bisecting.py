@@ -15,7 +15,9 @@ from tfkm.data.points import Points
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
 from tfkm.estimators.kmeans import PassPrinter
 from tfkm.fits import bisecting
+from tfkm.ops import backends
 from tfkm.ops.backend import Backend
+from tfkm.options import FitOptions
 from tfkm.saving import fields
 from tfkm.types import Assignment
 
@@ -120,21 +122,19 @@ class BisectingKMeans(CentroidEstimator):
             raise ValueError(
                 f"n_samples={n} of positive weight should be >= n_clusters={self.n_clusters}."
             )
-        tree, labels = bisecting.grow(
-            points,
+        options = FitOptions(
             self.n_clusters,
-            weights,
-            self.bisecting_strategy,
-            on_split=_print_split if self.verbose else None,
-            init=self._checked_init(points.shape[1]),
-            n_init=self.n_init,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            random_state=check_random_state(self.random_state),
+            self._checked_init(points.shape[1]),
+            self.n_init,
+            self.max_iter,
+            self.tol,
+            check_random_state(self.random_state),
             backend=self.backend,
             copy=self.copy_x,
             on_pass=PassPrinter() if self.verbose else None,
         )
+        on_split = _print_split if self.verbose else None
+        tree, labels = bisecting.grow(points, weights, options, self.bisecting_strategy, on_split)
         self._tree, self.labels_ = tree, labels
         self.cluster_centers_ = tree.centroids.copy()  # which a user may edit
         self.inertia_ = self._inertia_of(points, weights)
@@ -208,7 +208,7 @@ class BisectingKMeans(CentroidEstimator):
         tree = self._tree_of_centers()
         if tree is None:
             return super()._inertia_of(points, weights)
-        return bisecting.inertia(points, tree, weights, backend=self.backend)
+        return bisecting.inertia(points, tree, weights, backends.select(self.backend))
 
 
 def _print_split(pair: np.ndarray) -> None:

@@ -19,9 +19,12 @@ from tfkm.data.arrays import is_tensor
 from tfkm.data.points import Points
 from tfkm.estimators import centers
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing, in_users_words
-from tfkm.fits import kmeans as lloyd
+from tfkm.fits import kmeans
 from tfkm.lloyd import spherical
+from tfkm.lloyd.one_pass import inertia
+from tfkm.ops import backends
 from tfkm.ops.backend import Backend
+from tfkm.options import FitOptions
 from tfkm.types import Assignment, Pass, Status
 
 if TYPE_CHECKING:
@@ -166,30 +169,12 @@ class KMeans(CentroidEstimator):
                 stacklevel=3,
             )
         printer = PassPrinter("Initialization complete") if self.verbose else None
-        n_init = self._starts(10)
-        # Truth values, which scikit-learn takes for numbers, are refused.
-        lloyd.check_parameters(
-            self.n_clusters, self.init, n_init, self.max_iter, self.tol, self.metric
-        )
-        end = lloyd.fit(
-            points,
-            self.n_clusters,
-            weights=weights,
-            init=self._checked_init(self.n_features_in_),
-            n_init=n_init,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            random_state=self.random_state,
-            metric=self.metric,
-            backend=self.backend,
-            copy=self.copy_x,
-            size_min=self.size_min,
-            size_max=self.size_max,
-            on_pass=printer,
-            checkpoint_dir=self.checkpoint_dir,
-            engine=self.engine,
-            callbacks=self.callbacks or (),
-        )
+        options = FitOptions(  # which refuses truth values, that scikit-learn takes for numbers
+            self.n_clusters, self._checked_init(self.n_features_in_), self._starts(10), self.max_iter,
+            self.tol, self.random_state, self.metric, self.backend, self.copy_x, self.size_min,
+            self.size_max, printer, self.callbacks or (), self.checkpoint_dir, self.engine,
+        )  # fmt: skip
+        end = kmeans.fit(points, weights, options)
         self.cluster_centers_, self.labels_ = end.centroids, end.labels
         self.inertia_, self.n_iter_ = end.inertia, end.n_iter
         if self.labels_ is not None:
@@ -275,7 +260,7 @@ class KMeans(CentroidEstimator):
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
         fixed = centers.finite(self._centers)
-        return lloyd.inertia(points, fixed, weights, metric=self.metric, backend=self.backend)
+        return inertia(points, fixed, weights, backends.select(self.backend), self.metric)
 
 
 class PassPrinter:

@@ -15,8 +15,10 @@ from tfkm.data import arrays
 from tfkm.data.batches import Batches, Weighted
 from tfkm.estimators import centers
 from tfkm.estimators.base import CentroidEstimator, all_or_nothing
-from tfkm.fits import kmeans as lloyd
 from tfkm.fits import minibatch
+from tfkm.lloyd.one_pass import one_pass
+from tfkm.ops import backends
+from tfkm.options import FitOptions
 from tfkm.saving import fields
 
 if TYPE_CHECKING:
@@ -140,8 +142,8 @@ class MiniBatchKMeans(CentroidEstimator):
             points = np.asarray(points)
         n, d = points.shape
         batch_size = min(self.batch_size, n)
-        seeds = self._seeds(n, d, self._starts(3))
-        self._end(minibatch.fit_points(points, weights, batch_size, seeds, rng, self._options()))
+        options = self._options(n, d, self._starts(3))
+        self._end(minibatch.fit_points(points, weights, batch_size, rng, options))
         if self.compute_labels:
             self._label(points, weights)
         return self
@@ -157,12 +159,12 @@ class MiniBatchKMeans(CentroidEstimator):
             raise ValueError(
                 "compute_labels: True; X is a dataset without an end, for which it has to be False"
             )
-        seeds = self._seeds(None, batches.d, self._starts(3))
-        self._end(minibatch.fit_batches(batches, seeds, rng, self._options()))
+        options = self._options(None, batches.d, self._starts(3))
+        self._end(minibatch.fit_batches(batches, rng, options))
         self._take_width(batches.d)
         if self.compute_labels:
             self.labels_, self.inertia_ = minibatch.label_batches(
-                batches, self.cluster_centers_, self.backend
+                batches, self.cluster_centers_, options.fit.selected
             )
         return self
 
@@ -188,11 +190,11 @@ class MiniBatchKMeans(CentroidEstimator):
         batch = Weighted(*self._checked_for_fit(X, sample_weight, further=state is not None))
         if not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
-        rng, options = self._random_state, self._options()
+        n, d = batch.points.shape
+        options = self._options(n, d, self._starts(3) if state is None else None)
+        rng = self._random_state
         if state is None:
-            n, d = batch.points.shape
-            seeds = self._seeds(n, d, self._starts(3))
-            state = minibatch.begin(batch, seeds, rng, options)
+            state = minibatch.begin(batch, rng, options)
         state = minibatch.partial_fit(state, batch, rng, options)
         self._take(state)
         self.n_steps_ = getattr(self, "n_steps_", 0) + 1
@@ -237,27 +239,25 @@ class MiniBatchKMeans(CentroidEstimator):
         is_one = random is None or isinstance(random, np.random.RandomState)
         fields.check(is_one, "_random_state", "the state of a generator")
 
-    def _seeds(self, n: int | None, d: int, n_init: int) -> minibatch.Seeds:
-        """What to seed with, of n points or an unknown number of them."""
+    def _options(self, n: int | None, d: int, starts: int | None) -> minibatch.Options:
+        """What a fit of n points is told; n: None if not known; starts: None where nothing is seeded."""
         size, k = self.init_size, self.n_clusters
         if size is None:
             size = 3 * (self.batch_size if n is None else min(self.batch_size, n))
-        elif size < k:
+        elif size < k and starts is not None:
             warnings.warn(
                 f"init_size={size} should be larger than n_clusters={k}. "
                 "Setting it to min(3*n_clusters, n_samples)",
                 RuntimeWarning,
                 stacklevel=4,
             )
-        return minibatch.Seeds(k, self._checked_init(d), n_init, size if size >= k else 3 * k)
-
-    def _options(self) -> minibatch.Options:
+        init = "random" if starts is None else self._checked_init(d)
+        fit = FitOptions(k, init, starts or 1, self.max_iter, self.tol, backend=self.backend)
         return minibatch.Options(
-            self.max_iter,
-            self.tol,
+            fit,
+            size if size >= k else 3 * k,
             self.max_no_improvement,
             self.reassignment_ratio,
-            self.backend,
             *([print] if self.verbose else []),
         )
 
@@ -272,7 +272,6 @@ class MiniBatchKMeans(CentroidEstimator):
             self.__dict__.pop(name, None)
 
     def _label(self, points, weights: np.ndarray | None) -> None:
-        assignment, statistics = lloyd.one_pass(
-            points, self.cluster_centers_, weights, backend=self.backend
-        )
+        backend = backends.select(self.backend)
+        assignment, statistics = one_pass(points, self.cluster_centers_, weights, backend)
         self.labels_, self.inertia_ = assignment.labels, float(statistics.inertia)

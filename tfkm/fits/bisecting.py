@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from operator import add
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tfkm import checks, exact
 from tfkm.data.points import Points
-from tfkm.fits import kmeans as lloyd
-from tfkm.ops import backends
+from tfkm.fits import kmeans
+from tfkm.lloyd import one_pass
 from tfkm.ops.backend import Backend
 from tfkm.ops.magnitudes import largest_magnitudes
+from tfkm.options import FitOptions
 from tfkm.types import Assignment
 
 STRATEGIES = ("biggest_inertia", "largest_cluster")
@@ -47,33 +49,34 @@ class _Leaf(NamedTuple):
 
 def grow(
     points,
-    k: int,
     weights: np.ndarray | None,
+    options: FitOptions,
     strategy: str,
     on_split: Callable[[np.ndarray], None] | None = None,
-    **options: Any,
 ) -> tuple[Tree, np.ndarray]:
     """The tree and the labels (n,) int32.
 
     Args:
-      points: (n, d) array. weights: (n,) float64 or None; at least k are positive.
+      points: (n, d) array.
+      weights: (n,) float64 or None; at least n_clusters are positive.
+      options: of the whole fit; each split is one of two clusters, of a copy of the points of one cluster.
       strategy: "biggest_inertia" splits the cluster of most inertia, "largest_cluster" that of most
         weight. One whose points all coincide is split only if there is no other.
       on_split: called after each split with its two centroids.
-      options: of `lloyd.kmeans`, which is given a copy of the points of one cluster at a time.
     """
     n, d = points.shape
+    k = options.n_clusters
     if k == 1:
-        result = lloyd.kmeans(points, 1, weights=weights, **options)
-        centroids = result.centroids
+        centroids = kmeans.fit(points, weights, options).centroids
         return Tree(centroids[:0, None], np.empty((0, 2), np.int64), centroids), np.zeros(n, "i4")
+    in_two = replace(options, n_clusters=2)
     pairs: list[np.ndarray] = []
     children = np.empty((k - 1, 2), np.int64)
     leaves = [_Leaf(None, np.empty(d), (0, 0), np.inf)]
     while len(leaves) < k:
         at = int(np.argmax([leaf.score for leaf in leaves]))
         leaf, split = leaves[at], len(pairs)
-        halves = _split(points, weights, leaf, split, strategy, options)
+        halves = _split(points, weights, leaf, split, strategy, in_two)
         if leaf.score != _LAST and any(half.score == _LAST for half in halves):
             leaves[at] = leaf._replace(score=_LAST)
             continue
@@ -102,21 +105,18 @@ def assign(points: np.ndarray, tree: Tree, backend: Backend) -> Assignment:
     return Assignment(labels, distances)
 
 
-def inertia(
-    points, tree: Tree, weights: np.ndarray | None = None, *, backend: str | None = None
-) -> float:
+def inertia(points, tree: Tree, weights: np.ndarray | None, backend: Backend) -> float:
     """The weighted sum of squared distances of points (n, d) to the centroids of their leaves."""
     data = Points(points)
     largest = largest_magnitudes(data)
-    module = backends.select(backend)
     centroids = tree.centroids.astype(checks.compute_dtype(data.compute, tree.centroids.dtype))
     grid = exact.grids(1, data.n, largest, 1.0 if weights is None else weights.max())
     parts = []
     for start, block in data.blocks(rows_of_a_block(data)):
-        for cluster, rows in _descend(block, tree, module):
+        for cluster, rows in _descend(block, tree, backend):
             share = None if weights is None else weights[None, start + rows]
             centroid = centroids[None, cluster : cluster + 1]
-            parts.append(module.sweep(block[rows][None], centroid, share, grid).statistics)
+            parts.append(backend.sweep(block[rows][None], centroid, share, grid).statistics)
     return float(functools.reduce(add, parts).rounded().inertia[0])
 
 
@@ -149,17 +149,18 @@ def _split(
     leaf: _Leaf,
     split: int,
     strategy: str,
-    options: dict[str, Any],
+    options: FitOptions,
 ) -> list[_Leaf]:
     """Its two halves. If its points all coincide, one half gets all of them and the score _LAST."""
     if leaf.rows is not None:
         points = points[leaf.rows]
         weights = None if weights is None else weights[leaf.rows]
-    result = lloyd.kmeans(points, 2, weights=weights, **options)
+    end = kmeans.fit(points, weights, options)
+    assert end.labels is not None
     positive = points.shape[0] if weights is None else np.count_nonzero(weights)
     halves = []
-    for side, centroid in enumerate(result.centroids):
-        inside = np.asarray(result.labels) == side
+    for side, centroid in enumerate(end.centroids):
+        inside = end.labels == side
         share = inside.astype(np.float64) if weights is None else weights * inside
         of_use = np.count_nonzero(share)
         if of_use < 2:
@@ -169,7 +170,7 @@ def _split(
         elif strategy == "largest_cluster":
             score = float(share.sum())
         else:
-            score = lloyd.inertia(points, result.centroids, share, backend=options.get("backend"))
+            score = one_pass.inertia(points, end.centroids, share, options.selected)
         rows = np.flatnonzero(inside) if leaf.rows is None else leaf.rows[inside]
         halves.append(_Leaf(rows, centroid, (split, side), score))
     return halves

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -16,14 +14,17 @@ from tfkm.callbacks import Callback, Callbacks, Step
 from tfkm.data import arrays
 from tfkm.data.points import Points
 from tfkm.lloyd import size_limits, spherical
-from tfkm.lloyd.in_memory import Problem, Starts, mean_variance_of, pass_over, problem_of
+from tfkm.lloyd.in_memory import Problem, Starts, mean_variance_of, problem_of
 from tfkm.lloyd.iteration import End, State, iterate
-from tfkm.ops import backends
+from tfkm.lloyd.one_pass import one_pass
 from tfkm.ops.backend import Backend
-from tfkm.types import Assignment, Pass, Result, Statistics
+from tfkm.options import FitOptions
+from tfkm.types import Pass, Result
 
 # Of the labels, margins, distances and sums of starts that run together.
 _TOGETHER_BYTES = 2**28
+
+OnPass = Callable[[Pass], bool | None] | None
 
 
 def kmeans(
@@ -100,96 +101,66 @@ def kmeans(
     >>> sorted(result.centroids.ravel().tolist()), result.inertia
     ([0.5, 10.5], 1.0)
     """
-    check_parameters(n_clusters, init, n_init, max_iter, tol, metric)
-    end = fit(
-        points, n_clusters, weights=weights, init=init, n_init=starts(n_init, init), max_iter=max_iter,
-        tol=tol, random_state=random_state, metric=metric, backend=backend, copy=copy,
-        size_min=size_min, size_max=size_max, on_pass=on_pass, callbacks=callbacks,
-        checkpoint_dir=checkpoint_dir, engine=engine,
+    options = FitOptions(
+        n_clusters, init, n_init, max_iter, tol, random_state, metric, backend, copy, size_min, size_max,
+        on_pass, callbacks, checkpoint_dir, engine,
     )  # fmt: skip
-    return _in_kind(points, end)
+    return _in_kind(points, fit(points, weights, options))
 
 
-def fit(
-    points, n_clusters, *, weights, init, n_init, max_iter, tol, random_state, metric, backend, copy,
-    size_min, size_max, on_pass, callbacks, checkpoint_dir, engine,
-) -> End:  # fmt: skip
-    """`kmeans` of checked parameters, in arrays: for an estimator, which would make arrays of tensors
-    again. n_init: a number."""
-    if on_pass is not None and not callable(on_pass):
-        raise TypeError(f"on_pass: {on_pass!r}; it needs a function of a tfkm.Pass, or None")
-    if engine is not None and not callable(engine):
-        raise TypeError(f"engine: {engine!r}; it needs an engine, as tfkm.Ray(), or None")
-    with closing(Callbacks(callbacks)) as told:
-        end = _fit(
-            points, n_clusters, weights, init, n_init, max_iter, tol, random_state, metric,
-            backends.select(backend), copy, size_min, size_max, on_pass, told, checkpoint_dir, engine,
-        )  # fmt: skip
+def fit(points, weights, options: FitOptions) -> End:
+    """As `kmeans`, in arrays: for an estimator, which would make arrays of tensors again."""
+    with closing(Callbacks(options.callbacks)) as told:
+        on_pass = _both(told, options.on_pass)
+        is_stream = streams.is_stream(points)
+        if is_stream or options.checkpoint_dir is not None or options.engine is not None:
+            streams.check_options(points, weights, options)
+            source = streams.source_of(points, weights)
+            end = streams.fit(source, options, told, on_pass)
+            if not is_stream:
+                labels = one_pass(points, end.centroids, None, options.selected)[0].labels
+                end = end._replace(labels=labels)
+        else:
+            end = _fit_in_memory(points, weights, options, told, on_pass)
         if told:
             told.on_end(Result(*end))
         return end
 
 
-def _fit(
-    points, n_clusters, weights, init, n_init, max_iter, tol, random_state, metric, backend, copy,
-    size_min, size_max, on_pass, told, checkpoint_dir, engine,
-) -> End:  # fmt: skip
-    on_pass = _both(told, on_pass)
-    if streams.is_stream(points) or checkpoint_dir is not None or engine is not None:
-        streams.check_options(points, weights, metric, size_min, size_max)
-        settings = streams.Settings(
-            int(n_clusters),
-            init,
-            n_init,
-            int(max_iter),
-            float(tol),
-            backend.name,
-            random_state,
-        )
-        source = streams.source_of(points, weights)
-        rng = check_random_state(random_state)
-        end = streams.fit(source, settings, rng, told, on_pass, checkpoint_dir, engine)
-        if not streams.is_stream(points):
-            labels = one_pass(points, end.centroids, backend=backend.name)[0].labels
-            end = end._replace(labels=labels)
-        return end
-    data = Points(points, copy=copy)
+def _fit_in_memory(points, weights, options: FitOptions, told: Callbacks, on_pass: OnPass) -> End:
+    k, backend = options.n_clusters, options.selected
+    data = Points(points, copy=options.copy)
     weights = checks.weights_array(weights, data.n)
-    checks.check_clusters(n_clusters, data.n)
-    init = seeding.checked(init, data, n_clusters)
-    limits = size_limits.checked(size_min, size_max, data, n_clusters, weights)
-    rng = check_random_state(random_state)
+    checks.check_clusters(k, data.n)
+    init = seeding.checked(options.init, data, k)
+    limits = size_limits.checked(options.size_min, options.size_max, data, k, weights)
+    rng = check_random_state(options.random_state)
 
     told.on_step(Step("scan", 0, None, "steps"))
-    problem = problem_of(data, weights, metric, backend)
+    problem = problem_of(data, weights, options.metric, backend)
     data, weights = problem.points, problem.weights
     if weights is not None and not weights.any():
         raise ValueError(
             "points: all of positive weight are all zeros; metric='cosine' needs a direction"
         )
     if limits is not None:
-        if problem.directions is not None and problem.directions.zeros.size:
-            row = problem.directions.zeros[0]
-            raise ValueError(
-                f"points: row {row} is all zeros; with metric='cosine' and limits it needs a direction"
-            )
-        problem = problem._replace(limits=limits)
+        problem = problem.limited(limits)
     if problem.directions is not None:
-        init = seeding.with_given(init, lambda c: unit_centroids(c, backend), data, n_clusters)
-    threshold = tol * mean_variance_of(problem) if tol > 0 else 0.0
+        init = seeding.with_given(init, lambda c: _unit_centroids(c, backend), data, k)
+    threshold = options.tol * mean_variance_of(problem) if options.tol > 0 else 0.0
 
     def seed(start: int) -> np.ndarray:
         centroids = seeding.seed(
-            data, n_clusters, init, rng, weights=weights, original=points, backend=backend,
-            tell=told.seeding(start, n_init),
+            data, k, init, rng, weights=weights, original=points, backend=backend,
+            tell=told.seeding(start, options.n_init),
         )  # fmt: skip
         if problem.directions is not None:
-            centroids = unit_centroids(centroids, backend)
+            centroids = _unit_centroids(centroids, backend)
         told.on_seed(start)
         return centroids
 
-    seeds = [seed(start) for start in range(n_init)]
-    return _best(problem, seeds, threshold, max_iter, on_pass)
+    seeds = [seed(start) for start in range(options.n_init)]
+    return _best(problem, seeds, threshold, options.max_iter, on_pass)
 
 
 def _in_kind(points, end: End) -> Result:
@@ -198,9 +169,7 @@ def _in_kind(points, end: End) -> Result:
     return Result(centroids, labels, end.inertia, end.n_iter, end.status)
 
 
-def _both(
-    callbacks: Callbacks, on_pass: Callable[[Pass], bool | None] | None
-) -> Callable[[Pass], bool | None] | None:
+def _both(callbacks: Callbacks, on_pass: OnPass) -> OnPass:
     if not callbacks:
         return on_pass
     if on_pass is None:
@@ -213,7 +182,7 @@ def _best(
     seeds: list[np.ndarray],
     threshold: float,
     max_iter: int,
-    on_pass: Callable[[Pass], bool | None] | None,
+    on_pass: OnPass,
 ) -> End:
     """Of starts with these centroids (k, d). They run together, as many as memory allows."""
     best: list[End] = []
@@ -228,75 +197,10 @@ def _best(
     return best[0]
 
 
-def unit_centroids(centroids: np.ndarray, backend: Backend) -> np.ndarray:
-    """(k, d) scaled to length 1; raises ValueError if one is all zeros."""
+def _unit_centroids(centroids: np.ndarray, backend: Backend) -> np.ndarray:
+    """Return (k, d) scaled to length 1; raises ValueError if one is all zeros."""
     scaled, zeros = spherical.unit_rows(centroids, backend)
     if zeros.any():
         row = np.flatnonzero(zeros)[0]
         raise ValueError(f"init: row {row} is all zeros; with metric='cosine' it needs a direction")
     return scaled
-
-
-def inertia(
-    points, centroids, weights=None, *, metric: str = "euclidean", backend: str | None = None
-) -> float:
-    """The weighted sum of squared distances to the nearest centroid; arguments as for `kmeans`.
-
-    Of the points and weights of a fit and its centroids it is `Result.inertia`, bit for bit.
-    """
-    return float(_one_pass(points, centroids, weights, metric, backend)[1].inertia)
-
-
-def one_pass(
-    points, centroids, weights=None, *, backend: str | None = None
-) -> tuple[Assignment, Statistics]:
-    """Labels (n,) and squared distances (n,) as arrays, and the statistics; arguments as for `kmeans`."""
-    return _one_pass(points, centroids, weights, "euclidean", backend)
-
-
-def _one_pass(points, centroids, weights, metric, backend) -> tuple[Assignment, Statistics]:
-    problem = _checked_problem(points, weights, metric, backend)
-    centroids = arrays.taken("centroids", centroids)
-    centroids = checks.matrix("centroids", centroids, checks.CENTROID_DTYPES)
-    compute = checks.compute_dtype(problem.points.compute, centroids.dtype)
-    assignment, statistics = pass_over(problem, checks.packed(centroids, compute))
-    return Assignment(*(a[0] for a in assignment)), Statistics(*(s[0] for s in statistics))
-
-
-def mean_variance(points, *, backend: str | None = None) -> float:
-    """The unit of `tol`: the mean over the features of their variance, unweighted."""
-    return mean_variance_of(_checked_problem(points, None, "euclidean", backend))
-
-
-def _checked_problem(points, weights, metric: str, backend: str | None) -> Problem:
-    data = Points(points)
-    weights = checks.weights_array(weights, data.n)
-    return problem_of(data, weights, metric, backends.select(backend))
-
-
-def starts(n_init: int | str, init: seeding.Init) -> int:
-    """How many, with "auto" worked out."""
-    if not isinstance(init, str) and not callable(init):
-        if n_init not in ("auto", 1):
-            warnings.warn(
-                "Explicit initial center position passed: performing only one init instead of "
-                f"n_init={n_init}.",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        return 1
-    return seeding.default_starts(init) if n_init == "auto" else int(n_init)
-
-
-def check_parameters(n_clusters, init, n_init, max_iter, tol, metric) -> None:
-    """Raises a ValueError or TypeError that names the first one that is wrong."""
-    checks.check_number("n_clusters", n_clusters, Integral, 1)
-    checks.check_number("max_iter", max_iter, Integral, 1)
-    checks.check_number("tol", tol, Real, 0)
-    if n_init != "auto":
-        checks.check_number("n_init", n_init, Integral, 1, " or 'auto'")
-    if metric not in spherical.METRICS:
-        raise ValueError(f"metric: {metric!r}; allowed are 'euclidean' and 'cosine'")
-    if isinstance(init, str) and init not in seeding.NAMES:
-        names = ", ".join(map(repr, seeding.NAMES))
-        raise ValueError(f"init: {init!r}; allowed are {names}, an array (k, d), or a callable")

@@ -11,13 +11,12 @@ from sklearn.utils import check_random_state
 from tfkm import checks, exact, seeding
 from tfkm.data import arrays
 from tfkm.data.points import Points, as_array
-from tfkm.fits.kmeans import check_parameters, starts
 from tfkm.lloyd.in_memory import places_of
 from tfkm.lloyd.iteration import End, State, iterate
 from tfkm.lloyd.stopping import mean_variances
-from tfkm.ops import backends
 from tfkm.ops.backend import Backend, Problems, Sweep
 from tfkm.ops.magnitudes import magnitudes
+from tfkm.options import FitOptions
 from tfkm.types import Ahead, Assignment, BatchResult, Made, Statistics
 
 # Of the points, labels, margins and distances of problems that run together.
@@ -67,16 +66,15 @@ def kmeans_batch(
     >>> result.inertia.tolist(), int(result.labels[1, 3])
     ([1.0, 0.0], -1)
     """
-    check_parameters(n_clusters, init, n_init, max_iter, tol, "euclidean")
-    module = backends.select(backend)
+    options = FitOptions(n_clusters, init, n_init, max_iter, tol, random_state, backend=backend)
     batch = _checked(points, weights, n_points, n_clusters)
     count, n, d = batch.points.shape
-    if not isinstance(init, str) and not callable(init):
+    if options.gives_centroids:
         init = checks.real_numbers("init", arrays.taken("init", init))
         if init.shape != (count, n_clusters, d):
             needed = (count, n_clusters, d)
             raise ValueError(f"init: shape {init.shape}; it needs shape {needed}")
-    each = starts(n_init, init)
+    each, module = options.n_init, options.selected
     if count and not isinstance(init, np.ndarray):
         seeding.checked(init, Points(batch.points[0, : batch.counts[0]]), n_clusters)
     parts = list(_parts(batch, each, n_clusters))

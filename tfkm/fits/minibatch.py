@@ -19,35 +19,28 @@ from sklearn.utils.random import sample_without_replacement
 from tfkm import checks, exact, seeding
 from tfkm.data.batches import Batches, Epochs, Weighted
 from tfkm.data.points import Points
-from tfkm.fits import kmeans as lloyd
-from tfkm.ops import backends
+from tfkm.lloyd.one_pass import inertia, mean_variance, one_pass
+from tfkm.ops.backend import Backend
 from tfkm.ops.magnitudes import largest_magnitudes
+from tfkm.options import FitOptions
 from tfkm.types import Statistics
 
 
-class Seeds(NamedTuple):
-    """k, init: as for `lloyd.kmeans`. n_init: seedings, of which the best one is taken. size: points, at
-    least k, among which each seeding chooses."""
-
-    k: int
-    init: seeding.Init
-    n_init: int
-    size: int
-
-
 class Options(NamedTuple):
-    """max_iter: most passes over the points.
-    tol: end when Σ‖shift‖² of a batch is at most tol · mean variance of the features; 0 for never.
+    """What a mini-batch fit is told.
+
+    fit: what every fit is told. Of n_init seedings the best one is taken; max_iter is of passes; tol is of
+      the Σ‖shift‖² of a batch, 0 for never.
+    init_size: points, at least n_clusters, among which each seeding chooses.
     max_no_improvement: end after so many batches without a new least inertia; None for never.
     reassignment_ratio: clusters with less than this share of the largest count are moved.
     report: is told in words how it goes.
     """
 
-    max_iter: int = 100
-    tol: float = 0.0
+    fit: FitOptions
+    init_size: int
     max_no_improvement: int | None = 10
     reassignment_ratio: float = 0.01
-    backend: str | None = None
     report: Callable[[str], None] = lambda text: None
 
 
@@ -83,7 +76,6 @@ def fit_points(
     points,
     weights: np.ndarray | None,
     batch_size: int,
-    seeds: Seeds,
     rng: np.random.RandomState,
     options: Options,
 ) -> Ended:
@@ -94,11 +86,11 @@ def fit_points(
     data = Points(points, copy=False)
     largest = largest_magnitudes(data)
     threshold = _threshold(points, options)
-    state = _best(seeds, _sampler(points, weights, seeds.size, rng), rng, options)
+    state = _best(_sampler(points, weights, options.init_size, rng), rng, options)
     draw = _Draw(data.n, weights, rng)
     # One grid for all batches: to make one takes three times as long as to use it.
     grid = exact.grids(1, batch_size, largest)
-    backend = backends.select(options.backend)
+    backend = options.fit.selected
 
     def statistics(batch: Weighted, centroids: np.ndarray) -> Statistics:
         parts = [
@@ -110,7 +102,7 @@ def fit_points(
     def pick(rows: np.ndarray) -> Weighted:
         return Weighted(points[rows] if data.is_sparse else data[rows], None)
 
-    max_steps = options.max_iter * data.n // batch_size
+    max_steps = options.fit.max_iter * data.n // batch_size
     batches = (pick(draw(batch_size)) for _ in range(max_steps))
     monitor = _Monitor(max_steps, threshold, options)
     state, n_steps = _run(state, batches, statistics, lambda: data.n, monitor, rng, options)
@@ -118,33 +110,32 @@ def fit_points(
     return Ended(state, n_steps, -(-n_steps * batch_size // data.n), monitor.smoothed * total)
 
 
-def fit_batches(
-    batches: Batches, seeds: Seeds, rng: np.random.RandomState, options: Options
-) -> Ended:
+def fit_batches(batches: Batches, rng: np.random.RandomState, options: Options) -> Ended:
     """The elements of a dataset as the batches, in their order; the first of them are seeded from.
 
     Of an endless dataset max_iter batches are taken.
     """
-    epochs = Epochs(batches, options.max_iter)
-    head = epochs.head(seeds.size)
+    k = options.fit.n_clusters
+    epochs = Epochs(batches, options.fit.max_iter)
+    head = epochs.head(options.init_size)
     n = len(head.points) if head.positive.size else 0
-    if n < seeds.k:
-        raise ValueError(f"n_samples={n} should be >= n_clusters={seeds.k}.")
-    state = _best(seeds, lambda: head, rng, options)
+    if n < k:
+        raise ValueError(f"n_samples={n} should be >= n_clusters={k}.")
+    state = _best(lambda: head, rng, options)
     monitor = _Monitor(epochs.max_steps, _threshold(head.points, options), options)
 
     def statistics(batch: Weighted, centroids: np.ndarray) -> Statistics:
         points, weights = batch
-        return lloyd.one_pass(points, centroids, weights, backend=options.backend)[1]
+        return one_pass(points, centroids, weights, options.fit.selected)[1]
 
     rows_so_far = lambda: epochs.rows  # noqa: E731
     state, n_steps = _run(state, epochs, statistics, rows_so_far, monitor, rng, options)
     return Ended(state, n_steps, epochs.begun, monitor.smoothed * epochs.weight)
 
 
-def begin(batch: Weighted, seeds: Seeds, rng: np.random.RandomState, options: Options) -> State:
+def begin(batch: Weighted, rng: np.random.RandomState, options: Options) -> State:
     """Before the first batch, seeded from it."""
-    return _best(seeds, _sampler(*batch, seeds.size, rng), rng, options)
+    return _best(_sampler(*batch, options.init_size, rng), rng, options)
 
 
 def partial_fit(
@@ -152,21 +143,21 @@ def partial_fit(
 ) -> State:
     """After one more batch."""
     points, weights = batch
-    _, statistics = lloyd.one_pass(points, state.centroids, weights, backend=options.backend)
+    _, statistics = one_pass(points, state.centroids, weights, options.fit.selected)
     return _update(state, batch, statistics, rng, options)
 
 
 def label_batches(
-    batches: Batches, centroids: np.ndarray, backend: str | None
+    batches: Batches, centroids: np.ndarray, backend: Backend
 ) -> tuple[np.ndarray, float]:
     """Labels (n,) int32 in the order of one more pass over the batches, and the inertia."""
     labels, inertia = [np.empty(0, np.int32)], 0.0
     for points, weights in batches:
         if weights is None or weights.any():
-            assignment, statistics = lloyd.one_pass(points, centroids, weights, backend=backend)
+            assignment, statistics = one_pass(points, centroids, weights, backend)
             inertia += float(statistics.inertia)
         else:
-            assignment = backends.select(backend).assign(points, centroids)
+            assignment = backend.assign(points, centroids)
             checks.distances(points, assignment.sq_distances)
         labels.append(assignment.labels)
     return np.concatenate(labels), inertia
@@ -281,29 +272,28 @@ class _Draw:
         return self._ends.searchsorted(uniform, side="right")
 
 
-def _best(
-    seeds: Seeds, sample: Callable[[], Weighted], rng: np.random.RandomState, options: Options
-) -> State:
+def _best(sample: Callable[[], Weighted], rng: np.random.RandomState, options: Options) -> State:
     """The seeding of n_init, each in a sample of its own, that has the least inertia in one more."""
-    judge = sample() if seeds.n_init > 1 else None
+    fit, backend = options.fit, options.fit.selected
+    judge = sample() if fit.n_init > 1 else None
     best, least = None, np.inf
-    for i in range(1, seeds.n_init + 1):
-        how = seeds.init if isinstance(seeds.init, str) else type(seeds.init).__name__
-        options.report(f"Init {i}/{seeds.n_init} with method {how}")
+    for i in range(1, fit.n_init + 1):
+        how = fit.init if isinstance(fit.init, str) else type(fit.init).__name__
+        options.report(f"Init {i}/{fit.n_init} with method {how}")
         points, weights = sample()
         data = Points(points)
         centroids = seeding.seed(
-            data, seeds.k, seeds.init, rng,
-            weights=weights, original=points, backend=backends.select(options.backend),
+            data, fit.n_clusters, fit.init, rng,
+            weights=weights, original=points, backend=backend,
         )  # fmt: skip
-        inertia = 0.0
+        cost = 0.0
         if judge is not None:
-            inertia = lloyd.inertia(judge[0], centroids, judge[1], backend=options.backend)
-            options.report(f"Inertia for init {i}/{seeds.n_init}: {inertia}")
-        if best is None or inertia < least:
-            best, least = centroids, inertia
+            cost = inertia(judge[0], centroids, judge[1], backend)
+            options.report(f"Inertia for init {i}/{fit.n_init}: {cost}")
+        if best is None or cost < least:
+            best, least = centroids, cost
     means = np.asarray(best)
-    return State(means.astype(np.float64), np.zeros(seeds.k), means.dtype)
+    return State(means.astype(np.float64), np.zeros(fit.n_clusters), means.dtype)
 
 
 def _sampler(
@@ -324,6 +314,5 @@ def _sampler(
 
 
 def _threshold(points, options: Options) -> float:
-    if options.tol == 0:
-        return 0.0
-    return options.tol * lloyd.mean_variance(points, backend=options.backend)
+    tol = options.fit.tol
+    return tol * mean_variance(points, options.fit.selected) if tol > 0 else 0.0

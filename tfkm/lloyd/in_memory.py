@@ -27,6 +27,15 @@ class Problem(NamedTuple):
     directions: Directions | None = None  # for the cosine distance
     limits: size_limits.SizeLimits | None = None
 
+    def limited(self, limits: size_limits.SizeLimits) -> Problem:
+        """Return it within these limits; raises ValueError if a point has no direction and needs one."""
+        if self.directions is not None and self.directions.zeros.size:
+            raise ValueError(
+                f"points: row {self.directions.zeros[0]} is all zeros; with metric='cosine' and limits "
+                "it needs a direction"
+            )
+        return self._replace(limits=limits)
+
 
 class Directions(NamedTuple):
     """Where points and centroids are of length 1."""

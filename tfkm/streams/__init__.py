@@ -2,7 +2,6 @@
 
 from tfkm.streams import labels as labels
 from tfkm.streams.blocks import Part as Part
-from tfkm.streams.kmeans import Settings as Settings
 from tfkm.streams.kmeans import fit as fit
 from tfkm.streams.sources import Source as Source
 from tfkm.streams.sources import check_options as check_options

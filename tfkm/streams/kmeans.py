@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
-from tfkm import checks, seeding
+from tfkm import checks
 from tfkm._version import __version__
 from tfkm.callbacks import Callbacks
 from tfkm.lloyd.iteration import End, State, iterate
 from tfkm.lloyd.stopping import mean_variances
+from tfkm.options import FitOptions
 from tfkm.saving import fields
 from tfkm.streams import progress
 from tfkm.streams import seeding as stream_seeding
@@ -25,7 +27,7 @@ from tfkm.streams.journal import Journal
 from tfkm.streams.passes import Passes, Unfinished, sums
 from tfkm.streams.scan import Scan, scan
 from tfkm.streams.sources import Source
-from tfkm.streams.stream import Here, Opener, Stream, Watched
+from tfkm.streams.stream import Here, Stream, Watched
 from tfkm.types import Pass, Tell
 
 # Of the centroids and sums of starts that run together, 64 bytes for each number of a centroid.
@@ -33,66 +35,53 @@ _TOGETHER_BYTES = 2**28
 _CHECKPOINT_SECONDS = 20.0  # between those within a pass
 
 
-class Settings(NamedTuple):
-    """As for `tfkm.kmeans`, checked. n_init: a number. backend: a name. seed: what random_state was."""
-
-    k: int
-    init: seeding.Init
-    n_init: int
-    max_iter: int
-    tol: float
-    backend: str
-    seed: object
-
-
 def fit(
     source: Source,
-    settings: Settings,
-    rng: np.random.RandomState,
+    options: FitOptions,
     callbacks: Callbacks,
     on_pass: Callable[[Pass], bool | None] | None = None,
-    checkpoint_dir: str | os.PathLike | None = None,
-    opener: Opener | None = None,
 ) -> End:
-    """The best start, as the same points in memory would give it, to the bit.
+    """Return the best start, as the same points in memory would give it, to the bit.
 
-    Raises: ValueError naming the argument or the point that is wrong; what the source raises.
+    Raises:
+      ValueError: it names the argument or the point that is wrong; what the source raises, too.
     """
     stream = Stream(source)
-    init = stream_seeding.checked(settings.init, stream, settings.k)
-    with closing((opener or Here)(stream)) as engine:
+    init = stream_seeding.checked(options.init, stream, options.n_clusters)
+    options = replace(options, init=init)
+    rng = check_random_state(options.random_state)
+    with closing((options.engine or Here)(stream)) as engine:
         stream_seeding.check_engine(init, engine)
         if callbacks:
             engine = Watched(engine, stream, callbacks)
-        # Of several processes all go by what the one that leads was given, and drawn.
-        given = settings._replace(init=init), rng.get_state(), checkpoint_dir is not None
-        settings, state, kept = engine.gathered(lambda: given)[0]
+        # All processes go by what the one that leads was given, and drew.
+        given = _shared(options), rng.get_state(), options.checkpoint_dir is not None
+        shared, state, kept = engine.gathered(lambda: given)[0]
+        options = replace(options, **shared)
         rng.set_state(state)
-        name = _name(settings, rng)
+        name = _name(options, rng)
         found = scan(stream, engine, digested=kept)
-        checks.check_clusters(settings.k, found.n)
+        checks.check_clusters(options.n_clusters, found.n)
         checkpoints = None
-        if checkpoint_dir is not None and engine.leads:  # one reads, and writes
-            checkpoints = Checkpoints(checkpoint_dir, {**_data(stream, found), **name})
+        if options.checkpoint_dir is not None and engine.leads:  # one reads, and writes
+            checkpoints = Checkpoints(options.checkpoint_dir, {**_data(stream, found), **name})
         saved = engine.gathered(lambda: checkpoints and checkpoints.load())[0]
 
         def stops(done: Pass) -> bool:
             """Whether one of them wants to; none goes on alone."""
             return any(engine.gathered(lambda: on_pass is not None and bool(on_pass(done))))
 
-        return _Fit(
-            stream, found, engine, settings, rng, callbacks, stops, checkpoints, saved
-        ).end()
+        return _Fit(stream, found, engine, options, rng, callbacks, stops, checkpoints, saved).end()
 
 
 class _Fit:
     """The steps of a fit, each noted when it is done."""
 
     def __init__(
-        self, stream, found, engine, settings, rng, callbacks, on_pass, checkpoints, saved
+        self, stream, found, engine, options, rng, callbacks, on_pass, checkpoints, saved
     ) -> None:
         self._stream, self._found, self._engine = stream, found, engine
-        self._settings, self._rng, self._on_pass = settings, rng, on_pass
+        self._options, self._rng, self._on_pass = options, rng, on_pass
         self._callbacks: Callbacks = callbacks
         self._checkpoints: Checkpoints | None = checkpoints
         self._from: Loaded | None = saved
@@ -107,14 +96,14 @@ class _Fit:
         self._tell: Tell | None = None  # hears how far a seeding is
 
     def end(self) -> End:
-        settings = self._settings
+        options = self._options
         threshold = 0.0
-        if settings.tol > 0:
+        if options.tol > 0:
             variance = self._journal.step(self._variance, _check_variance)["variance"]
-            threshold = settings.tol * float(variance[0])
+            threshold = options.tol * float(variance[0])
         seeds = []
-        for start in range(settings.n_init):
-            self._tell = self._callbacks.seeding(start, settings.n_init)
+        for start in range(options.n_init):
+            self._tell = self._callbacks.seeding(start, options.n_init)
             step = self._journal.whole(self._seed, self._check_seeds, self._rng)
             seeds.append(step["centroids"])
             self._callbacks.on_seed(start)
@@ -130,7 +119,7 @@ class _Fit:
 
     def _group(self, first: int, seeds: np.ndarray, threshold: float, best: list[End]) -> list[End]:
         """The best of these starts and of those before."""
-        passes = Passes(self._stream, self._found, self._engine, seeds, self._settings.backend)
+        passes = Passes(self._stream, self._found, self._engine, seeds, self._options.selected.name)
         loop, self._loop = self._loop, None
         if loop is not None:
             best = loop.best
@@ -152,7 +141,7 @@ class _Fit:
             passes,
             going.state,
             np.full(len(seeds), threshold),
-            self._settings.max_iter,
+            self._options.max_iter,
             self._on_pass,
             None if self._checkpoints is None else on_state,
             first,
@@ -164,14 +153,14 @@ class _Fit:
         """The loop of the checkpoint, of which nothing is used before all of it is checked."""
         if self._from is None:
             return None
-        settings, found, stream = self._settings, self._found, self._stream
+        options, found, stream = self._options, self._found, self._stream
         expected = progress.Expected(
             firsts,
-            settings.n_init,
-            settings.k,
+            options.n_init,
+            options.n_clusters,
             stream.d,
             stream.compute,
-            settings.max_iter,
+            options.max_iter,
             sum(1 for _ in stream.shards()),
             found.n * found.heaviest,
             found.largest,
@@ -181,7 +170,7 @@ class _Fit:
 
     def _check_seeds(self, step: dict[str, np.ndarray]) -> None:
         fields.names(step, "centroids")
-        shape = self._settings.k, self._stream.d
+        shape = self._options.n_clusters, self._stream.d
         fields.rows("centroids", step["centroids"], self._stream.compute.name, *shape)
 
     def _save(self, loop: progress.Loop | None = None) -> None:
@@ -191,14 +180,16 @@ class _Fit:
 
     def _variance(self) -> dict[str, np.ndarray]:
         first = self._found.first[None]
-        statistics = sums(self._stream, self._found, self._engine, first, self._settings.backend)
+        statistics = sums(
+            self._stream, self._found, self._engine, first, self._options.selected.name
+        )
         return {"variance": mean_variances(statistics, first, self._found.n)}
 
     def _seed(self) -> dict[str, np.ndarray]:
-        settings = self._settings
+        options = self._options
         centroids = stream_seeding.seed(
-            self._stream, self._found, self._engine, settings.k, settings.init, self._rng,
-            settings.backend, self._journal, self._tell,
+            self._stream, self._found, self._engine, options.n_clusters, options.init, self._rng,
+            options.selected.name, self._journal, self._tell,
         )  # fmt: skip
         return {"centroids": centroids}
 
@@ -214,18 +205,30 @@ def _data(stream: Stream, found: Scan) -> dict[str, str | int | float]:
     return {"data": found.digest, "n": found.n, "d": stream.d, "dtype": str(stream.dtype)}
 
 
-def _name(settings: Settings, rng: np.random.RandomState) -> dict[str, str | int | float]:
+def _shared(options: FitOptions) -> dict[str, Any]:
+    """What all processes of a fit have to agree on."""
+    names = "n_clusters", "init", "n_init", "max_iter", "tol", "random_state"
+    return {name: getattr(options, name) for name in names} | {"backend": options.selected.name}
+
+
+def _name(options: FitOptions, rng: np.random.RandomState) -> dict[str, str | int | float]:
     """What tells this fit from others of the same points."""
-    given = settings._asdict() | {"version": __version__}
-    del given["init"]
-    init = settings.init
+    init, seed = options.init, None
     if not isinstance(init, str):
         init = _digest(np.asarray(init)) if not callable(init) else _described(init)
-    seed = given.pop("seed")
-    if seed is not None:  # None goes on with whatever was drawn
+    if options.random_state is not None:  # None goes on with whatever was drawn
         _, key, *rest = rng.get_state(legacy=True)
         seed = _digest(np.append(np.array(key, np.float64), np.array(rest, np.float64)))
-    return {**given, "init": str(init), "seed": str(seed)}
+    return {
+        "k": int(options.n_clusters),
+        "init": str(init),
+        "n_init": options.n_init,
+        "max_iter": int(options.max_iter),
+        "tol": float(options.tol),
+        "backend": options.selected.name,
+        "seed": str(seed),
+        "version": __version__,
+    }
 
 
 def _described(init: Callable) -> str:

@@ -12,6 +12,7 @@ from tfkm import checks
 from tfkm.data import arrays
 from tfkm.data.batches import Batches
 from tfkm.data.points import Points
+from tfkm.options import FitOptions
 from tfkm.streams import checked, files
 from tfkm.streams.blocks import Part
 
@@ -93,17 +94,17 @@ def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
     return files.Files(paths, name)
 
 
-def check_options(points: Any, weights, metric: str, size_min, size_max) -> None:
+def check_options(points: Any, weights, options: FitOptions) -> None:
     """Raises a ValueError that names what cannot be had of a stream."""
     if weights is not None and is_stream(points):
         raise ValueError("weights: a stream brings its own, as pairs (points, weights)")
-    if metric != "euclidean":
+    if options.metric != "euclidean":
         raise ValueError(
-            f"metric: {metric!r}; a stream, a checkpoint or an engine needs 'euclidean'. Scale the rows to "
-            "length 1 before, for what comes near to it"
+            f"metric: {options.metric!r}; a stream, a checkpoint or an engine needs 'euclidean'. Scale "
+            "the rows to length 1 before, for what comes near to it"
         )
-    if size_min is not None or size_max is not None:
-        name = "size_max" if size_min is None else "size_min"
+    if options.size_min is not None or options.size_max is not None:
+        name = "size_max" if options.size_min is None else "size_min"
         raise ValueError(f"{name}: limits need all points in memory, and no checkpoint or engine")
 
 
