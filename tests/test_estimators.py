@@ -129,7 +129,7 @@ def test_fits_in_workers_of_joblib(python, backend):
         import joblib, numpy as np, tfkm
 
         points = np.random.default_rng(0).standard_normal((20_000, 8))
-        kinds = [tfkm.KMeans, tfkm.MiniBatchKMeans, tfkm.BisectingKMeans] * 2
+        kinds = [KMeans, MiniBatchKMeans, BisectingKMeans] * 2
         models = [kind(3, random_state=0, max_iter=3) for kind in kinds]
         there = joblib.Parallel(2, backend=sys.argv[1])(joblib.delayed(m.fit)(points) for m in models)
         for model, fitted in zip(models, there):
@@ -189,3 +189,15 @@ def test_warnings_point_at_the_call(warn, category):
         warn()
     (one,) = (w for w in caught if w.category is category)
     assert one.filename == __file__
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("make", [KMeans, MiniBatchKMeans, BisectingKMeans])
+def test_a_fit_that_fails_leaves_the_model_as_it_was(make):
+    points = np.arange(40.0).reshape(20, 2)
+    model = make(3, random_state=0).fit(points)
+    labels = model.predict(points)
+    with pytest.raises(ValueError, match="n_samples=2 should be >= n_clusters=3"):
+        model.fit(np.zeros((2, 7)))  # after their width was taken
+    assert model.n_features_in_ == 2
+    np.testing.assert_array_equal(model.predict(points), labels)

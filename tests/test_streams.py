@@ -55,6 +55,22 @@ def same(stream, memory):
     assert stream[2:] == memory[2:]
 
 
+@pytest.mark.quick
+def test_a_fit_goes_on_while_labels_of_one_shard_change():
+    """Those of the first shard are the same from the first pass on."""
+    chunk = draws.chunk_rows(D, 4)
+    settled = np.repeat([0.0, 900.0], draws.shard_rows(chunk) // 2)
+    moving = np.linspace(0, 900, 500) ** 2 / 900
+    points = np.zeros((len(settled) + len(moving), D), np.float32)
+    points[:, 0] = np.concatenate([settled, moving])
+    init = np.zeros((3, D), np.float32)
+    init[:, 0] = 0, 100, 900
+    options = dict(init=init, tol=0)
+    memory = tfkm.kmeans(points, 3, **options)
+    assert memory.n_iter > 3
+    same(tfkm.kmeans(dataset(points), 3, **options), memory)
+
+
 @pytest.mark.parametrize("init", ["k-means||", "k-means++", "random", "afk-mc2", "array"])
 @pytest.mark.parametrize("weighted", [True, False], ids=["weighted", "plain"])
 @pytest.mark.every_backend

@@ -82,7 +82,7 @@ _CALLS = [
     ("points of no dtype", "core/c_api.cc", "if (uint32_t(call.points.dtype) > uint32_t(tfkm::Dtype::kUint8))", "if (false)", "native_calls"),
     ("first point beyond the last", "core/c_api.cc", "(seeding.first < 0 || seeding.first >= seeding.n)", "seeding.first < 0", "native_calls"),
     ("float32 for float64 points", "core/c_api.cc", "if (!wide && dtype == tfkm::Dtype::kFloat64)", "if (false)", "native_calls"),
-    ("threads of the parent", "core/pool.cc", "pthread_atfork(nullptr, nullptr, [] { instance = new Threads; });", "", "native"),
+    ("threads of the parent", "core/pool.cc", "pthread_atfork(nullptr, nullptr, [] { instance = new Threads; });", "", "process"),
     ("op without a check", "tf/call.h", "  call.check(TF_Dim(centroids, leading + 1) == job.d, \"centroids: need as many features as points have\");\n", "", "native"),
 ]  # fmt: skip
 
