@@ -137,7 +137,7 @@ def tfkm_command() -> None:
 )
 @_backend
 @_force
-def fit(data, clusters, out, seed, init, n_init, max_iter, tol, backend, force, reading) -> None:
+def fit(data, clusters, out, seed, init, n_init, max_iter, tol, backend, force, reading) -> None:  # noqa: PLR0913 - a user's arguments
     """Cluster the points of DATA and write a model.
 
     DATA is a .npy, .npz, .csv or .parquet file with one point a row.

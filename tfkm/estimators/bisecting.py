@@ -76,7 +76,7 @@ class BisectingKMeans(CentroidEstimator):
 
     _LEARNT = CentroidEstimator._LEARNT | {"_tree": bisecting.Tree}
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a user's arguments
         self,
         n_clusters: int = 8,
         *,

@@ -97,7 +97,7 @@ class KMeans(CentroidEstimator):
     # Else scikit-learn has a set_predict_request, for which `out` is no more than X is.
     __metadata_request__predict = {"out": UNUSED}
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a user's arguments
         self,
         n_clusters: int = 8,
         *,

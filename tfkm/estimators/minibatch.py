@@ -90,7 +90,7 @@ class MiniBatchKMeans(CentroidEstimator):
         "_random_state": None,
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a user's arguments
         self,
         n_clusters: int = 8,
         *,

@@ -27,7 +27,7 @@ _TOGETHER_BYTES = 2**28
 OnPass = Callable[[Pass], bool | None] | None
 
 
-def kmeans(
+def kmeans(  # noqa: PLR0913 - a user's arguments
     points,
     n_clusters: int,
     *,

@@ -23,7 +23,7 @@ from tfkm.types import Ahead, Assignment, BatchResult, Made, Statistics
 _TOGETHER_BYTES = 2**28
 
 
-def kmeans_batch(
+def kmeans_batch(  # noqa: PLR0913 - a user's arguments
     points,
     n_clusters: int,
     *,

@@ -7,13 +7,13 @@ import hashlib
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from tfkm import checks
+from tfkm import checks, seeding
 from tfkm._version import __version__
 from tfkm.callbacks import Callbacks
 from tfkm.lloyd.iteration import End, State, iterate
@@ -27,7 +27,7 @@ from tfkm.streams.journal import Journal
 from tfkm.streams.passes import Passes, Unfinished, sums
 from tfkm.streams.scan import Scan, scan
 from tfkm.streams.sources import Source
-from tfkm.streams.stream import Here, Stream, Watched
+from tfkm.streams.stream import Engine, Here, Stream, Watched
 from tfkm.types import Pass, Tell
 
 # Of the centroids and sums of starts that run together, 64 bytes for each number of a centroid.
@@ -74,39 +74,43 @@ def fit(
         return _Fit(stream, found, engine, options, rng, callbacks, stops, checkpoints, saved).end()
 
 
+@dataclass
 class _Fit:
     """The steps of a fit, each noted when it is done."""
 
-    def __init__(
-        self, stream, found, engine, options, rng, callbacks, on_pass, checkpoints, saved
-    ) -> None:
-        self._stream, self._found, self._engine = stream, found, engine
-        self._options, self._rng, self._on_pass = options, rng, on_pass
-        self._callbacks: Callbacks = callbacks
-        self._checkpoints: Checkpoints | None = checkpoints
-        self._from: Loaded | None = saved
+    stream: Stream
+    found: Scan
+    engine: Engine
+    options: FitOptions
+    rng: np.random.RandomState
+    callbacks: Callbacks
+    on_pass: Callable[[Pass], bool]
+    checkpoints: Checkpoints | None  # in the process that leads
+    saved: Loaded | None  # the checkpoint to go on from
+
+    def __post_init__(self) -> None:
         self._loop: progress.Loop | None = None
         entries, path = [], ""
-        if self._from is not None:
-            path = f"checkpoint_dir: {self._from.path}"
+        if self.saved is not None:
+            path = f"checkpoint_dir: {self.saved.path}"
             with fields.of(f"{path}: "):
-                entries = progress.steps_of(self._from.arrays)
-        self._journal = Journal(entries, None if checkpoints is None else self._save, path)
-        self._saved = time.monotonic()
+                entries = progress.steps_of(self.saved.arrays)
+        self._journal = Journal(entries, None if self.checkpoints is None else self._save, path)
+        self._written = time.monotonic()
         self._tell: Tell | None = None  # hears how far a seeding is
 
     def end(self) -> End:
-        options = self._options
+        options = self.options
         threshold = 0.0
         if options.tol > 0:
             variance = self._journal.step(self._variance, _check_variance)["variance"]
             threshold = options.tol * float(variance[0])
         seeds = []
         for start in range(options.n_init):
-            self._tell = self._callbacks.seeding(start, options.n_init)
-            step = self._journal.whole(self._seed, self._check_seeds, self._rng)
+            self._tell = self.callbacks.seeding(start, options.n_init)
+            step = self._journal.whole(self._seed, self._check_seeds, self.rng)
             seeds.append(step["centroids"])
-            self._callbacks.on_seed(start)
+            self.callbacks.on_seed(start)
         together = max(1, _TOGETHER_BYTES // (64 * seeds[0].size))
         firsts = range(0, len(seeds), together)
         self._loop = self._saved_loop(firsts)
@@ -119,7 +123,7 @@ class _Fit:
 
     def _group(self, first: int, seeds: np.ndarray, threshold: float, best: list[End]) -> list[End]:
         """The best of these starts and of those before."""
-        passes = Passes(self._stream, self._found, self._engine, seeds, self._options.selected.name)
+        passes = Passes(self.stream, self.found, self.engine, seeds, self.options.selected.name)
         loop, self._loop = self._loop, None
         if loop is not None:
             best = loop.best
@@ -127,7 +131,7 @@ class _Fit:
         self._loop = going = loop or progress.Loop.of(first, best, State.first(seeds), passes)
 
         def on_shard(unfinished: Unfinished) -> None:
-            if time.monotonic() - self._saved > _CHECKPOINT_SECONDS:
+            if time.monotonic() - self._written > _CHECKPOINT_SECONDS:
                 assert self._loop is not None
                 self._save(self._loop._replace(unfinished=unfinished))
 
@@ -135,15 +139,15 @@ class _Fit:
             self._loop = progress.Loop.of(first, best, state, passes)
             self._save()
 
-        if self._checkpoints is not None:
+        if self.checkpoints is not None:
             passes.on_shard = on_shard
         ends = iterate(
             passes,
             going.state,
             np.full(len(seeds), threshold),
-            self._options.max_iter,
-            self._on_pass,
-            None if self._checkpoints is None else on_state,
+            self.options.max_iter,
+            self.on_pass,
+            None if self.checkpoints is None else on_state,
             first,
         )
         self._loop = None
@@ -151,9 +155,9 @@ class _Fit:
 
     def _saved_loop(self, firsts: range) -> progress.Loop | None:
         """The loop of the checkpoint, of which nothing is used before all of it is checked."""
-        if self._from is None:
+        if self.saved is None:
             return None
-        options, found, stream = self._options, self._found, self._stream
+        options, found, stream = self.options, self.found, self.stream
         expected = progress.Expected(
             firsts,
             options.n_init,
@@ -165,32 +169,33 @@ class _Fit:
             found.n * found.heaviest,
             found.largest,
         )
-        with fields.of(f"checkpoint_dir: {self._from.path}: "):
-            return expected.loop(self._from.arrays)
+        with fields.of(f"checkpoint_dir: {self.saved.path}: "):
+            return expected.loop(self.saved.arrays)
 
     def _check_seeds(self, step: dict[str, np.ndarray]) -> None:
         fields.names(step, "centroids")
-        shape = self._options.n_clusters, self._stream.d
-        fields.rows("centroids", step["centroids"], self._stream.compute.name, *shape)
+        shape = self.options.n_clusters, self.stream.d
+        fields.rows("centroids", step["centroids"], self.stream.compute.name, *shape)
 
     def _save(self, loop: progress.Loop | None = None) -> None:
-        assert self._checkpoints is not None
-        self._checkpoints.save(progress.to_arrays(self._journal.entries, loop or self._loop))
-        self._saved = time.monotonic()
+        assert self.checkpoints is not None
+        self.checkpoints.save(progress.to_arrays(self._journal.entries, loop or self._loop))
+        self._written = time.monotonic()
 
     def _variance(self) -> dict[str, np.ndarray]:
-        first = self._found.first[None]
-        statistics = sums(
-            self._stream, self._found, self._engine, first, self._options.selected.name
-        )
-        return {"variance": mean_variances(statistics, first, self._found.n)}
+        first = self.found.first[None]
+        statistics = sums(self.stream, self.found, self.engine, first, self.options.selected.name)
+        return {"variance": mean_variances(statistics, first, self.found.n)}
 
     def _seed(self) -> dict[str, np.ndarray]:
-        options = self._options
-        centroids = stream_seeding.seed(
-            self._stream, self._found, self._engine, options.n_clusters, options.init, self._rng,
-            options.selected.name, self._journal, self._tell,
-        )  # fmt: skip
+        options = self.options
+        backend = options.selected
+        points = stream_seeding.StreamPoints(
+            self.stream, self.found, self.engine, backend.name, self._journal
+        )
+        centroids = seeding.seed(
+            points, options.n_clusters, options.init, self.rng, backend=backend, tell=self._tell
+        )
         return {"centroids": centroids}
 
 

@@ -24,28 +24,8 @@ from tfkm.streams.blocks import Block
 from tfkm.streams.journal import Arrays, Journal
 from tfkm.streams.scan import Scan
 from tfkm.streams.stream import Engine, Stream
-from tfkm.types import Tell
 
 _HELD_BYTES = 2**28  # of numbers for each point, where a seeding needs these
-
-
-def seed(
-    stream: Stream,
-    scan: Scan,
-    engine: Engine,
-    k: int,
-    init: seeding.Init,
-    rng: np.random.RandomState,
-    backend: str,
-    journal: Journal,
-    tell: Tell | None = None,
-) -> np.ndarray:
-    """(k, d) in the dtype to compute in, as `seeding.seed`; the journal is told of each long step.
-
-    Raises: ValueError, if `init` is one that needs more than can be held of a stream.
-    """
-    points = StreamPoints(stream, scan, engine, backend, journal)
-    return seeding.seed(points, k, init, rng, backend=backends.select(backend), tell=tell)
 
 
 def checked(init: seeding.Init, stream: Stream, k: int) -> seeding.Init:
