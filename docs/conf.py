@@ -1,9 +1,6 @@
 """How Sphinx builds the site: `nox -s docs`. Nothing is fetched; Furo takes the reader's own fonts."""
 
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parent))  # for house_style; last, as in tests/conftest.py
+import re
 
 import tfkm
 from tfkm import seeding
@@ -11,29 +8,41 @@ from tfkm import seeding
 project = "tfkm"
 version = release = tfkm.__version__
 copyright = "the authors of tfkm; Apache-2.0"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "house_style"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
 exclude_patterns = ["_static"]
 nitpicky = True  # a reference to nothing is a warning, and so an error
+# `name` in a docstring is a link where it names something public, and code where it does not.
+default_role = "py:obj"
+nitpick_ignore_regex = [("py:obj", "(?s).*"), ("py:exc", "NotFittedError")]
 
 # As the code host makes them of headings: `design.md#a-sum-is-exact` works in both places.
 myst_heading_anchors = 4
 
-autodoc_typehints = "none"  # the docstrings say shapes and dtypes, too
+napoleon_numpy_docstring = False
+napoleon_attr_annotations = False  # as autodoc_typehints: the docstrings say shapes and dtypes, too
+autodoc_typehints = "none"
+autosummary_generate = False  # all names stand on one page
 autodoc_member_order = "bysource"
 add_module_names = False
 python_maximum_signature_line_length = 88
 
-# Outside of this folder there are no pages, only files.
-_OUTSIDE = "](../benchmarks/"
-_EVERY_SEEDING = ".. autofunction:: tfkm.(every seeding)"
-
 
 def setup(app) -> None:
+    names = [seeding.function_of(name).__name__ for name in seeding.NAMES]
+
     def read(app, page: str, source: list[str]) -> None:
-        names = (seeding.function_of(name).__name__ for name in seeding.NAMES)
-        seedings = "\n\n".join(f".. autofunction:: tfkm.{name}" for name in names)
-        source[0] = source[0].replace(_EVERY_SEEDING, seedings)
-        source[0] = source[0].replace(_OUTSIDE, "](path:../benchmarks/")
+        # Outside of this folder there are files, which a site does not have: it names them.
+        text = re.sub(r"\[([^]]+)\]\((?:\.\./)+benchmarks/[^)]*\)", r"`\1`", source[0])
+        each = re.compile(r"^.*\(every seeding\).*\n", re.M)
+        source[0] = each.sub(
+            lambda line: "".join(line[0].replace("(every seeding)", name) for name in names), text
+        )
 
     app.connect("source-read", read)
 

@@ -13,13 +13,16 @@ __all__ = ["Callback", "Progress", "Seeded", "ShardDone", "Step"]
 
 
 class Seeded(NamedTuple):
-    """What `Callback.on_seed` is told: a start has its first centroids.
+    """What `Callback.on_seed` is told when a restart has its first centroids.
 
-    start: its number, from 0. seconds: since the fit began.
+    Attributes:
+        start: The number of the restart, from 0.
+        seconds: Time since the fit began.
 
-    >>> from tfkm.callbacks import Seeded
-    >>> Seeded(start=0, seconds=0.25)
-    Seeded(start=0, seconds=0.25)
+    Examples:
+        >>> from tfkm.callbacks import Seeded
+        >>> Seeded(start=0, seconds=0.25)
+        Seeded(start=0, seconds=0.25)
     """
 
     start: int
@@ -27,16 +30,23 @@ class Seeded(NamedTuple):
 
 
 class ShardDone(NamedTuple):
-    """What `Callback.on_shard` is told: a part of a pass over a stream is done.
+    """What `Callback.on_shard` is told when a part of a pass over a stream is done.
 
-    phase: "scan" (the first pass), "seed", "pass" or "farthest" (points for empty clusters). shard: its
-    number, from 0. shards, points: of the whole, None if not known yet. done: points of this pass so
-    far. seconds: since the pass began, or went on behind the first `before` points.
+    Attributes:
+        phase: "scan" (the first pass), "seed", "pass", or "farthest" (the search for points to give
+            to empty clusters).
+        shard: The number of the shard, from 0.
+        shards: How many shards there are; None if that is not known yet.
+        done: How many points of this pass are done.
+        points: How many points the stream has; None if that is not known yet.
+        seconds: Time since the pass began, or since it went on from a checkpoint.
+        before: How many points were done when it went on from a checkpoint.
 
-    >>> from tfkm.callbacks import ShardDone
-    >>> done = ShardDone("pass", shard=0, shards=4, done=100, points=400, seconds=2.0)
-    >>> done.points_per_second, done.seconds_left
-    (50.0, 6.0)
+    Examples:
+        >>> from tfkm.callbacks import ShardDone
+        >>> done = ShardDone("pass", shard=0, shards=4, done=100, points=400, seconds=2.0)
+        >>> done.points_per_second, done.seconds_left
+        (50.0, 6.0)
     """
 
     phase: str
@@ -49,26 +59,31 @@ class ShardDone(NamedTuple):
 
     @property
     def points_per_second(self) -> float:
-        """Of this pass, so far."""
+        """The rate of this pass so far."""
         return (self.done - self.before) / self.seconds if self.seconds else float("inf")
 
     @property
     def seconds_left(self) -> float | None:
-        """Of this pass, at the rate so far; None if its length is not known."""
+        """The time left of this pass at the rate so far; None if its length is not known."""
         return None if self.points is None else (self.points - self.done) / self.points_per_second
 
 
 class Step(NamedTuple):
-    """What `Callback.on_step` is told, some twenty times a second: how far a phase is.
+    """What `Callback.on_step` is told, some twenty times a second, of how far a phase is.
 
-    phase: as in `ShardDone`. done, total: how many of how many (None: not known) of `unit`, which are
-    "points", "centroids" (chosen in a seeding), "rounds" (of k-means‖) or "steps". start, starts: which of
-    the n_init restarts, from 0, and how many there are; None where several share a pass. before: points
-    that were done when the pass went on from a checkpoint.
+    Attributes:
+        phase: As in `ShardDone`.
+        done: How many units are done.
+        total: How many units there are; None if that is not known.
+        unit: "points", "centroids" (chosen by a seeding), "rounds" (of k-means‖) or "steps".
+        start: The number of the restart, from 0; None where several share a pass.
+        starts: How many restarts there are; None where several share a pass.
+        before: How many points were done when the pass went on from a checkpoint.
 
-    >>> from tfkm.callbacks import Step
-    >>> Step("seed", 50, 200, "centroids", start=0, starts=10).share
-    0.25
+    Examples:
+        >>> from tfkm.callbacks import Step
+        >>> Step("seed", 50, 200, "centroids", start=0, starts=10).share
+        0.25
     """
 
     phase: str
@@ -81,48 +96,50 @@ class Step(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """Of the phase that is done; None if its length is not known."""
+        """The share of the phase that is done, from 0 to 1; None if its length is not known."""
         return self.done / self.total if self.total else None
 
 
 class Callback:
-    """Told what a fit does; derive from it and define what you want to hear.
+    """Told what a fit does. Derive from it and define the methods that you want to hear.
 
-    Nothing that a method does shows in the result, but that a True from `on_shard` or `on_pass` ends the
-    start after that pass, as `Status.STOPPED`. An exception ends the fit.
+    No method can change the result, with one exception: if `on_shard` or `on_pass` returns True,
+    the restart ends after that pass with `Status.STOPPED`. An exception in a method ends the fit.
 
-    >>> import numpy as np, tfkm
-    >>> class Enough(tfkm.Callback):
-    ...     def on_pass(self, done):
-    ...         return done.inertia < 30
-    >>> x = np.random.default_rng(0).random((200, 2))
-    >>> tfkm.kmeans(x, 3, random_state=0, callbacks=[Enough()]).status.name
-    'STOPPED'
+    Examples:
+        >>> import numpy as np, tfkm
+        >>> class Enough(tfkm.Callback):
+        ...     def on_pass(self, done):
+        ...         return done.inertia < 30
+        >>> x = np.random.default_rng(0).random((200, 2))
+        >>> tfkm.kmeans(x, 3, random_state=0, callbacks=[Enough()]).status.name
+        'STOPPED'
     """
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
     def on_seed(self, done: Seeded) -> None:
-        """A start has its first centroids."""
+        """Hear that a restart has its first centroids."""
 
     def on_step(self, done: Step) -> None:
-        """A phase has come a little further; what is done of it may be told again, or be left out.
+        """Hear that a phase has come a little further.
 
-        While the compiled k-means++ goes on, it is called on a thread of its own.
+        The same progress may be told twice, and some of it may be left out. While the compiled
+        k-means++ runs, this is called on a thread of its own.
         """
 
     def on_shard(self, done: ShardDone) -> bool | None:
-        """A part of a pass over a stream is done."""
+        """Hear that a part of a pass over a stream is done. Return True to stop after this pass."""
 
     def on_pass(self, done: Pass) -> bool | None:
-        """A start has made a pass."""
+        """Hear that a restart has made a pass. Return True to stop after it."""
 
     def on_end(self, result: Result) -> None:
-        """The fit is done; not called if it failed."""
+        """Hear that the fit is done. It is not called if the fit failed."""
 
     def close(self) -> None:
-        """The fit is over, and may have failed: called last."""
+        """Hear, last of all, that the fit is over; it may have failed."""
 
 
 class Callbacks:
@@ -185,17 +202,19 @@ class Callbacks:
 
 
 class Progress(Callback):
-    """A bar of tqdm, in a terminal or a notebook, that shows how far a fit is.
+    """Show how far a fit is as a bar of tqdm, in a terminal or a notebook.
 
-    It names the phase (scan, seeding, pass) and the start, and has the phase's share, its time and that
-    left, inertia and shift of the pass before. It stays when the fit is done, and says what came out.
+    The bar names the phase (scan, seeding, pass) and the restart. It shows the share of the phase
+    that is done, the time taken and the time left, and inertia and shift of the pass before. It
+    stays when the fit is done and then shows the result. Without a terminal or a notebook it is
+    silent.
 
     Args:
-      options: of `tqdm.tqdm`, as `file`, `disable` and `leave`. Where there is neither a terminal nor a
-        notebook it is silent.
+        **options: Options of `tqdm.tqdm`, such as `file`, `disable` and `leave`.
 
-    >>> import tfkm
-    >>> model = tfkm.KMeans(8, callbacks=[tfkm.Progress()])
+    Examples:
+        >>> import tfkm
+        >>> model = tfkm.KMeans(8, callbacks=[tfkm.Progress()])
     """
 
     def __init__(self, **options) -> None:

@@ -23,12 +23,16 @@ _PROBE_SECONDS = 3.0
 class Dataset(NamedTuple):
     """Points and, where they are known, their true classes.
 
-    points: (n, d) real, in the dtype they are stored in. labels: (n,) int64, or None.
-    name: as it was asked for. shape: of one point before it was flattened to d numbers.
+    Attributes:
+        points: (n, d) real numbers, in the dtype that they are stored in.
+        labels: (n,) int64, or None.
+        name: The name that was asked for.
+        shape: The shape of one point before it was flattened to d numbers.
 
-    >>> from tfkm import datasets
-    >>> datasets.load("digits").labels[:5]
-    array([0, 1, 2, 3, 4])
+    Examples:
+        >>> from tfkm import datasets
+        >>> datasets.load("digits").labels[:5]
+        array([0, 1, 2, 3, 4])
     """
 
     points: np.ndarray
@@ -44,30 +48,32 @@ def load(
     data_dir: str | os.PathLike | None = None,
     download: bool = False,
 ) -> Dataset:
-    """A data set by name. Nothing is downloaded unless `download` says so.
+    """Load a data set by name. Nothing is downloaded unless `download` says so.
 
     Args:
-      name: "digits" (1797 handwritten digits of 8×8, scikit-learn), "china" (the 273,280 RGB pixels
-        of scikit-learn's sample photograph), or a name of tensorflow-datasets that has one image or
-        array feature, or one as the input of its supervised keys.
-      split: of tensorflow-datasets, such as "test" or "train[:10%]"; None for all splits together.
-      data_dir: where tensorflow-datasets keeps what it prepared; None for its own default.
-      download: whether to let it download and prepare what is not there.
+        name: "digits" (scikit-learn's 1797 handwritten digits of 8×8 pixels), "china" (the 273,280
+            RGB pixels of its sample photograph), or a name of tensorflow-datasets. Such a set has
+            one feature that is an image or an array, or one as the input of its supervised keys.
+        split: A split of tensorflow-datasets, such as "test" or "train[:10%]"; None for all
+            together.
+        data_dir: Where tensorflow-datasets keeps what it has prepared; None for its own default.
+        download: Whether it may download and prepare what is not there.
 
     Returns:
-      `Dataset`, all of it in memory.
+        `Dataset`, all of it in memory.
 
     Raises:
-      TypeError: name is no text. ValueError: there is no such name or split, or nothing in it that k-means
-        could take.
-      FileNotFoundError: it is not prepared, and `download` is false.
-      ConnectionError: it would have to be downloaded, and the network does not answer.
-      ImportError: a package is missing; the message says how to install it.
+        TypeError: `name` is not a string.
+        ValueError: There is no such name or split, or nothing in it that k-means could take.
+        FileNotFoundError: The data set is not prepared, and `download` is false.
+        ConnectionError: It would have to be downloaded, and the network does not answer.
+        ImportError: A package is missing; the message says how to install it.
 
-    >>> from tfkm import datasets
-    >>> digits = datasets.load("digits")
-    >>> digits.points.shape, digits.points.dtype, digits.shape
-    ((1797, 64), dtype('uint8'), (8, 8))
+    Examples:
+        >>> from tfkm import datasets
+        >>> digits = datasets.load("digits")
+        >>> digits.points.shape, digits.points.dtype, digits.shape
+        ((1797, 64), dtype('uint8'), (8, 8))
     """
     if not isinstance(name, str):
         raise TypeError(f"name: {name!r}; it needs text, as 'digits'")

@@ -29,26 +29,32 @@ _OUTPUTS = ("labels", "distances")
 
 @keras.saving.register_keras_serializable(package="tfkm")
 class NearestCentroid(keras.layers.Layer):
-    """The nearest of centroids that do not change, or the distances to all.
+    """Give the nearest of fixed centroids, or the distances to all of them.
+
+    Inputs are (…, d) of any dtype that `tfkm.assign` takes, and are not cast before; outputs are
+    (…) or (…, k).
 
     Args:
-      centroids: (k, d) float32 or float64, as `KMeans.cluster_centers_`. They are a weight of the layer, in
-        their own dtype under any policy, and nothing trains them.
-      output: "labels", int32, without a derivative; or "distances" (not squared), differentiable with
-        respect to the inputs, in the policy's compute dtype.
-      metric: "euclidean" or "cosine", as for `KMeans`.
-      backend: a name from `tfkm.backends()`; None takes the fastest usable one where the layer is called.
-
-    Inputs (…, d) of any dtype that `tfkm.assign` takes, not cast before; outputs (…) or (…, k).
+        centroids: (k, d) float32 or float64, such as `KMeans.cluster_centers_`. They are a weight
+            of the layer, keep their dtype under any policy, and are not trained.
+        output: "labels" are int32 and have no derivative. "distances" (not squared) are
+            differentiable with respect to the inputs, in the compute dtype of the policy.
+        metric: "euclidean" or "cosine", as for `tfkm.KMeans`.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one where the layer is
+            called.
+        **options: Options of `keras.layers.Layer`, such as `name`.
 
     Raises:
-      ValueError, TypeError: an argument is not as above; an input is of another width or not finite, as
-        `tfkm.assign` says. RuntimeError: the named backend cannot be used where the layer is called.
+        ValueError: An argument has a value that is not allowed; or, when the layer is called, an
+            input has another width or is not finite.
+        TypeError: An argument or an input has a wrong type or dtype.
+        RuntimeError: The named backend cannot be used where the layer is called.
 
-    >>> import numpy as np, tfkm
-    >>> layer = tfkm.layers.NearestCentroid(np.float32([[0.0, 0.0], [9.0, 9.0]]))
-    >>> layer(np.float32([[1.0, 0.0], [9.0, 8.0]])).numpy()
-    array([0, 1], dtype=int32)
+    Examples:
+        >>> import numpy as np, tfkm
+        >>> layer = tfkm.layers.NearestCentroid(np.float32([[0.0, 0.0], [9.0, 9.0]]))
+        >>> layer(np.float32([[1.0, 0.0], [9.0, 8.0]])).numpy()
+        array([0, 1], dtype=int32)
     """
 
     def __init__(
@@ -123,43 +129,57 @@ class NearestCentroid(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfkm")
 class VectorQuantizer(keras.layers.Layer):
-    """Each vector becomes the nearest of k codes, which follow the vectors while the model trains.
+    """Replace each vector by the nearest of k codes, which follow the vectors in training.
 
-    In training a code is the mean of the vectors that were ever nearest to it, those of t batches ago with
-    weight decayᵗ; no optimiser touches it. A code is dead when it weighs less than one vector of
-    `patience` batches ago, and then takes the vector of the batch that is farthest from its code, as an
-    empty cluster of `KMeans` does. So at the first batch codes that nothing is near to move into the data;
-    better to begin with codes that are spread over it, by
+    Inputs are (…, d) of a float dtype; outputs have the same shape and dtype.
+
+    In training a code is the mean of the vectors that were ever nearest to it, those of t batches
+    ago with weight decayᵗ; no optimiser touches it. A code is dead when it weighs less than one
+    vector of `patience` batches ago. It then takes the vector of the batch that is farthest from
+    its code, as an empty cluster of `tfkm.KMeans` does. So at the first batch, codes that no vector
+    is near to move into the data. It is better to begin with codes that are spread over it:
     `start_from(tfkm.kmeans_plusplus(vectors, k).centroids)`.
 
-    Backwards, the layer is the identity (the straight-through estimator), and adds to the model's losses
-    commitment · the mean of (x − code)², which pulls the vectors to their codes.
+    Backwards the layer is the identity (the straight-through estimator). It adds commitment · the
+    mean of (x − code)² to the losses of the model, which pulls the vectors to their codes.
+
+    Codes are kept in the variable dtype of the policy, their sums in float64. The sums are exact,
+    so equal seeds give equal codes to the bit. Moving dead codes calls Python, so XLA cannot
+    compile a training step (Keras' default, `jit_compile="auto"`, knows that). Replicas of a
+    `tf.distribute` strategy learn as one, from all their batches, which each of them gathers in
+    every step.
 
     Args:
-      n_codes: k. decay: in [0, 1). commitment: ≥ 0. patience: ≥ 0, in batches.
-      initializer: of the codes before the first batch, as a Keras layer takes it.
-      backend: as for `NearestCentroid`.
-
-    Inputs (…, d) of a float dtype; outputs the same. Codes are kept in the policy's variable dtype, their
-    sums in float64: exact and in any order the same, so that equal seeds give equal codes to the bit. To
-    move dead codes Python is called, so a training step is not one that XLA compiles (Keras' default,
-    `jit_compile="auto"`, knows that). Replicas of a `tf.distribute` strategy learn as one, from all their
-    batches, which each gathers in every step.
+        n_codes: k, ≥ 1.
+        decay: How much of a vector's weight is left after a batch, in [0, 1).
+        commitment: The factor of the loss, ≥ 0.
+        patience: After how many batches without a vector a code is dead, ≥ 0.
+        initializer: The codes before the first batch, as a Keras layer takes it.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one where the layer is
+            called.
+        **options: Options of `keras.layers.Layer`, such as `name`.
 
     Raises:
-      ValueError, TypeError: an argument is not as above, or an input as `tfkm.assign` says.
-      RuntimeError: the named backend cannot be used where the layer is called.
+        ValueError: An argument has a value that is not allowed; or, when the layer is called, an
+            input has another width or is not finite.
+        TypeError: An argument or an input has a wrong type or dtype.
+        RuntimeError: The named backend cannot be used where the layer is called.
 
-    Sources: van den Oord, Vinyals & Kavukcuoglu (2017), "Neural Discrete Representation Learning", appendix
-    A.1; Bengio, Léonard & Courville (2013) for the straight-through estimator.
+    References:
+        van den Oord, Vinyals & Kavukcuoglu (2017), "Neural Discrete Representation Learning",
+        appendix A.1.
 
-    >>> import numpy as np, tfkm
-    >>> layer = tfkm.layers.VectorQuantizer(2, decay=0.9)
-    >>> x = np.float32([[0.0], [1.0], [9.0]])
-    >>> for _ in range(50):
-    ...     _ = layer(x, training=True)
-    >>> sorted(layer(x).numpy().round(2).ravel().tolist())
-    [0.5, 0.5, 9.0]
+        Bengio, Léonard & Courville (2013), "Estimating or propagating gradients through stochastic
+        neurons for conditional computation", for the straight-through estimator.
+
+    Examples:
+        >>> import numpy as np, tfkm
+        >>> layer = tfkm.layers.VectorQuantizer(2, decay=0.9)
+        >>> x = np.float32([[0.0], [1.0], [9.0]])
+        >>> for _ in range(50):
+        ...     _ = layer(x, training=True)
+        >>> sorted(layer(x).numpy().round(2).ravel().tolist())
+        [0.5, 0.5, 9.0]
     """
 
     def __init__(
@@ -203,16 +223,23 @@ class VectorQuantizer(keras.layers.Layer):
         self.code_weights = weight("code_weights", shape[:1], initializer="zeros", dtype="float64")
 
     def start_from(self, codes, weights=1.0) -> None:
-        """Sets the codes (k, d), of a built layer, as means of vectors of these weights, () or (k,).
+        """Set the codes of a layer that is built, as means of vectors of these weights.
 
-        Raises: ValueError: codes or weights have another shape. AttributeError: the layer is not built.
+        Args:
+            codes: (k, d) real numbers.
+            weights: () or (k,), how many vectors each code counts for.
 
-        >>> import numpy as np, tfkm
-        >>> layer = tfkm.layers.VectorQuantizer(2)
-        >>> layer.build((None, 1))
-        >>> layer.start_from([[0.0], [9.0]])
-        >>> layer(np.float32([[1.0], [8.0]])).numpy().ravel()
-        array([0., 9.], dtype=float32)
+        Raises:
+            ValueError: Codes or weights have another shape.
+            AttributeError: The layer is not built.
+
+        Examples:
+            >>> import numpy as np, tfkm
+            >>> layer = tfkm.layers.VectorQuantizer(2)
+            >>> layer.build((None, 1))
+            >>> layer.start_from([[0.0], [9.0]])
+            >>> layer(np.float32([[1.0], [8.0]])).numpy().ravel()
+            array([0., 9.], dtype=float32)
         """
         codes = np.asarray(codes, np.float64)
         weights = np.broadcast_to(np.asarray(weights, np.float64), len(codes))
@@ -221,16 +248,26 @@ class VectorQuantizer(keras.layers.Layer):
         self.code_sums.assign(codes * weights[:, None])
 
     def encode(self, inputs) -> tf.Tensor:
-        """(…) int32, the code of each vector (…, d).
+        """Return the index of the code of each vector.
 
-        Raises: as `tfkm.assign`. AttributeError: the layer is not built.
+        Args:
+            inputs: (…, d) of a float dtype.
 
-        >>> import numpy as np, tfkm
-        >>> layer = tfkm.layers.VectorQuantizer(2)
-        >>> layer.build((None, 1))
-        >>> layer.start_from([[0.0], [9.0]])
-        >>> layer.encode(np.float32([[[1.0], [8.0]]])).numpy()
-        array([[0, 1]], dtype=int32)
+        Returns:
+            (…) int32.
+
+        Raises:
+            ValueError: As for `tfkm.assign`.
+            TypeError: As for `tfkm.assign`.
+            AttributeError: The layer is not built.
+
+        Examples:
+            >>> import numpy as np, tfkm
+            >>> layer = tfkm.layers.VectorQuantizer(2)
+            >>> layer.build((None, 1))
+            >>> layer.start_from([[0.0], [9.0]])
+            >>> layer.encode(np.float32([[[1.0], [8.0]]])).numpy()
+            array([[0, 1]], dtype=int32)
         """
         points = tf.reshape(inputs, [-1, self.codes.shape[1]])
         labels = ops.assign(points, self.codes, backend=self.backend_name).labels

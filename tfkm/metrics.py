@@ -37,12 +37,16 @@ _MEBIBYTES = 64  # of distances at a time in scikit-learn's silhouette
 class InertiaCurve(NamedTuple):
     """Fits with more and more clusters.
 
-    n_clusters: (m,) int64, rising. inertias: (m,) float64, never rising. results: m `Result`s.
+    Attributes:
+        n_clusters: (m,) int64, rising.
+        inertias: (m,) float64, never rising.
+        results: A list of m `tfkm.Result`.
 
-    >>> from tfkm import metrics
-    >>> curve = metrics.inertia_curve([[0.0], [1.0], [9.0]], [1, 2], random_state=0)
-    >>> curve.n_clusters, curve.inertias, curve.results[1].status.name
-    (array([1, 2]), array([48.66666667,  0.5       ]), 'LABELS_UNCHANGED')
+    Examples:
+        >>> from tfkm import metrics
+        >>> curve = metrics.inertia_curve([[0.0], [1.0], [9.0]], [1, 2], random_state=0)
+        >>> curve.n_clusters, curve.inertias, curve.results[1].status.name
+        (array([1, 2]), array([48.66666667,  0.5       ]), 'LABELS_UNCHANGED')
     """
 
     n_clusters: np.ndarray
@@ -60,28 +64,40 @@ def inertia_curve(
     random_state=None,
     backend: str | None = None,
 ) -> InertiaCurve:
-    """K-means for each number of clusters, each begun where the one before ended.
+    """Run k-means for each number of clusters, each begun where the one before ended.
 
-    The centroids of k clusters are kept and the rest of the next k seeded around them by greedy
-    k-means++; then Lloyd's iteration goes on from there. So the curve never rises, and its noise is
-    less than that of separate fits, of which the best of some restarts may lie below it.
+    The centroids of k clusters are kept, and greedy k-means++ adds those that the next k needs;
+    Lloyd's iteration then goes on from there. So the curve never rises, and has less noise than
+    separate fits. The best of several restarts may lie below it.
 
     Args:
-      points, weights, max_iter, tol, random_state, backend: as for `tfkm.kmeans`.
-      n_clusters: the numbers of clusters, rising; a `range`, say.
+        points: (n, d) array or tensor, as for `tfkm.kmeans`.
+        n_clusters: The numbers of clusters, rising; a `range`, for example.
+        weights: (n,) real numbers, finite and not negative; None for ones.
+        max_iter: The most passes of each fit.
+        tol: When a fit ends, as for `tfkm.kmeans`.
+        random_state: None, an int or a `numpy.random.RandomState`.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
-    Returns: `InertiaCurve`; its results hold n labels each.
+    Returns:
+        `InertiaCurve`, whose results hold n labels each.
 
-    Raises: ValueError, TypeError: an argument is not as above; before any work.
+    Raises:
+        ValueError: An argument has a value that is not allowed; before any work.
+        TypeError: An argument has a wrong type; before any work.
 
-    Sources: Thorndike (1953), "Who belongs in the family?", for the curve; centroids are added to those
-      found as in Likas, Vlassis & Verbeek (2003), "The global k-means clustering algorithm", but drawn.
+    References:
+        Thorndike (1953), "Who belongs in the family?", for the curve.
 
-    >>> import numpy as np
-    >>> from tfkm import metrics
-    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
-    >>> metrics.inertia_curve(x, range(1, 5), random_state=0).inertias
-    array([101. ,   1. ,   0.5,   0. ])
+        Likas, Vlassis & Verbeek (2003), "The global k-means clustering algorithm", adds centroids
+        to those found, too; here they are drawn.
+
+    Examples:
+        >>> import numpy as np
+        >>> from tfkm import metrics
+        >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+        >>> metrics.inertia_curve(x, range(1, 5), random_state=0).inertias
+        array([101. ,   1. ,   0.5,   0. ])
     """
     ks = _checked_range(n_clusters)
     data = Points(points)
@@ -104,29 +120,38 @@ def inertia_curve(
 def simplified_silhouette_samples(
     points, centroids, labels=None, *, backend: str | None = None
 ) -> np.ndarray:
-    """How much nearer each point is to its own centroid than to the nearest other one.
+    """Tell how much nearer each point is to its own centroid than to the nearest other one.
 
-    (b − a) / max(a, b) with a the distance to the own centroid and b that to the nearest other: from 1
-    (at its centroid) over 0 (between two) to −1 (wrong). For the only point of a cluster, and where a = b =
-    0, it is 0. n·k·d of work instead of the silhouette's n²·d, and no n×k in memory.
+    The value is (b − a) / max(a, b), where a is the distance to the own centroid and b that to the
+    nearest other one. It is 1 at the own centroid, 0 between two, and negative where another is
+    nearer. It is 0 for the only point of a cluster, and where a = b = 0. The work is n·k·d instead
+    of the silhouette's n²·d, and no n×k numbers are held.
 
     Args:
-      points: (n, d) as for `tfkm.kmeans`.
-      centroids: (k, d), k ≥ 2.
-      labels: (n,) integers in [0, k); None for the nearest centroid.
-      backend: a name from `tfkm.backends()`, None for the fastest usable one.
+        points: (n, d) array or tensor, as for `tfkm.kmeans`.
+        centroids: (k, d), k ≥ 2.
+        labels: (n,) integers in [0, k); None for the nearest centroid.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
-    Returns: (n,) float64 in [−1, 1].
+    Returns:
+        (n,) float64 in [−1, 1].
 
-    Raises: ValueError, TypeError: an argument is not as above.
+    Raises:
+        ValueError: An argument has a value that is not allowed.
+        TypeError: An argument has a wrong type.
 
-    Source: Hruschka, Campello & de Castro (2004), "Evolutionary algorithms for clustering gene-expression
-      data"; compared with others by Vendramin, Campello & Hruschka (2010).
+    References:
+        Hruschka, Campello & de Castro (2004), "Evolutionary algorithms for clustering
+        gene-expression data".
 
-    >>> from tfkm import metrics
-    >>> x = [[0.0], [2.0], [9.0], [11.0]]
-    >>> metrics.simplified_silhouette_samples(x, [[1.0], [10.0]])
-    array([0.9  , 0.875, 0.875, 0.9  ])
+        Vendramin, Campello & Hruschka (2010), "Relative clustering validity criteria: a comparative
+        overview".
+
+    Examples:
+        >>> from tfkm import metrics
+        >>> x = [[0.0], [2.0], [9.0], [11.0]]
+        >>> metrics.simplified_silhouette_samples(x, [[1.0], [10.0]])
+        array([0.9  , 0.875, 0.875, 0.9  ])
     """
     data = Points(points, copy=False)
     centroids = _checked_centroids(centroids, data)
@@ -151,20 +176,29 @@ def simplified_silhouette_samples(
 def simplified_silhouette_score(
     points, centroids, labels=None, *, backend: str | None = None
 ) -> float:
-    """The mean of `tfkm.metrics.simplified_silhouette_samples`; the greater the better.
+    """Return the mean of `simplified_silhouette_samples`; the greater the better.
 
-    Args: points (n, d), centroids (k, d), labels (n,), backend: as there.
+    Args:
+        points: (n, d) array or tensor, as for `tfkm.kmeans`.
+        centroids: (k, d), k ≥ 2.
+        labels: (n,) integers in [0, k); None for the nearest centroid.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
-    Returns: float in [−1, 1].
+    Returns:
+        A float in [−1, 1].
 
-    Raises: ValueError, TypeError: an argument is not as there.
+    Raises:
+        ValueError: An argument has a value that is not allowed.
+        TypeError: An argument has a wrong type.
 
-    Source: as there.
+    References:
+        As for `simplified_silhouette_samples`.
 
-    >>> from tfkm import metrics
-    >>> x = [[0.0], [2.0], [9.0], [11.0]]
-    >>> metrics.simplified_silhouette_score(x, [[1.0], [10.0]])
-    0.8875
+    Examples:
+        >>> from tfkm import metrics
+        >>> x = [[0.0], [2.0], [9.0], [11.0]]
+        >>> metrics.simplified_silhouette_score(x, [[1.0], [10.0]])
+        0.8875
     """
     return float(simplified_silhouette_samples(points, centroids, labels, backend=backend).mean())
 
@@ -172,27 +206,35 @@ def simplified_silhouette_score(
 def sampled_silhouette_score(
     points, labels, *, sample_size: int = 10_000, random_state=None
 ) -> float:
-    """scikit-learn's `silhouette_score` of a random sample; the greater the better.
+    """Return scikit-learn's `silhouette_score` of a random sample; the greater the better.
 
-    Only the sample is read (of a memory map too), and of its distances at most 64 MB are held at a
-    time. The same seed draws scikit-learn's sample.
+    Only the sample is read, of a memory map too, and at most 64 MB of its distances are held at a
+    time. The same seed draws the same sample as scikit-learn.
 
     Args:
-      points: (n, d) as for `tfkm.kmeans`. labels: (n,) integers, strings or what else can be sorted.
-      sample_size: points drawn without replacement, all if there are no more; m² · d of work.
-      random_state: None, an int or a `numpy.random.RandomState`.
+        points: (n, d) array or tensor, as for `tfkm.kmeans`.
+        labels: (n,) integers, strings or anything else that can be sorted.
+        sample_size: How many points are drawn without replacement; all if there are no more. The
+            work is sample_size² · d.
+        random_state: None, an int or a `numpy.random.RandomState`.
 
-    Returns: float in [−1, 1].
+    Returns:
+        A float in [−1, 1].
 
-    Raises: ValueError, TypeError: an argument is not as above, or the sample has one label, or as many as
-      it has points.
+    Raises:
+        ValueError: An argument has a value that is not allowed, or the sample has one label, or as
+            many as it has points.
+        TypeError: An argument has a wrong type.
 
-    Source: Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of
-      cluster analysis".
+    References:
+        Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of
+        cluster analysis".
 
-    >>> from tfkm import metrics
-    >>> metrics.sampled_silhouette_score([[0.0], [1.0], [9.0], [10.0]], [0, 0, 1, 1], random_state=0)
-    0.888...
+    Examples:
+        >>> from tfkm import metrics
+        >>> x, labels = [[0.0], [1.0], [9.0], [10.0]], [0, 0, 1, 1]
+        >>> metrics.sampled_silhouette_score(x, labels, random_state=0)
+        0.888...
     """
     checks.check_number("sample_size", sample_size, Integral, 2)
     data = Points(points, copy=False)
@@ -205,23 +247,30 @@ def sampled_silhouette_score(
 
 
 def calinski_harabasz_score(points, labels) -> float:
-    """Variance between clusters over that within, each per degree of freedom; the greater the better.
+    """Return the variance between clusters over that within them; higher is better.
 
-    As scikit-learn's, from exact sums, without a copy of the points.
+    Both variances are divided by their degrees of freedom. It is scikit-learn's score, from exact
+    sums and without a copy of the points.
 
     Args:
-      points: (n, d) as for `tfkm.kmeans`.
-      labels: (n,) integers, strings or what else can be sorted, 2 to n − 1 different ones.
+        points: (n, d) array or tensor, as for `tfkm.kmeans`.
+        labels: (n,) integers, strings or anything else that can be sorted, 2 to n − 1 different
+            ones.
 
-    Returns: float ≥ 0; 1.0 if all points are at their cluster's mean.
+    Returns:
+        A float ≥ 0; 1.0 if all points are at the mean of their cluster.
 
-    Raises: ValueError, TypeError: an argument is not as above.
+    Raises:
+        ValueError: An argument has a value that is not allowed.
+        TypeError: An argument has a wrong type.
 
-    Source: Caliński & Harabasz (1974), "A dendrite method for cluster analysis".
+    References:
+        Caliński & Harabasz (1974), "A dendrite method for cluster analysis".
 
-    >>> from tfkm import metrics
-    >>> metrics.calinski_harabasz_score([[0.0], [1.0], [9.0], [10.0]], [0, 0, 1, 1])
-    162.0
+    Examples:
+        >>> from tfkm import metrics
+        >>> metrics.calinski_harabasz_score([[0.0], [1.0], [9.0], [10.0]], [0, 0, 1, 1])
+        162.0
     """
     sizes, means, sq_distances, _ = _clusters(points, labels)
     n, k = len(sq_distances), len(sizes)
@@ -232,24 +281,30 @@ def calinski_harabasz_score(points, labels) -> float:
 
 
 def davies_bouldin_score(points, labels) -> float:
-    """How much a cluster overlaps the one it overlaps most, on average; the less the better.
+    """Return how much a cluster overlaps its most similar one, on average; lower is better.
 
-    As scikit-learn's, from exact sums: overlap is the mean distances to the means of the two clusters,
-    added, over the distance between those means.
+    The overlap of two clusters is the sum of their mean distances to their own means, over the
+    distance between these means. It is scikit-learn's score, from exact sums.
 
     Args:
-      points: (n, d) as for `tfkm.kmeans`.
-      labels: (n,) integers, strings or what else can be sorted, 2 to n − 1 different ones.
+        points: (n, d) array or tensor, as for `tfkm.kmeans`.
+        labels: (n,) integers, strings or anything else that can be sorted, 2 to n − 1 different
+            ones.
 
-    Returns: float ≥ 0.
+    Returns:
+        A float ≥ 0.
 
-    Raises: ValueError, TypeError: an argument is not as above.
+    Raises:
+        ValueError: An argument has a value that is not allowed.
+        TypeError: An argument has a wrong type.
 
-    Source: Davies & Bouldin (1979), "A cluster separation measure".
+    References:
+        Davies & Bouldin (1979), "A cluster separation measure".
 
-    >>> from tfkm import metrics
-    >>> metrics.davies_bouldin_score([[0.0], [1.0], [9.0], [10.0]], [0, 0, 1, 1])
-    0.111...
+    Examples:
+        >>> from tfkm import metrics
+        >>> metrics.davies_bouldin_score([[0.0], [1.0], [9.0], [10.0]], [0, 0, 1, 1])
+        0.111...
     """
     sizes, means, sq_distances, labels = _clusters(points, labels)
     spreads = np.bincount(labels, np.sqrt(sq_distances)) / sizes

@@ -15,22 +15,29 @@ _MOST_TICKS = 25  # more clusters than that are not all named
 
 
 def inertia_curve(curve: InertiaCurve, *, ax=None) -> Any:
-    """Inertia over the number of clusters; where the curve bends ("elbow"), more clusters gain little.
+    """Draw the inertia over the number of clusters.
+
+    Where the curve bends (its "elbow"), more clusters gain little.
 
     Args:
-      curve: of `tfkm.metrics.inertia_curve`. ax: matplotlib axes to draw on; None for a new figure.
+        curve: What `tfkm.metrics.inertia_curve` returns.
+        ax: Axes of matplotlib to draw on; None for a new figure.
 
-    Returns: the axes.
+    Returns:
+        The axes.
 
-    Raises: TypeError: curve or ax is another thing. ImportError: matplotlib is not installed.
+    Raises:
+        TypeError: `curve` or `ax` has a wrong type.
+        ImportError: matplotlib is not installed.
 
-    >>> import numpy as np
-    >>> from tfkm import metrics, plot
-    >>> curve = metrics.inertia_curve(np.random.default_rng(0).random((99, 2)), range(1, 9))
-    >>> ax = plot.inertia_curve(curve)
-    >>> ax.get_xlabel(), ax.get_ylabel()
-    ('number of clusters', 'inertia')
-    >>> ax.figure.savefig("elbow.png")  # doctest: +SKIP
+    Examples:
+        >>> import numpy as np
+        >>> from tfkm import metrics, plot
+        >>> curve = metrics.inertia_curve(np.random.default_rng(0).random((99, 2)), range(1, 9))
+        >>> ax = plot.inertia_curve(curve)
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('number of clusters', 'inertia')
+        >>> ax.figure.savefig("elbow.png")  # doctest: +SKIP
     """
     if not all(hasattr(curve, name) for name in ("n_clusters", "inertias")):
         raise TypeError(f"curve: {curve!r}; it needs what tfkm.metrics.inertia_curve returns")
@@ -42,32 +49,37 @@ def inertia_curve(curve: InertiaCurve, *, ax=None) -> Any:
 
 
 def silhouettes(values, labels, *, ax=None) -> Any:
-    """The silhouette of each point as a bar, by cluster and sorted, and their mean as a line.
+    """Draw the silhouette of each point as a bar, sorted by cluster and value, and their mean.
 
-    Clusters differ in height as they do in size; a cluster whose bars are mostly short, or negative,
-    overlaps others.
+    A cluster is as high as it has points. One whose bars are mostly short, or negative, overlaps
+    others.
 
     Args:
-      values: (n,) of `tfkm.metrics.simplified_silhouette_samples` or scikit-learn's
-        `silhouette_samples`.
-      labels: (n,) integers.
-      ax: matplotlib axes to draw on; None for a new figure.
+        values: (n,) from `tfkm.metrics.simplified_silhouette_samples` or scikit-learn's
+            `silhouette_samples`.
+        labels: (n,) integers.
+        ax: Axes of matplotlib to draw on; None for a new figure.
 
-    Returns: the axes.
+    Returns:
+        The axes.
 
-    Raises: TypeError, ValueError: there is nothing to draw, the shapes differ, or ax is another thing.
-      ImportError: matplotlib is not installed.
+    Raises:
+        ValueError: There is nothing to draw, or the shapes differ.
+        TypeError: `ax` or another argument has a wrong type.
+        ImportError: matplotlib is not installed.
 
-    Source: Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of
-      cluster analysis".
+    References:
+        Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of
+        cluster analysis".
 
-    >>> from tfkm import metrics, plot
-    >>> x, centroids, labels = [[0.0], [2.0], [9.0], [11.0]], [[1.0], [10.0]], [0, 0, 1, 1]
-    >>> values = metrics.simplified_silhouette_samples(x, centroids, labels)
-    >>> ax = plot.silhouettes(values, labels)
-    >>> ax.get_xlabel()
-    'silhouette (mean 0.89, dashed)'
-    >>> ax.figure.savefig("silhouettes.png")  # doctest: +SKIP
+    Examples:
+        >>> from tfkm import metrics, plot
+        >>> x, centroids, labels = [[0.0], [2.0], [9.0], [11.0]], [[1.0], [10.0]], [0, 0, 1, 1]
+        >>> values = metrics.simplified_silhouette_samples(x, centroids, labels)
+        >>> ax = plot.silhouettes(values, labels)
+        >>> ax.get_xlabel()
+        'silhouette (mean 0.89, dashed)'
+        >>> ax.figure.savefig("silhouettes.png")  # doctest: +SKIP
     """
     values, labels = np.asarray(values), np.asarray(labels)
     if values.dtype.kind not in "fiu" or not values.size:

@@ -15,22 +15,23 @@ from tfkm.types import Pass, Result
 
 
 class TensorBoard(Callback):
-    """Writes a fit's curves, a run for each start, as it goes.
+    """Write the curves of a fit as it goes, as one run of TensorBoard for each restart.
 
-    Scalars over passes: inertia, shift, empty clusters, seconds, points per second; at 0 the seconds until
-    the start had its first centroids.
+    The scalars are, for each pass, inertia, shift, empty clusters, seconds and points per second;
+    at step 0, the seconds until the restart had its first centroids.
 
     Args:
-      folder: of the runs `start_0`, `start_1` and so on.
+        folder: Where the runs `start_0`, `start_1` and so on are written.
 
     Raises:
-      ImportError: TensorBoard is not installed.
+        ImportError: TensorBoard is not installed.
 
-    >>> import numpy as np, tempfile, tfkm
-    >>> folder, x = tempfile.mkdtemp(), np.random.default_rng(0).random((100, 2))
-    >>> model = tfkm.KMeans(3, callbacks=[tfkm.tensorboard.TensorBoard(folder)]).fit(x)
-    >>> os.listdir(folder)
-    ['start_0']
+    Examples:
+        >>> import numpy as np, tempfile, tfkm
+        >>> folder, x = tempfile.mkdtemp(), np.random.default_rng(0).random((100, 2))
+        >>> model = tfkm.KMeans(3, callbacks=[tfkm.tensorboard.TensorBoard(folder)]).fit(x)
+        >>> os.listdir(folder)
+        ['start_0']
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
@@ -73,23 +74,26 @@ def write_projector(
     centroids=None,
     names=None,
 ) -> None:
-    """Writes points with their labels for the embedding projector of TensorBoard.
+    """Write points with their labels for the embedding projector of TensorBoard.
 
     Args:
-      folder: TensorBoard's `--logdir`; made if there is none. Three files in it are replaced: `points.tsv`,
-        `points_labels.tsv` and `projector_config.pbtxt`.
-      points: (n, d) real numbers; the projector is made for at most some ten thousand.
-      labels: (n,) integers. centroids: (k, d), shown among the points if given.
-      names: (n,) of the points; None for their indices.
+        folder: TensorBoard's `--logdir`, which is made if there is none. Three files in it are
+            replaced: `points.tsv`, `points_labels.tsv` and `projector_config.pbtxt`.
+        points: (n, d) real numbers; the projector is made for some ten thousand rows at most.
+        labels: (n,) integers.
+        centroids: (k, d), shown among the points; None for none.
+        names: (n,) names of the points; None for their indices.
 
     Raises:
-      ImportError: TensorBoard is not installed. ValueError: lengths differ.
+        ImportError: TensorBoard is not installed.
+        ValueError: The lengths differ.
 
-    >>> import numpy as np, tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> write_projector(folder, np.eye(3), [0, 0, 1])
-    >>> open(folder + "/points_labels.tsv").readlines()[-1].split()
-    ['2', '1']
+    Examples:
+        >>> import numpy as np, tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> write_projector(folder, np.eye(3), [0, 0, 1])
+        >>> open(folder + "/points_labels.tsv").readlines()[-1].split()
+        ['2', '1']
     """
     _needs_tensorboard()
     from tensorboard.plugins import projector

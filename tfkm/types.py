@@ -16,13 +16,16 @@ from tfkm.reprs import brief
 class Assignment(NamedTuple):
     """Where each point belongs.
 
-    labels: (n,) int32, index of the nearest centroid, the lowest one among exact ties.
-    sq_distances: (n,) squared Euclidean distance to it; float64 for float64 input, else float32.
+    Attributes:
+        labels: (n,) int32, the index of the nearest centroid, the lowest one among exact ties.
+        sq_distances: (n,) squared Euclidean distance to that centroid; float64 if the points or the
+            centroids are, else float32.
 
-    >>> import tfkm
-    >>> labels, sq_distances = tfkm.assign([[0.0], [9.0]], [[1.0], [7.0]])
-    >>> labels, sq_distances
-    (array([0, 1], dtype=int32), array([1., 4.]))
+    Examples:
+        >>> import tfkm
+        >>> labels, sq_distances = tfkm.assign([[0.0], [9.0]], [[1.0], [7.0]])
+        >>> labels, sq_distances
+        (array([0, 1], dtype=int32), array([1., 4.]))
     """
 
     labels: Any
@@ -31,18 +34,21 @@ class Assignment(NamedTuple):
 
 @brief(sums="k d", weights="k")
 class Statistics(NamedTuple):
-    """What one pass over some points leaves behind. Statistics of disjoint points add up.
+    """What one pass over some points adds up. Statistics of disjoint points can be added.
 
-    sums: (k, d) float64, the weighted sum of each cluster's points.
-    weights: (k,) float64, the weight of each cluster (its number of points if unweighted).
-    inertia: () float64, the weighted sum of squared distances to the own centroid.
+    Attributes:
+        sums: (k, d) float64, the weighted sum of the points of each cluster.
+        weights: (k,) float64, the weight of each cluster; its number of points if they have no
+            weights.
+        inertia: () float64, the weighted sum of the squared distances to the nearest centroid.
 
-    >>> import tfkm
-    >>> centroids = [[0.0], [8.0]]
-    >>> one, other = (tfkm.accumulate(x, centroids)[1] for x in ([[0.0], [9.0]], [[1.0]]))
-    >>> both = one + other  # the same as of all three points
-    >>> (both.sums / both.weights[:, None]).ravel(), float(both.inertia)
-    (array([0.5, 9. ]), 2.0)
+    Examples:
+        >>> import tfkm
+        >>> centroids = [[0.0], [8.0]]
+        >>> one, other = (tfkm.accumulate(x, centroids)[1] for x in ([[0.0], [9.0]], [[1.0]]))
+        >>> both = one + other  # the same as of all three points
+        >>> (both.sums / both.weights[:, None]).ravel(), float(both.inertia)
+        (array([0.5, 9. ]), 2.0)
     """
 
     sums: Any
@@ -114,10 +120,11 @@ class Made(NamedTuple):
 class Status(enum.Enum):
     """Why the iteration ended; the value says it in words.
 
-    >>> import tfkm
-    >>> status = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, max_iter=1, random_state=0).status
-    >>> status is tfkm.Status.MAX_ITER, status.value
-    (True, 'max_iter passes were done; raise max_iter to go on')
+    Examples:
+        >>> import tfkm
+        >>> status = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, max_iter=1, random_state=0).status
+        >>> status is tfkm.Status.MAX_ITER, status.value
+        (True, 'max_iter passes were done; raise max_iter to go on')
     """
 
     LABELS_UNCHANGED = "no label changed in the last pass"
@@ -134,19 +141,25 @@ Tell = Callable[[int, int | None, str], None]
 class Pass(NamedTuple):
     """What a callback is told after each pass of Lloyd's iteration.
 
-    start: which of the n_init restarts, from 0. iteration: passes done in it, from 1.
-    inertia: of the centroids that the pass began with, the weighted sum of squared distances, or of cosine
-    distances. shift: sum over clusters of the squared distance that the centroid then moved, as `tol` has
-    it. seconds: wall time of the pass, an equal share of it if several starts made it together. empty:
-    clusters that no point of positive weight was nearest to, before they were filled again. points: how
-    many it went over. threshold: the shift up to which the start ends. status: why it ends with this pass;
-    None if it goes on.
+    Attributes:
+        start: The number of the restart, from 0 to n_init − 1.
+        iteration: How many passes this restart has made, from 1.
+        inertia: The weighted sum of squared distances, or of cosine distances, to the centroids
+            that the pass began with.
+        shift: The squared distance that each centroid then moved, summed over the clusters; `tol`
+            limits it.
+        seconds: Wall time of the pass. Restarts that make a pass together share it equally.
+        empty: How many clusters had no point of positive weight, before they were given one.
+        points: How many points the pass read.
+        threshold: The restart ends when `shift` is not above this.
+        status: Why the restart ends with this pass; None if it goes on.
 
-    >>> import tfkm
-    >>> passes = []
-    >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0, on_pass=passes.append)
-    >>> len(passes) == result.n_iter, passes[-1].shift, passes[-1].points
-    (True, 0.0, 3)
+    Examples:
+        >>> import tfkm
+        >>> passes = []
+        >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0, on_pass=passes.append)
+        >>> len(passes) == result.n_iter, passes[-1].shift, passes[-1].points
+        (True, 0.0, 3)
     """
 
     start: int
@@ -162,15 +175,18 @@ class Pass(NamedTuple):
 
 @brief(centroids="k d", indices="k")
 class Seeds(NamedTuple):
-    """Chosen points, to start a k-means from.
+    """Chosen points to start a k-means from.
 
-    centroids: (k, d) float32 or float64. indices: (k,) int64, which points they are; −1 for a
-    centroid that was given.
+    Attributes:
+        centroids: (k, d) float32 or float64.
+        indices: (k,) int64, the row of each centroid among the points; −1 for a centroid that was
+            given.
 
-    >>> import tfkm
-    >>> seeds = tfkm.random_points([[0.0], [1.0], [9.0]], 2, random_state=0)
-    >>> seeds.centroids.shape, seeds.indices.shape
-    ((2, 1), (2,))
+    Examples:
+        >>> import tfkm
+        >>> seeds = tfkm.random_points([[0.0], [1.0], [9.0]], 2, random_state=0)
+        >>> seeds.centroids.shape, seeds.indices.shape
+        ((2, 1), (2,))
     """
 
     centroids: Any
@@ -179,17 +195,22 @@ class Seeds(NamedTuple):
 
 @brief(centroids="k d", labels="n")
 class Result(NamedTuple):
-    """A finished k-means; all fields belong to the same centroids.
+    """A finished k-means. All fields belong to the same centroids.
 
-    centroids: (k, d) float32 or float64. labels: (n,) int32; None for a stream, whose labels are not held.
-    inertia: float. n_iter: passes done. status: why it ended.
+    Attributes:
+        centroids: (k, d) float32 or float64.
+        labels: (n,) int32; None for a stream, whose labels are not held.
+        inertia: The weighted sum of squared distances (or of cosine distances) to the own centroid.
+        n_iter: How many passes were made.
+        status: Why the iteration ended.
 
-    >>> import tfkm
-    >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0)
-    >>> result
-    Result(k=2, d=1, n=3, inertia=0.5, n_iter=2, status=LABELS_UNCHANGED)
-    >>> result.inertia, result.status.name, sorted(result.labels.tolist())[1]
-    (0.5, 'LABELS_UNCHANGED', 0)
+    Examples:
+        >>> import tfkm
+        >>> result = tfkm.kmeans([[0.0], [1.0], [9.0]], 2, random_state=0)
+        >>> result
+        Result(k=2, d=1, n=3, inertia=0.5, n_iter=2, status=LABELS_UNCHANGED)
+        >>> result.inertia, result.status.name, sorted(result.labels.tolist())[1]
+        (0.5, 'LABELS_UNCHANGED', 0)
     """
 
     centroids: Any
@@ -201,15 +222,21 @@ class Result(NamedTuple):
 
 @brief(centroids="B k d", labels="B n")
 class BatchResult(NamedTuple):
-    """The results of B problems of n points.
+    """The results of B problems of n points each.
 
-    centroids: (B, k, d) float32 or float64. labels: (B, n) int32, −1 for rows that are not points.
-    inertia: (B,) float64 array. n_iter: (B,) int64 array. status: a list, why each ended.
+    Attributes:
+        centroids: (B, k, d) float32 or float64.
+        labels: (B, n) int32; −1 for rows that are padding.
+        inertia: (B,) float64 array.
+        n_iter: (B,) int64 array, the passes that each problem took.
+        status: A list of B, why each problem ended.
 
-    >>> import numpy as np, tfkm
-    >>> result = tfkm.kmeans_batch(np.float32([[[0], [1], [9]], [[5], [5], [8]]]), 2, random_state=0)
-    >>> result.labels.shape, result.inertia, len(result.status)
-    ((2, 3), array([0.5, 0. ]), 2)
+    Examples:
+        >>> import numpy as np, tfkm
+        >>> points = np.float32([[[0], [1], [9]], [[5], [5], [8]]])
+        >>> result = tfkm.kmeans_batch(points, 2, random_state=0)
+        >>> result.labels.shape, result.inertia, len(result.status)
+        ((2, 3), array([0.5, 0. ]), 2)
     """
 
     centroids: Any

@@ -15,30 +15,33 @@ from tfkm.streams.stream import OneProcess, Task
 
 
 class Mirrored:
-    """An engine for `tfkm.kmeans` and `KMeans`: the devices of a `MirroredStrategy`.
+    """Fit on the devices of a `MirroredStrategy`; the `engine` of a fit.
 
-    Each device has a thread and a reader of its own, and takes a shard of the points after the other. What
-    shards give adds up exactly, so the result has the bits of one device's. Devices compute by the backend
-    that is chosen, which has to be one of the devices' kind: "xla" or "cuda" for GPUs.
+    Each device has a thread and a reader of its own, and takes one shard of the points after the
+    other. What shards give adds up exactly, so the result has the same bits as on one device.
+    Devices compute by the backend that is chosen, which has to be one for their kind: "xla" or
+    "cuda" for GPUs.
+
+    The points have to be an array, NumPy or Parquet files, or a `tfkm.streams.Source` that knows
+    its length, because a device begins in the middle. It has been run on logical CPUs, not yet on
+    several GPUs.
 
     Args:
-      strategy: with the devices to use, all of this host if it was made without.
+        strategy: Names the devices to use; made without arguments, all of this host.
 
-    The points have to be an array, files (.npy, Parquet), or a `Source` that knows its length: a device
-    begins in the middle. It has been run on logical CPUs, not yet on several GPUs.
+    Raises:
+        TypeError: The strategy is of another kind.
 
-    >>> import numpy as np, tensorflow as tf, tfkm
-    >>> x = np.float32([[0], [1], [10], [11]])
-    >>> engine = tfkm.Mirrored(tf.distribute.MirroredStrategy(["CPU:0"]))
-    >>> float(tfkm.kmeans(x, 2, random_state=0, engine=engine, backend="xla").inertia)
-    1.0
-
-    A strategy of another kind is refused:
-
-    >>> tfkm.Mirrored(tf.distribute.OneDeviceStrategy("cpu:0"))
-    Traceback (most recent call last):
-      ...
-    TypeError: strategy: <...OneDeviceStrategy object...>; it has to be a MirroredStrategy
+    Examples:
+        >>> import numpy as np, tensorflow as tf, tfkm
+        >>> x = np.float32([[0], [1], [10], [11]])
+        >>> engine = tfkm.Mirrored(tf.distribute.MirroredStrategy(["CPU:0"]))
+        >>> float(tfkm.kmeans(x, 2, random_state=0, engine=engine, backend="xla").inertia)
+        1.0
+        >>> tfkm.Mirrored(tf.distribute.OneDeviceStrategy("cpu:0"))
+        Traceback (most recent call last):
+          ...
+        TypeError: strategy: <...OneDeviceStrategy object...>; it has to be a MirroredStrategy
     """
 
     def __init__(self, strategy: tf.distribute.MirroredStrategy) -> None:

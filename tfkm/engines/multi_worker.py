@@ -27,36 +27,38 @@ _LOST = (
 
 
 class MultiWorker:
-    """An engine for `tfkm.kmeans` and `KMeans`: the processes of a `MultiWorkerMirroredStrategy`.
+    """Fit on the processes of a `MultiWorkerMirroredStrategy`; the `engine` of a fit.
 
-    All make the same call and get the same result: that of the first one's seed and settings. Each takes
-    every W-th shard of W, and what shards give is gathered by all, in W·k·d·16 bytes. Callbacks are each
-    process's own; a stop by one is of all. A process that is lost ends the others with a
-    RuntimeError that names it, when its connection breaks (docs/streams.md has figures), else when
-    TensorFlow misses its heartbeat (some 10 s); they cannot go on without it. With `checkpoint_dir`, which
-    the first one reads and writes, the same command goes on, with as many processes as there are then;
-    `tfkm.supervise` does so on one host.
+    All processes make the same call and get the same result, that of the seed and settings of the
+    first one. Of W processes each takes every W-th shard. All gather what the shards give, W·k·d·16
+    bytes. Each process has its own callbacks; if one of them stops the fit, all stop.
+
+    If a process is lost, the others end with a RuntimeError that names it: when its connection
+    breaks (the page on streams has figures), or when TensorFlow misses its heartbeat after some 10
+    s. They cannot go on without it. With `checkpoint_dir`, which the first process reads and
+    writes, the same command goes on, with as many processes as there are then; `python -m
+    tfkm.supervise` does so on one host.
+
+    The points have to be NumPy or Parquet files that all processes can read, or a
+    `tfkm.streams.Source` that knows its length.
 
     Args:
-      strategy: made as the first thing in the program, as TensorFlow wants it.
+        strategy: Made as the first thing in the program, as TensorFlow wants it.
 
     Raises:
-      TypeError: strategy is of another kind. The fit raises ValueError where processes cannot share the
-      points, and RuntimeError when one is lost.
+        TypeError: The strategy is of another kind.
+        ValueError: The processes cannot share the points; from the fit.
+        RuntimeError: A process was lost; from the fit.
 
-    The points have to be files (.npy, Parquet) that all processes can read, or a `Source` that knows
-    its length.
-
-    A strategy of another kind is refused:
-
-    >>> import tensorflow as tf, tfkm
-    >>> tfkm.MultiWorker(tf.distribute.OneDeviceStrategy("cpu:0"))
-    Traceback (most recent call last):
-      ...
-    TypeError: strategy: <...OneDeviceStrategy object...>; it has to be a MultiWorkerMirroredStrategy
-    >>> strategy = tf.distribute.MultiWorkerMirroredStrategy()  # doctest: +SKIP
-    >>> engine = tfkm.MultiWorker(strategy)  # doctest: +SKIP
-    >>> tfkm.KMeans(8, init="k-means||", engine=engine).fit("points/*.npy")  # doctest: +SKIP
+    Examples:
+        >>> import tensorflow as tf, tfkm
+        >>> tfkm.MultiWorker(tf.distribute.OneDeviceStrategy("cpu:0"))
+        Traceback (most recent call last):
+          ...
+        TypeError: strategy: <...OneDeviceStrategy object...>; it has to be a MultiWorker...
+        >>> strategy = tf.distribute.MultiWorkerMirroredStrategy()  # doctest: +SKIP
+        >>> engine = tfkm.MultiWorker(strategy)  # doctest: +SKIP
+        >>> tfkm.KMeans(8, init="k-means||", engine=engine).fit("points/*.npy")  # doctest: +SKIP
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:

@@ -17,31 +17,34 @@ _TRIES = 4  # of a shard whose worker is lost, which may be the shard's doing
 
 
 class Ray:
-    """An engine for `tfkm.kmeans` and `KMeans`: actors of Ray on one machine or many.
+    """Fit on workers of Ray, on one machine or many; the `engine` of a fit.
 
-    A worker that is killed is started again by Ray, and what it was at is done anew, with the same bits: a
-    shard's result depends on the shard alone. One whose node is lost starts elsewhere if there is room, and
-    those for which there is none join when a node does. Only results of shards travel, of size k·d;
-    centroids go once to each node.
+    Ray starts a worker again that was killed, and its shard is computed again with the same bits,
+    because the result of a shard depends on the shard alone. If a node is lost, its workers start
+    elsewhere; those without room join when a node does. Only results of shards travel, of size k·d.
+    Centroids go once to each node.
+
+    The points have to be NumPy or Parquet files that all workers can read, or a
+    `tfkm.streams.Source` that can be pickled and knows its length, because a worker begins in the
+    middle. An array goes once to each node; one that maps a whole NumPy file goes by its path.
 
     Args:
-      workers: how many actors, each with its own reader; None for one for each CPU of the cluster, counted
-        anew before each pass.
-      cpus: of each worker, which it also computes with. gpus: of each; name a backend that uses them.
-      address: of a cluster that runs already; None for one that Ray starts on this machine, or that is
-        connected. One that is started here has room for all workers.
-      wait: seconds for a result, or for the first worker, before the fit ends with an error; None to wait
-        as long as it takes.
+        workers: How many actors, each with its own reader; None for one for each CPU of the
+            cluster, counted before each pass.
+        cpus: How many CPUs each worker has and computes with.
+        gpus: How many GPUs each worker has; name a backend that uses them.
+        address: Of a cluster that runs already; None for the one that is connected, or else one
+            that Ray starts on this machine with room for all workers.
+        wait: How many seconds to wait for a result, or for the first worker, before the fit ends
+            with an error; None to wait as long as it takes.
 
-    The points have to be files (.npy, Parquet) that all workers can read, or a `Source` of yours that
-    can be pickled and that knows its length: a worker begins in the middle. An array goes once to each
-    node; one that maps a whole .npy file goes by its path.
+    Raises:
+        ImportError: Ray is not installed.
 
-    Raises: ImportError if Ray is not installed.
-
-    >>> import tfkm
-    >>> tfkm.KMeans(8, init="k-means||", engine=tfkm.Ray(workers=4))
-    KMeans(engine=Ray(workers=4), init='k-means||')
+    Examples:
+        >>> import tfkm
+        >>> tfkm.KMeans(8, init="k-means||", engine=tfkm.Ray(workers=4))
+        KMeans(engine=Ray(workers=4), init='k-means||')
     """
 
     def __init__(

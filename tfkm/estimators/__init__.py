@@ -12,22 +12,30 @@ _KINDS = {kind.__name__: kind for kind in (BisectingKMeans, KMeans, MiniBatchKMe
 
 
 def load(path: str | os.PathLike) -> BisectingKMeans | KMeans | MiniBatchKMeans:
-    """The fitted estimator that `save`, or `tfkm fit`, has written to a file.
+    """Return the fitted estimator that `save`, or the command `tfkm fit`, has written to a file.
 
-    It predicts, transforms, scores and, if a MiniBatchKMeans, goes on learning as the one that was saved
-    would, bit for bit. Loading runs nothing that is in the file, and takes no more memory than a few times
-    its size, so a file may come from anyone.
+    It predicts, transforms and scores as the one that was saved, bit for bit, and a
+    `MiniBatchKMeans` goes on learning so. Loading runs nothing that is in the file, and takes no
+    more memory than a few times its size, so a file may come from anyone.
+
+    Args:
+        path: The file.
+
+    Returns:
+        An estimator of the class that was saved.
 
     Raises:
-      FileNotFoundError: there is no such file. ValueError: it is another thing, damaged, of another version
-        of the format, or holds what no estimator has learnt; names the file.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is something else, damaged, of another version of the format, or holds
+            what no estimator can have learnt. The message names the file.
 
-    >>> import tempfile, numpy as np, tfkm
-    >>> path = tempfile.mkdtemp() + "/model.npz"
-    >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]]))
-    >>> model.save(path)
-    >>> tfkm.load(path).predict([[8.0]]) == model.predict([[8.0]])
-    array([ True])
+    Examples:
+        >>> import tempfile, numpy as np, tfkm
+        >>> path = tempfile.mkdtemp() + "/model.npz"
+        >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]]))
+        >>> model.save(path)
+        >>> tfkm.load(path).predict([[8.0]]) == model.predict([[8.0]])
+        array([ True])
     """
     model = model_files.read(path)
     if not isinstance(model.kind, str) or model.kind not in _KINDS:

@@ -122,31 +122,52 @@ class CentroidEstimator(
     }
 
     def fit_predict(self, X, y=None, sample_weight=None) -> Any:
-        """`labels_` after fit: (n,) int32, of the kind of X (n, d).
+        """Cluster X and return the label of each row.
 
-        Raises: as `fit`.
+        Args:
+            X: (n, d) points, as for `fit`.
+            y: Ignored; scikit-learn's pipelines pass it.
+            sample_weight: (n,) real numbers, finite and not negative; None for ones.
 
-        >>> import tfkm
-        >>> labels = tfkm.KMeans(2, random_state=0).fit_predict([[0.0], [1.0], [9.0]])
-        >>> bool(labels[0] == labels[1] != labels[2])
-        True
+        Returns:
+            (n,) int32 `labels_`, from the library that X comes from.
+
+        Raises:
+            ValueError: As for `fit`.
+            TypeError: As for `fit`.
+            RuntimeError: The named backend cannot be used here.
+
+        Examples:
+            >>> import tfkm
+            >>> labels = tfkm.KMeans(2, random_state=0).fit_predict([[0.0], [1.0], [9.0]])
+            >>> bool(labels[0] == labels[1] != labels[2])
+            True
         """
         labels = self.fit(X, sample_weight=sample_weight).labels_
         return self.predict(X) if labels is None else arrays.like(X, labels)
 
     @in_users_words
     def predict(self, X) -> Any:
-        """(n,) int32, the index of the nearest center of each row of X (n, d); of the kind of X.
+        """Return the index of the nearest center of each row of X.
+
+        Args:
+            X: (n, d) points.
+
+        Returns:
+            (n,) int32 labels, from the library that X comes from.
 
         Raises:
-          NotFittedError: no fit yet. ValueError, TypeError: X is not as for `fit`, or of another width.
-          RuntimeError: the named backend cannot be used here.
+            NotFittedError: There was no fit yet.
+            ValueError: X has another width or values that are not finite.
+            TypeError: X has a wrong type.
+            RuntimeError: The named backend cannot be used here.
 
-        >>> import tfkm
-        >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
-        >>> nearest = model.predict([[8.0]])
-        >>> model.cluster_centers_[nearest]
-        array([[9.]])
+        Examples:
+            >>> import tfkm
+            >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+            >>> nearest = model.predict([[8.0]])
+            >>> model.cluster_centers_[nearest]
+            array([[9.]])
         """
         points = self._checked(X, reset=False)
         if is_tensor(points) and (arrays.in_graph() or arrays.is_on_card(points)):
@@ -185,17 +206,27 @@ class CentroidEstimator(
 
     @in_users_words
     def transform(self, X) -> Any:
-        """(n, k) distances of each row of X (n, d) to each center, of the kind of X.
+        """Return the distance of each row of X to each center.
 
-        Euclidean, not squared, in the unit of X; cosine distances in [0, 2] with metric="cosine". float64
-        if X or the centers are, else float32.
+        Args:
+            X: (n, d) points.
 
-        Raises: as `predict`.
+        Returns:
+            (n, k) Euclidean distances, not squared, in the unit of X; cosine distances in [0, 2]
+            with metric="cosine". They are float64 if X or the centers are, else float32, and come
+            from the library that X comes from.
 
-        >>> import tfkm
-        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
-        >>> sorted(model.transform([[8.0]])[0].tolist())
-        [1.0, 7.5]
+        Raises:
+            NotFittedError: There was no fit yet.
+            ValueError: As for `predict`.
+            TypeError: X has a wrong type.
+            RuntimeError: The named backend cannot be used here.
+
+        Examples:
+            >>> import tfkm
+            >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+            >>> sorted(model.transform([[8.0]])[0].tolist())
+            [1.0, 7.5]
         """
         points = self._checked(X, reset=False)
         if is_tensor(points):
@@ -227,26 +258,51 @@ class CentroidEstimator(
         return tf.sqrt(sq_distances)
 
     def fit_transform(self, X, y=None, sample_weight=None) -> Any:
-        """`transform` of X after fit: (n, k).
+        """Cluster X and return the distance of each row to each center.
 
-        Raises: as `fit`.
+        Args:
+            X: (n, d) points, as for `fit`.
+            y: Ignored; scikit-learn's pipelines pass it.
+            sample_weight: (n,) real numbers, finite and not negative; None for ones.
 
-        >>> import tfkm
-        >>> tfkm.KMeans(2, random_state=0).fit_transform([[0.0], [1.0], [9.0]]).shape
-        (3, 2)
+        Returns:
+            (n, k) distances, as `transform` returns them.
+
+        Raises:
+            ValueError: As for `fit`.
+            TypeError: As for `fit`.
+            RuntimeError: The named backend cannot be used here.
+
+        Examples:
+            >>> import tfkm
+            >>> tfkm.KMeans(2, random_state=0).fit_transform([[0.0], [1.0], [9.0]]).shape
+            (3, 2)
         """
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
     @in_users_words
     def score(self, X, y=None, sample_weight=None) -> float:
-        """Minus the inertia of X (n, d) around the centers, a float; for the training points −`inertia_`.
+        """Return minus the inertia of X around the centers; −`inertia_` for the training points.
 
-        Raises: as `predict`. ValueError: sample_weight is not (n,), finite and not negative.
+        Args:
+            X: (n, d) points.
+            y: Ignored; scikit-learn's pipelines pass it.
+            sample_weight: (n,) real numbers, finite and not negative; None for ones.
 
-        >>> import tfkm
-        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
-        >>> model.score([[0.5], [8.0]]), model.inertia_
-        (-1.0, 0.5)
+        Returns:
+            A float, in the unit of X squared; the greater the better.
+
+        Raises:
+            NotFittedError: There was no fit yet.
+            ValueError: As for `predict`, or sample_weight is not as above.
+            TypeError: X has a wrong type.
+            RuntimeError: The named backend cannot be used here.
+
+        Examples:
+            >>> import tfkm
+            >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+            >>> model.score([[0.5], [8.0]]), model.inertia_
+            (-1.0, 0.5)
         """
         points = self._checked(X, reset=False)
         weights = self._checked_weight(sample_weight, points)

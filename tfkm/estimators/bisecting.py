@@ -28,42 +28,50 @@ if TYPE_CHECKING:
 class BisectingKMeans(CentroidEstimator):
     """Bisecting k-means, in place of `sklearn.cluster.BisectingKMeans`.
 
-    One cluster is split in two by k-means, until there are k.
+    It splits one cluster in two by k-means until there are k.
+
+    `predict` goes down the tree of splits, each time to the nearer center of two, so for the
+    training points it equals `labels_`. `inertia_` and `score` go by these labels too. The label
+    need not be the nearest of all centers; `transform(X).argmin(1)` is. Once centers are set by
+    hand, all methods go by the nearest of them.
 
     Args:
-      n_clusters: k, 1 ≤ k ≤ n.
-      init: "random", "k-means++" (greedy), or a callable (X, n_clusters, random_state) -> (2, d), which is
-        given the points of one cluster and n_clusters=2.
-      n_init: tries of each split; the least inertia is kept.
-      random_state: None, an int or a `numpy.random.RandomState`.
-      max_iter: most iterations of a try.
-      verbose: 1 prints the inertia of each iteration, and the centers of each split.
-      tol: end a try when Σ‖shift‖² ≤ tol · mean variance of the features of the cluster that is split.
-      copy_x: whether points that TensorFlow cannot read in place may be copied once (below 256 MB);
-        X itself is never changed. Beside it there is a copy of the points of one cluster at a time.
-      algorithm: "lloyd" or "elkan"; both are exact, so both are the same here.
-      bisecting_strategy: "biggest_inertia" splits the cluster of most inertia, "largest_cluster" that of
-        most weight (of most points, if there are no weights).
-      backend: a name from `tfkm.backends()`; None takes the fastest usable one.
+        n_clusters: k, 1 ≤ k ≤ n.
+        init: "random", "k-means++" (greedy), or a callable (X, n_clusters, random_state) -> (2, d),
+            which is given the points of one cluster and n_clusters=2.
+        n_init: How often each split is tried; the try of least inertia is kept.
+        random_state: None, an int or a `numpy.random.RandomState`.
+        max_iter: The most iterations of a try.
+        verbose: 1 prints the inertia of each iteration, and the centers of each split.
+        tol: A try ends when Σ‖shift‖² ≤ tol · mean variance of the features of the cluster that is
+            split.
+        copy_x: Whether points that cannot be read in place may be copied once, if below 256 MB. X
+            itself is never changed. Beside it there is a copy of the points of one cluster at a
+            time.
+        algorithm: "lloyd" or "elkan". Both are exact, so both do the same here.
+        bisecting_strategy: "biggest_inertia" splits the cluster of most inertia, "largest_cluster"
+            that of most weight (of most points, if there are no weights).
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
     Attributes:
-      cluster_centers_: (k, d), of the dtypes of `KMeans`. labels_: (n,) int32. inertia_: float.
-      n_features_in_, feature_names_in_: as for `KMeans`.
+        cluster_centers_: (k, d), of the dtypes of `KMeans`.
+        labels_: (n,) int32.
+        inertia_: The weighted sum of squared distances to the own center, in the unit of X squared.
+        n_features_in_: d.
+        feature_names_in_: (d,) the names of the columns, if X has names that are strings.
 
-    `predict` goes down the tree of splits, by the nearer center of two, so that of the training points
-    it equals `labels_`; `inertia_` and `score` go by these labels too. That need not be the nearest of all
-    centers: `transform(X).argmin(1)` is. Once centers are set by hand, all go by the nearest of them.
+    References:
+        Steinbach, Karypis & Kumar (2000), "A comparison of document clustering techniques".
 
-    Source: Steinbach, Karypis & Kumar (2000), "A comparison of document clustering techniques".
-
-    >>> import numpy as np
-    >>> from tfkm import BisectingKMeans
-    >>> x = np.array([[1.0, 1.0], [3.0, 1.0], [10.0, 0.0], [10.0, 2.0], [10.0, 8.0], [10.0, 10.0]])
-    >>> model = BisectingKMeans(n_clusters=3, n_init=3, random_state=0).fit(x)
-    >>> sorted(model.cluster_centers_.tolist())
-    [[2.0, 1.0], [10.0, 1.0], [10.0, 9.0]]
-    >>> bool((model.predict(x) == model.labels_).all())
-    True
+    Examples:
+        >>> import numpy as np
+        >>> from tfkm import BisectingKMeans
+        >>> x = np.array([[1, 1], [3, 1], [10, 0], [10, 2], [10, 8], [10, 10]], np.float64)
+        >>> model = BisectingKMeans(n_clusters=3, n_init=3, random_state=0).fit(x)
+        >>> sorted(model.cluster_centers_.tolist())
+        [[2.0, 1.0], [10.0, 1.0], [10.0, 9.0]]
+        >>> bool((model.predict(x) == model.labels_).all())
+        True
     """
 
     _parameter_constraints = CentroidEstimator._parameter_constraints | {
@@ -105,14 +113,25 @@ class BisectingKMeans(CentroidEstimator):
 
     @all_or_nothing
     def fit(self, X, y=None, sample_weight=None) -> Self:
-        """Clusters X (n, d); sample_weight (n,) or None. Returns self.
+        """Cluster X by repeated splits.
 
-        Raises: ValueError or TypeError naming the argument, before any work. RuntimeError: the named
-        backend cannot be used here.
+        Args:
+            X: (n, d) points.
+            y: Ignored; scikit-learn's pipelines pass it.
+            sample_weight: (n,) real numbers, finite and not negative; None for ones.
 
-        >>> import tfkm
-        >>> tfkm.BisectingKMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]]).inertia_
-        0.5
+        Returns:
+            The fitted estimator itself.
+
+        Raises:
+            ValueError: A parameter or argument has a value that is not allowed; before any work.
+            TypeError: A parameter or argument has a wrong type; before any work.
+            RuntimeError: The named backend cannot be used here.
+
+        Examples:
+            >>> import tfkm
+            >>> tfkm.BisectingKMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]]).inertia_
+            0.5
         """
         self._validate_params()
         points, weights = self._checked_for_fit(X, sample_weight)

@@ -34,51 +34,62 @@ if TYPE_CHECKING:
 class KMeans(CentroidEstimator):
     """Exact k-means, in place of `sklearn.cluster.KMeans`.
 
+    `predict(X)` of the training points equals `labels_`, unless sizes are limited. Centers, labels,
+    inertia and score always belong together. X may be what NumPy takes, a memory map (read in
+    blocks), a pandas frame, a sparse matrix or a `tf.Tensor`; `predict` and `transform` of a tensor
+    return a tensor.
+
     Args:
-      n_clusters: k, 1 ≤ k ≤ n.
-      init: "k-means++" (greedy), "k-means||", "afk-mc2", "random", an array (k, d), a function of this
-        package with settings (`functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)`), or a callable
-        (X, n_clusters, random_state) -> (k, d).
-      n_init: restarts, the least inertia is kept; "auto" is 10 for "random" and a callable of your own,
-        else 1.
-      max_iter: most iterations of a start.
-      tol: end when Σ‖shift‖² ≤ tol · mean variance of the features; 0 for when nothing moves.
-      verbose: 1 prints the inertia of each iteration, and why it converged.
-      random_state: None, an int or a `numpy.random.RandomState`.
-      copy_x: whether points that TensorFlow cannot read in place may be copied once (below 256 MB), and a
-        callable `init` gets a copy; X itself is never changed. Of no effect on datasets and files.
-      algorithm: "lloyd" or "elkan"; both are exact, so both are the same here.
-      metric: "euclidean", or "cosine" for spherical k-means: assignment, seeding and stopping by cosine
-        distance; `transform` gives it, `inertia_` is the sum of it, and centers are of length 1. A row of
-        zeros is at distance 1 from everything and has label 0.
-      backend: a name from `tfkm.backends()`; None takes the fastest usable one.
-      checkpoint_dir: a folder from which the same fit, killed, goes on; see `tfkm.kmeans`.
-      callbacks: a `tfkm.Callback`, as `tfkm.Progress()`, or a list of them.
-      engine: who computes, None for this process; see `tfkm.kmeans`.
-      size_min, size_max: least and most points of a cluster in `fit`, None for any; see `tfkm.kmeans`. Then
-        `labels_` and `inertia_` keep the limits, predict and score know none. Not with sample_weight.
+        n_clusters: k, 1 ≤ k ≤ n.
+        init: Where the first centers come from: "k-means++" (greedy), "k-means||", "afk-mc2",
+            "random", an array (k, d), a function of this package with settings, such as
+            `functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)`, or a callable (X,
+            n_clusters, random_state) -> (k, d).
+        n_init: How many restarts to make; the one of least inertia is kept. "auto" is 10 for
+            "random" and for a callable of your own, else 1.
+        max_iter: The most iterations of a restart.
+        tol: A restart ends when Σ‖shift‖² ≤ tol · mean variance of the features. With 0 it ends
+            when nothing moves.
+        verbose: 1 prints the inertia of each iteration, and why the restart ended.
+        random_state: None, an int or a `numpy.random.RandomState`.
+        copy_x: Whether points that cannot be read in place may be copied once, if below 256 MB, and
+            whether a callable `init` gets a copy. X itself is never changed. Datasets and files are
+            never copied.
+        algorithm: "lloyd" or "elkan". Both are exact, so both do the same here.
+        metric: "euclidean", or "cosine" for spherical k-means: assignment, seeding and stopping go
+            by cosine distance, `transform` returns it, `inertia_` is the sum of it, and centers
+            have length 1. A row of zeros is at distance 1 from everything and has label 0.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
+        size_min: The least number of points of a cluster in `fit`, None for no limit; see
+            `tfkm.kmeans`. With a limit `labels_` and `inertia_` keep it, while `predict` and
+            `score` have none. Not with sample_weight.
+        size_max: The most points of a cluster in `fit`, None for no limit; as `size_min`.
+        checkpoint_dir: A folder from which the same fit goes on after it was killed; see
+            `tfkm.kmeans`.
+        engine: Who reads and computes, such as `tfkm.Ray`; None for this process.
+        callbacks: A `tfkm.Callback`, such as `tfkm.Progress`, or a list of them.
 
     Attributes:
-      cluster_centers_: (k, d) float64 if X is float64, else float32 for X of float32, float16,
-        bfloat16, int8 or uint8; other numbers are taken as float64.
-      labels_: (n,) int32. inertia_: float, the weighted sum of squared distances to the own center, in the
-        unit of X squared. n_iter_: int, passes. n_features_in_: int.
-      feature_names_in_: (d,) if X has string column names.
+        cluster_centers_: (k, d), float64 if X is float64; float32 if X is float32, float16,
+            bfloat16, int8 or uint8. Other numbers are taken as float64.
+        labels_: (n,) int32; None after a fit of a dataset or of files.
+        inertia_: The weighted sum of squared distances to the own center, in the unit of X squared.
+        n_iter_: How many passes were made.
+        n_features_in_: d.
+        feature_names_in_: (d,) the names of the columns, if X has names that are strings.
 
-    `predict(X)` of the training points equals `labels_` (unless sizes are limited), and centers, labels,
-    inertia and score always belong together. X may be what NumPy takes, a memory map (read in blocks),
-    a pandas frame or a tf.Tensor; predict and transform of a tf.Tensor return one.
+    References:
+        As for `tfkm.kmeans`.
 
-    Sources: as of `tfkm.kmeans`.
-
-    >>> import numpy as np
-    >>> from tfkm import KMeans
-    >>> x = np.array([[1.0, 2.0], [1.0, 4.0], [10.0, 2.0], [10.0, 4.0]])
-    >>> model = KMeans(n_clusters=2, random_state=0).fit(x)
-    >>> sorted(model.cluster_centers_.tolist())
-    [[1.0, 3.0], [10.0, 3.0]]
-    >>> bool((model.predict(x) == model.labels_).all())
-    True
+    Examples:
+        >>> import numpy as np
+        >>> from tfkm import KMeans
+        >>> x = np.array([[1.0, 2.0], [1.0, 4.0], [10.0, 2.0], [10.0, 4.0]])
+        >>> model = KMeans(n_clusters=2, random_state=0).fit(x)
+        >>> sorted(model.cluster_centers_.tolist())
+        [[1.0, 3.0], [10.0, 3.0]]
+        >>> bool((model.predict(x) == model.labels_).all())
+        True
     """
 
     _parameter_constraints = CentroidEstimator._parameter_constraints | {
@@ -136,20 +147,32 @@ class KMeans(CentroidEstimator):
 
     @all_or_nothing
     def fit(self, X, y=None, sample_weight=None) -> Self:
-        """Clusters X (n, d); sample_weight (n,) or None. Returns self.
+        """Cluster X.
 
-        X may be larger than memory: a tf.data.Dataset of batches of points, or of pairs of these and
-        weights; the path of a .npy, Parquet or TFRecord file, a pattern with *, or a list of paths. It
-        is read once for each pass, with the result of the same points in memory, to the bit. `labels_`
-        is then None: `predict(X, out=…)` writes them.
+        X may be larger than memory: a `tf.data.Dataset` of batches of points, or of pairs of points
+        and weights; the path of a NumPy, Parquet or TFRecord file, a pattern such as
+        `points/*.npy`, or a list of paths. It is read once in each pass, and the result is that of
+        the same points in memory, to the bit. `labels_` is then None; `predict(X, out=…)` writes
+        the labels to a file.
 
-        Raises: ValueError or TypeError naming the argument, before any work. RuntimeError: the named
-        backend cannot be used here.
+        Args:
+            X: (n, d) points, or a stream as above.
+            y: Ignored; scikit-learn's pipelines pass it.
+            sample_weight: (n,) real numbers, finite and not negative; None for ones.
 
-        >>> import tfkm
-        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [9.0]], sample_weight=[1.0, 2.0])
-        >>> model.inertia_, model.n_iter_
-        (0.0, 1)
+        Returns:
+            The fitted estimator itself.
+
+        Raises:
+            ValueError: A parameter or argument has a value that is not allowed; before any work.
+            TypeError: A parameter or argument has a wrong type; before any work.
+            RuntimeError: The named backend cannot be used here.
+
+        Examples:
+            >>> import tfkm
+            >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [9.0]], sample_weight=[1.0, 2.0])
+            >>> model.inertia_, model.n_iter_
+            (0.0, 1)
         """
         self._validate_params()
         if streams.is_stream(X):
@@ -185,20 +208,29 @@ class KMeans(CentroidEstimator):
 
     @in_users_words
     def predict(self, X, *, out: str | os.PathLike | None = None) -> Any:
-        """(n,) int32, the index of the nearest center of each row of X (n, d), or of what else `fit` takes.
+        """Return the index of the nearest center of each row of X.
 
-        out: the path of a .npy, .parquet or .tfrecord file for the labels, which are then not held; an
-        existing one is replaced. Returns None then.
+        Args:
+            X: (n, d) points, or a stream as for `fit`.
+            out: The path of a NumPy, Parquet or TFRecord file (by its suffix) that the labels are
+                written to as they come, so that they are not held. A file that exists is replaced.
+
+        Returns:
+            (n,) int32 labels, from the library that X comes from; None with `out`.
 
         Raises:
-          NotFittedError: no fit yet. ValueError, TypeError: X is not as for `fit`, or of another width; out
-          has another suffix. RuntimeError: the named backend cannot be used here.
+            NotFittedError: There was no fit yet.
+            ValueError: X has another width or values that are not finite, or `out` has another
+                suffix.
+            TypeError: X has a wrong type.
+            RuntimeError: The named backend cannot be used here.
 
-        >>> import os, tempfile, tfkm
-        >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
-        >>> model.cluster_centers_[model.predict([[2.0], [8.0]])].tolist()
-        [[0.5], [9.0]]
-        >>> model.predict([[2.0], [8.0]], out=os.path.join(tempfile.mkdtemp(), "labels.npy"))
+        Examples:
+            >>> import os, tempfile, tfkm
+            >>> model = tfkm.KMeans(2, random_state=0).fit([[0.0], [1.0], [9.0]])
+            >>> model.cluster_centers_[model.predict([[2.0], [8.0]])].tolist()
+            [[0.5], [9.0]]
+            >>> model.predict([[2.0], [8.0]], out=os.path.join(tempfile.mkdtemp(), "labels.npy"))
         """
         if not streams.is_stream(X) and out is None:
             return super().predict(X)

@@ -28,51 +28,64 @@ if TYPE_CHECKING:
 class MiniBatchKMeans(CentroidEstimator):
     """Mini-batch k-means, in place of `sklearn.cluster.MiniBatchKMeans`.
 
+    `fit` draws batches at random, with probability proportional to sample_weight. It also takes a
+    `tf.data.Dataset` of batches (rows, d), or of pairs of such a batch and its weights (rows,); the
+    last batch may be smaller. The elements of a dataset are used in their order, so shuffle it, and
+    each is used once in a pass. Its first init_size points are those that are seeded from, and
+    `tol` refers to their variance. `labels_` have the order of one more pass: if a dataset shuffles
+    differently each time, call `predict` on batches instead.
+
+    Each step is computed exactly and the means are kept in float64, so the same input, seed and
+    backend give the same bits.
+
     Args:
-      n_clusters: k, 1 ≤ k ≤ n.
-      init: "k-means++" (greedy), "random", an array (k, d), or a callable
-        (X, n_clusters, random_state) -> (k, d), which is given the sample that is seeded from.
-      max_iter: most passes over X; of an endless dataset, most batches.
-      batch_size: points drawn for a step. Of no effect with a dataset, which has its own batches.
-      verbose: 1 prints the inertia of each batch.
-      compute_labels: whether `fit` ends with a pass that sets `labels_` and the exact `inertia_`.
-      random_state: None, an int or a `numpy.random.RandomState`.
-      tol: end when the means move by Σ‖shift‖² ≤ tol · mean variance of the features in a step; 0 for
-        never.
-      max_no_improvement: end after so many batches without a new least smoothed inertia; None for never.
-      init_size: points that are seeded from; None for 3 · batch_size, or 3 · k if that is below k.
-      n_init: seedings, of which the best one is taken; "auto" is 1 for "k-means++" and an array, else 3.
-      reassignment_ratio: clusters that were given less than this share of the weight of the largest one
-        are moved to random points of the batch, about every 10 · k points; 0 for never.
-      backend: a name from `tfkm.backends()`; None takes the fastest usable one.
+        n_clusters: k, 1 ≤ k ≤ n.
+        init: Where the first centers come from: "k-means++" (greedy), "random", an array (k, d), or
+            a callable (X, n_clusters, random_state) -> (k, d), whose X is the sample that is seeded
+            from.
+        max_iter: The most passes over X; of an endless dataset, the most batches.
+        batch_size: How many points are drawn for a step. A dataset has batches of its own.
+        verbose: 1 prints the inertia of each batch.
+        compute_labels: Whether `fit` ends with a pass that sets `labels_` and the exact `inertia_`.
+        random_state: None, an int or a `numpy.random.RandomState`.
+        tol: The fit ends when the means move by Σ‖shift‖² ≤ tol · mean variance of the features in
+            a step; with 0 it never does.
+        max_no_improvement: The fit ends after so many batches without a new least smoothed inertia;
+            None for never.
+        init_size: How many points are seeded from; None for 3 · batch_size, or 3 · k if that is
+            below k.
+        n_init: How many seedings to try; the best one is taken. "auto" is 1 for "k-means++" and an
+            array, else 3.
+        reassignment_ratio: Clusters that were given less than this share of the weight of the
+            largest one are moved to random points of the batch, about every 10 · k points; 0 for
+            never.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
     Attributes:
-      cluster_centers_: (k, d), of the dtypes of `KMeans`. labels_: (n,) int32, if computed; after
-        `partial_fit` of the batch. inertia_: float; if labels are not computed, smoothed over the batches.
-      n_iter_: passes begun. n_steps_: batches used. n_features_in_, feature_names_in_: as for `KMeans`.
+        cluster_centers_: (k, d), of the dtypes of `KMeans`.
+        labels_: (n,) int32, if they are computed; after `partial_fit` those of the batch.
+        inertia_: The weighted sum of squared distances; smoothed over the batches if labels are not
+            computed.
+        n_iter_: How many passes were begun.
+        n_steps_: How many batches were used.
+        n_features_in_: d.
+        feature_names_in_: (d,) the names of the columns, if X has names that are strings.
 
-    `fit` draws batches at random, in proportion to sample_weight. It also takes a `tf.data.Dataset` of
-    batches (rows, d), or of pairs of such a batch and its weights (rows,); the last may be smaller. Its
-    elements are used in their order (so shuffle it), each once in a pass; the first init_size points are
-    those seeded from, and the variance that tol refers to is theirs. `labels_` are in the order of one
-    more pass: with a dataset that shuffles anew each time, call `predict` on batches instead.
+    References:
+        Sculley (2010), "Web-scale k-means clustering".
 
-    What is computed between two batches is exact and the means are kept in float64, so the same input, seed
-    and backend give the same bits.
-
-    Source: Sculley (2010), "Web-scale k-means clustering".
-
-    >>> import numpy as np
-    >>> from tfkm import MiniBatchKMeans
-    >>> x = np.concatenate([np.zeros((50, 2)), np.full((50, 2), 9.0)])
-    >>> model = MiniBatchKMeans(n_clusters=2, batch_size=20, random_state=0).fit(x)
-    >>> sorted(model.cluster_centers_.tolist())
-    [[0.0, 0.0], [9.0, 9.0]]
-    >>> model = MiniBatchKMeans(n_clusters=2, random_state=0)
-    >>> for batch in np.split(x[::-1], 4):
-    ...     model = model.partial_fit(batch)
-    >>> model.n_steps_
-    4
+    Examples:
+        >>> import numpy as np
+        >>> from tfkm import MiniBatchKMeans
+        >>> x = np.concatenate([np.zeros((50, 2)), np.full((50, 2), 9.0)])
+        >>> model = MiniBatchKMeans(n_clusters=2, batch_size=20, random_state=0).fit(x)
+        >>> sorted(model.cluster_centers_.tolist())
+        [[0.0, 0.0], [9.0, 9.0]]
+        >>> model = MiniBatchKMeans(n_clusters=2, random_state=0)
+        >>> for batch in np.split(x[::-1], 4):
+        ...     model = model.partial_fit(batch)
+        >>> model.n_steps_
+        4
     """
 
     _parameter_constraints = CentroidEstimator._parameter_constraints | {
@@ -123,15 +136,27 @@ class MiniBatchKMeans(CentroidEstimator):
 
     @all_or_nothing
     def fit(self, X, y=None, sample_weight=None) -> Self:
-        """Clusters X (n, d) or a tf.data.Dataset; sample_weight (n,) or None. Returns self.
+        """Cluster X by batches.
 
-        Raises: ValueError or TypeError naming the argument; for arrays before any work. RuntimeError: the
-        named backend cannot be used here.
+        Args:
+            X: (n, d) points, or a `tf.data.Dataset` of batches.
+            y: Ignored; scikit-learn's pipelines pass it.
+            sample_weight: (n,) real numbers, finite and not negative; None for ones.
 
-        >>> import tfkm
-        >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit([[0.0], [0.0], [9.0]])
-        >>> sorted(model.cluster_centers_.ravel().tolist())
-        [0.0, 9.0]
+        Returns:
+            The fitted estimator itself.
+
+        Raises:
+            ValueError: A parameter or argument has a value that is not allowed; for arrays before
+                any work.
+            TypeError: A parameter or argument has a wrong type; for arrays before any work.
+            RuntimeError: The named backend cannot be used here.
+
+        Examples:
+            >>> import tfkm
+            >>> model = tfkm.MiniBatchKMeans(2, random_state=0).fit([[0.0], [0.0], [9.0]])
+            >>> sorted(model.cluster_centers_.ravel().tolist())
+            [0.0, 9.0]
         """
         self._validate_params()
         rng = check_random_state(self.random_state)
@@ -170,20 +195,34 @@ class MiniBatchKMeans(CentroidEstimator):
 
     @all_or_nothing
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:
-        """Takes one more batch X (n, d); sample_weight (n,) or None. Returns self.
+        """Learn from one more batch.
 
-        The first batch is seeded from, so it needs n_clusters points. If `cluster_centers_` was set or
-        edited by hand, the means go on from there: each with the weight its cluster had, or, if there was
-        none before or the number of clusters is another, with that of one point.
+        The first batch is seeded from, so it needs n_clusters points. If `cluster_centers_` was set
+        or edited by hand, the means go on from there, each with the weight that its cluster had. If
+        there was none before, or the number of clusters has changed, each has the weight of one
+        point.
 
-        Raises: as `fit`, before any work; ValueError also if X is of another width than the batches before.
+        Args:
+            X: (n, d) points of the batch.
+            y: Ignored; scikit-learn's pipelines pass it.
+            sample_weight: (n,) real numbers, finite and not negative; None for ones.
 
-        >>> import tfkm
-        >>> model = tfkm.MiniBatchKMeans(2, random_state=0)
-        >>> for batch in [[0.0], [9.0]], [[1.0], [8.0]]:
-        ...     model = model.partial_fit(batch)
-        >>> sorted(model.cluster_centers_.ravel().tolist())
-        [0.5, 8.5]
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: As for `fit`, or X has another width than the batches before; before any
+                work.
+            TypeError: As for `fit`; before any work.
+            RuntimeError: The named backend cannot be used here.
+
+        Examples:
+            >>> import tfkm
+            >>> model = tfkm.MiniBatchKMeans(2, random_state=0)
+            >>> for batch in [[0.0], [9.0]], [[1.0], [8.0]]:
+            ...     model = model.partial_fit(batch)
+            >>> sorted(model.cluster_centers_.ravel().tolist())
+            [0.5, 8.5]
         """
         self._validate_params()
         state = self._state_of_centers()

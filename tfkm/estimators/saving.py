@@ -47,25 +47,29 @@ class Kept:
     }
 
     def save(self, path: str | os.PathLike, *, force: bool = False) -> None:
-        """Writes all that a fitted model knows to a file, which `tfkm.load` reads.
+        """Write all that a fitted model knows to a file that `tfkm.load` reads.
 
-        An .npz with JSON in it (`tfkm.saving.model_files` has the format), whole or not at all. Of
-        points and sample weights nothing is kept but `labels_`; nor are `callbacks`, `engine` and
-        `checkpoint_dir`.
+        The file is an NPZ archive with JSON in it, and is written whole or not at all. Of points
+        and sample weights only `labels_` is kept. `callbacks`, `engine` and `checkpoint_dir` are
+        left out.
 
         Args:
-          path: with any suffix. force: whether a file that exists is overwritten.
+            path: Where to write, with any suffix.
+            force: Whether a file that exists is overwritten.
 
         Raises:
-          NotFittedError: no fit yet. FileExistsError, FileNotFoundError: there is a file, or no folder.
-          OSError: it cannot be written, and what was there before stays.
-          TypeError: `init` is a callable of your own, or this is a class of your own.
+            NotFittedError: There was no fit yet.
+            FileExistsError: There is a file, and `force` is false.
+            FileNotFoundError: The folder does not exist.
+            OSError: The file cannot be written. A file that was there before stays.
+            TypeError: `init` is a callable of your own, or the estimator is of a class of your own.
 
-        >>> import tempfile, numpy as np, tfkm
-        >>> path = tempfile.mkdtemp() + "/model.npz"
-        >>> tfkm.KMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]])).save(path)
-        >>> tfkm.load(path).n_iter_
-        2
+        Examples:
+            >>> import tempfile, numpy as np, tfkm
+            >>> path = tempfile.mkdtemp() + "/model.npz"
+            >>> tfkm.KMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]])).save(path)
+            >>> tfkm.load(path).n_iter_
+            2
         """
         check_is_fitted(self)
         if not type(self).__module__.startswith("tfkm."):
@@ -113,48 +117,51 @@ class Kept:
         dtypes: Sequence[str] | None = None,
         backend: str = "portable",
     ) -> None:
-        """Writes the model for where tfkm is not, with its labels and distances.
+        """Write the model for programs that do not have tfkm, with its labels and distances.
 
-        "saved_model" needs TensorFlow alone. Signatures, each on `points` (n, d), n unknown: `predict`
-        (`labels` (n,) int32, `distances` (n,) to that label's center), `transform` (`distances` (n, k)),
-        and `serving_default`, which is `predict`. They take the first dtype; `predict_uint8` and so on take
-        the others. What `tf.saved_model.load` returns also has them as functions that choose by dtype,
-        `predict(points)` and `transform(points)`, and `cluster_centers`.
+        A SavedModel needs TensorFlow alone. Its signatures take `points` (n, d), n unknown:
+        `predict` gives `labels` (n,) int32 and `distances` (n,) to the center of that label,
+        `transform` gives `distances` (n, k), and `serving_default` is `predict`. They take the
+        first dtype; `predict_uint8` and the like take the others. What `tf.saved_model.load`
+        returns also has functions that choose by dtype, `predict(points)` and `transform(points)`,
+        and `cluster_centers`. A bad value in points raises `tf.errors.InvalidArgumentError` when
+        the model runs.
 
-        "onnx" (a file; needs `tfkm[onnx]`) and "tflite" (a file) are `predict` alone, as one product: n×k
-        distances are held, and a value that is not finite gives any label. In ONNX all is in float64, and
-        centers that it cannot tell apart count as tied. TFLite has no product in float64: in float32 a
-        point may get another label where its distances to two centers agree to some 1e-6. The tree of a
-        BisectingKMeans is converted to neither.
+        ONNX and TFLite files have `predict` alone, as one matrix product: they hold n×k distances,
+        and a value that is not finite may get any label. ONNX computes in float64, and counts
+        centers that it cannot tell apart as tied. TFLite computes in float32, where a point may get
+        another label if its distances to two centers agree to some 10⁻⁶. The tree of a
+        `tfkm.BisectingKMeans` is converted to neither.
 
         Args:
-          path: a folder, of which the files of a SavedModel are replaced; or a file, which is replaced if
-            it exists. Where the disk is full, what was there before stays.
-          format: "saved_model", "onnx" or "tflite".
-          dtypes: of points; None for float32 and uint8, and float64 if the centers are. Centers in float64
-            make it all float64, but a point that was rounded to float32 before may have another label. ONNX
-            and TFLite have one, None for float32.
-          backend: "portable" is stock ops in float64 and in bounded memory. Another name makes it that
-            backend's graph: "native", several times faster, loads only where `import tfkm; tfkm.backends()`
-            has been run before; "xla" only where TensorFlow has XLA.
-
-        A bad value in points raises `tf.errors.InvalidArgumentError` when the model runs.
+            path: A folder for a SavedModel, whose files in it are replaced; else a file, which is
+                replaced if it exists. If the disk is full, what was there before stays.
+            format: "saved_model", "onnx" (needs the extra `onnx`) or "tflite".
+            dtypes: Of points; None for float32 and uint8, and float64 if the centers are. Centers
+                in float64 make all distances float64, but a point that was rounded to float32
+                before may have another label. ONNX and TFLite take one dtype, None for float32.
+            backend: "portable" is stock ops in float64 and bounded memory. Another name gives the
+                graph of that backend: "native" is several times faster, and loads only after
+                `import tfkm; tfkm.backends()`; "xla" loads only where TensorFlow has XLA.
 
         Raises:
-          NotFittedError: no fit yet. ValueError: a format, dtype or backend is not one of those.
-          RuntimeError: the backend cannot be used here. ImportError: tf2onnx is not installed.
-          OSError: `path` cannot be written.
+            NotFittedError: There was no fit yet.
+            ValueError: The format, a dtype or the backend is not one of these.
+            RuntimeError: The backend cannot be used here.
+            ImportError: tf2onnx or TensorFlow is not installed.
+            OSError: The path cannot be written.
 
-        >>> import numpy as np, tempfile, tensorflow as tf, tfkm
-        >>> model = tfkm.KMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]]))
-        >>> path = tempfile.mkdtemp()
-        >>> model.export(path)
-        >>> served = tf.saved_model.load(path)
-        >>> out = served.signatures["serving_default"](points=tf.constant([[8.0], [0.5]]))
-        >>> bool((out["labels"].numpy() == model.predict([[8.0], [0.5]])).all())
-        True
-        >>> out["distances"].numpy()
-        array([1., 0.], dtype=float32)
+        Examples:
+            >>> import numpy as np, tempfile, tensorflow as tf, tfkm
+            >>> model = tfkm.KMeans(2, random_state=0).fit(np.float32([[0.0], [1.0], [9.0]]))
+            >>> path = tempfile.mkdtemp()
+            >>> model.export(path)
+            >>> served = tf.saved_model.load(path)
+            >>> out = served.signatures["serving_default"](points=tf.constant([[8.0], [0.5]]))
+            >>> bool((out["labels"].numpy() == model.predict([[8.0], [0.5]])).all())
+            True
+            >>> out["distances"].numpy()
+            array([1., 0.], dtype=float32)
         """
         check_is_fitted(self)
         if format not in _FORMATS:

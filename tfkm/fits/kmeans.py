@@ -47,59 +47,72 @@ def kmeans(  # noqa: PLR0913 - a user's arguments
     checkpoint_dir: str | os.PathLike | None = None,
     engine: streams.Opener | None = None,
 ) -> Result:
-    """Exact k-means of points in memory, in a memory map, or of a stream.
+    """Cluster points in memory, in a memory map or of a stream by exact k-means.
+
+    The same input, seed and backend give the same bits.
 
     Args:
-      points: (n, d) NumPy array or tf.Tensor, float32, float64, float16, bfloat16, int8 or uint8;
-        finite. Computed in float64 if float64, else in float32. Other integers and truth values are
-        copied to float64.
-      n_clusters: k, 1 ≤ k ≤ n. If fewer points have a positive weight or differ, clusters are left without
-        points, and their centroids are repetitions.
-      weights: (n,) real, finite, not negative; None for ones.
-      init: "k-means++" (greedy), "k-means||", "afk-mc2" or "random", which are the functions
-        `kmeans_plusplus`, `kmeans_parallel`, `afk_mc2` and `random_points`; a `functools.partial` of
-        one, with settings such as n_local_trials or given; an array (k, d); or any other callable
-        (points, k, random_state=…) -> (k, d).
-      n_init: restarts, of which the one with the least inertia is kept; "auto" is 10 for "random" and
-        any other callable, else 1. An array is tried once, with a RuntimeWarning if more are asked for.
-      max_iter: most passes of a start.
-      tol: the end is also reached when Σ‖shift‖² ≤ tol · mean variance of the features.
-      random_state: None, an int or a `numpy.random.RandomState`.
-      metric: "euclidean", or "cosine" for spherical k-means (`tfkm.lloyd.spherical`): a point belongs to
-        the centroid at the least cosine distance, centroids are of length 1, and the inertia is the
-        weighted sum of cosine distances. A point of zeros is at distance 1 from everything, has label 0,
-        and no part in centroids. Points are scaled to length 1, once if that copy is below 256 MB.
-      backend: a name from `tfkm.backends()`, None for the fastest usable one.
-      copy: whether points that cannot be read in place may be copied once if below 256 MB.
-      size_min, size_max: least and most points of a cluster, without weights: each pass then finds the
-        labels of the least inertia within these limits (Bradley, Bennett & Demiriz 2000). Needs OR-tools
-        (`tfkm[limits]`), memory of 110 bytes · n·k and n·k ≤ 2²⁷.
-      on_pass: called after each pass with a `Pass`; if it returns True the start ends there, an exception
-        in it ends the fit.
-      callbacks: one or several, told of seeds, shards of a stream, passes and the end, see
-        `tfkm.Callback`; `on_pass` is for one function.
-      checkpoint_dir: a folder in which a fit notes its state after each step and pass, and every 20 s
-        within a pass. The same call goes on from there, and ends with the same bits. The folder is of
-        this fit alone.
-      engine: who reads and computes; None for this process, `tfkm.Ray(…)` for workers.
+        points: (n, d) array or tensor of float32, float64, float16, bfloat16, int8 or uint8, all
+            finite. float64 is computed in float64, the others in float32. Other integers and
+            booleans are copied to float64. Streams are a `tf.data.Dataset`, the path of a file, a
+            pattern or list of paths, or a `tfkm.streams.Source`.
+        n_clusters: k, 1 ≤ k ≤ n. If fewer than k points differ or have a positive weight, some
+            clusters have no points and repeat a centroid.
+        weights: (n,) real numbers, finite and not negative; None for ones.
+        init: Where the first centroids come from. "k-means++" (greedy), "k-means||", "afk-mc2" and
+            "random" name the functions `kmeans_plusplus`, `kmeans_parallel`, `afk_mc2` and
+            `random_points`; a `functools.partial` of one of these has settings, such as
+            n_local_trials or given. An array (k, d) gives the centroids. Any other callable is
+            called as (points, k, random_state=…) and returns them (k, d).
+        n_init: How many restarts to make; the one of least inertia is kept. "auto" is 10 for
+            "random" and for a callable of your own, else 1. An array is tried once, with a
+            RuntimeWarning if you ask for more.
+        max_iter: The most passes of a restart.
+        tol: A restart ends when Σ‖shift‖² ≤ tol · mean variance of the features, or when no label
+            changes.
+        random_state: None, an int or a `numpy.random.RandomState`.
+        metric: "euclidean", or "cosine" for spherical k-means. With "cosine" a point belongs to the
+            centroid at the least cosine distance, centroids have length 1, and the inertia is the
+            weighted sum of cosine distances. A point of zeros is at distance 1 from everything, has
+            label 0, and is left out of the centroids. Points are scaled to length 1, once if that
+            copy is below 256 MB.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
+        copy: Whether points that cannot be read in place may be copied once, if below 256 MB.
+        size_min: The least number of points of a cluster; None for no limit. With a limit each pass
+            finds the labels of least inertia that keep it. That needs OR-tools (the extra
+            `limits`), 110 bytes · n·k of memory, n·k ≤ 2²⁷, and points without weights.
+        size_max: The most points of a cluster; None for no limit. As for `size_min`.
+        on_pass: A function that is called after each pass with a `Pass`. If it returns True the
+            restart ends there; an exception in it ends the fit.
+        callbacks: A `tfkm.Callback` or several, told of seeds, shards of a stream, passes and the
+            end.
+        checkpoint_dir: A folder of this fit alone. The fit writes its state there after each step
+            and pass, and every 20 s within a pass. The same call goes on from there, and ends with
+            the same bits.
+        engine: Who reads and computes, such as `tfkm.Ray`; None for this process.
 
     Returns:
-      `Result`, with arrays of the kind that the points are: tensors for tensors, else NumPy's. The same
-      input, seed and backend give the same bits.
+        `Result`, with tensors if the points are a tensor, else with NumPy's arrays.
 
     Raises:
-      ValueError, TypeError: an argument is not as above; before any work.
-      RuntimeError: the named backend cannot be used here.
+        ValueError: An argument has a value that is not allowed; before any work.
+        TypeError: An argument has a wrong type; before any work.
+        RuntimeError: The named backend cannot be used here.
 
-    Sources: Lloyd (1982), "Least squares quantization in PCM", doi:10.1109/TIT.1982.1056489; for
-      metric="cosine" Dhillon & Modha (2001), "Concept decompositions for large sparse text data using
-      clustering".
+    References:
+        Lloyd (1982), "Least squares quantization in PCM", doi:10.1109/TIT.1982.1056489.
 
-    >>> import numpy as np, tfkm
-    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
-    >>> result = tfkm.kmeans(x, 2, random_state=0)
-    >>> sorted(result.centroids.ravel().tolist()), result.inertia
-    ([0.5, 10.5], 1.0)
+        Dhillon & Modha (2001), "Concept decompositions for large sparse text data using
+        clustering", for metric="cosine".
+
+        Bradley, Bennett & Demiriz (2000), "Constrained k-means clustering", for limited sizes.
+
+    Examples:
+        >>> import numpy as np, tfkm
+        >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+        >>> result = tfkm.kmeans(x, 2, random_state=0)
+        >>> sorted(result.centroids.ravel().tolist()), result.inertia
+        ([0.5, 10.5], 1.0)
     """
     options = FitOptions(
         n_clusters, init, n_init, max_iter, tol, random_state, metric, backend, copy, size_min, size_max,

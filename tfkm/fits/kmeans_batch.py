@@ -36,35 +36,42 @@ def kmeans_batch(  # noqa: PLR0913 - a user's arguments
     random_state=None,
     backend: str | None = None,
 ) -> BatchResult:
-    """Exact k-means of each of B problems, as `tfkm.kmeans` solves it alone, bit for bit.
+    """Cluster each of B problems as `tfkm.kmeans` clusters it alone, bit for bit.
 
     With `seeds = check_random_state(random_state).randint(2**31 - 1, size=B)` (of `sklearn.utils`),
     problem b is `tfkm.kmeans(points[b, :n_points[b]], …, random_state=seeds[b])`.
 
     Args:
-      points: (B, n, d) NumPy array, memory map or tf.Tensor, of a dtype that `kmeans` takes; finite.
-      n_clusters: k, 1 ≤ k ≤ the number of points in each problem.
-      weights: (B, n) real, finite, not negative; None for ones.
-      n_points: (B,) integers, how many rows of each problem are points, from the first on; None for
-        all n. The others are padding, which is not read, nor are weights there.
-      init: as for `kmeans`, but an array is (B, k, d).
-      n_init, max_iter, tol, backend: as for `kmeans`, in each problem.
-      random_state: None, an int or a `numpy.random.RandomState`.
+        points: (B, n, d) array, memory map or tensor of a dtype that `kmeans` takes, all finite.
+        n_clusters: k, from 1 to the number of points in each problem.
+        weights: (B, n) real numbers, finite and not negative; None for ones.
+        n_points: (B,) integers: how many rows of each problem are points, from the first on. The
+            rows behind are padding and are not read, nor are their weights. None means that all
+            rows are points.
+        init: As for `kmeans`, but an array is (B, k, d).
+        n_init: How many restarts to make in each problem, as for `kmeans`.
+        max_iter: The most passes of a restart.
+        tol: When a restart ends, as for `kmeans`.
+        random_state: None, an int or a `numpy.random.RandomState`.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
     Returns:
-      `BatchResult`; the label of padding is −1.
+        `BatchResult`, in which the label of padding is −1.
 
     Raises:
-      ValueError, TypeError: an argument is not as above; before any work.
-      RuntimeError: the named backend cannot be used here.
+        ValueError: An argument has a value that is not allowed; before any work.
+        TypeError: An argument has a wrong type; before any work.
+        RuntimeError: The named backend cannot be used here.
 
-    Source: as of `tfkm.kmeans`.
+    References:
+        As for `kmeans`.
 
-    >>> import numpy as np, tfkm
-    >>> x = np.array([[[0.0], [1.0], [10.0], [11.0]], [[5.0], [5.0], [8.0], [0.0]]])
-    >>> result = tfkm.kmeans_batch(x, 2, n_points=[4, 3], random_state=0)
-    >>> result.inertia.tolist(), int(result.labels[1, 3])
-    ([1.0, 0.0], -1)
+    Examples:
+        >>> import numpy as np, tfkm
+        >>> x = np.array([[[0.0], [1.0], [10.0], [11.0]], [[5.0], [5.0], [8.0], [0.0]]])
+        >>> result = tfkm.kmeans_batch(x, 2, n_points=[4, 3], random_state=0)
+        >>> result.inertia.tolist(), int(result.labels[1, 3])
+        ([1.0, 0.0], -1)
     """
     options = FitOptions(n_clusters, init, n_init, max_iter, tol, random_state, backend=backend)
     batch = _checked(points, weights, n_points, n_clusters)

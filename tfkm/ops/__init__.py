@@ -33,42 +33,47 @@ def _as_it_is(function: _Function) -> _Function:
 
 @_as_it_is
 def assign(points, centroids, *, n_points=None, backend: str | None = None) -> Assignment:
-    """The nearest centroid of each point.
+    """Return the nearest centroid of each point, and the squared distance to it.
 
-    A label is the argmin of the true squared Euclidean distance, the lowest index among exact ties;
-    it depends neither on the other points nor on chunk sizes or threads.
+    A label is the argmin of the true squared Euclidean distance, the lowest index among exact ties.
+    It depends neither on the other points nor on chunk sizes or threads.
+
+    Leading dimensions are separate problems; each has the result that it has alone. They broadcast:
+    one set of points is read in place by many sets of centroids.
 
     Args:
-      points: (…, n, d) float32, float64, float16, bfloat16, int8 or uint8; n may be unknown or 0. Other
-        integers and truth values are computed in float64. An array of any layout is read where it lies.
-      centroids: (…, k, d), k ≥ 1, of the same dtypes. If either is float64 all is computed in float64,
-        otherwise in float32 (with near ties decided in float64).
-      n_points: (…) integers from 0 to n, how many rows of each problem are points, from the first on; None
-        for all. The others are padding, of any value, with label −1 and distance 0.
-      backend: a name from `tfkm.backends()`; None takes the fastest usable one.
-
-    Leading dimensions are problems of their own, with the results that each has alone. They broadcast:
-    one set of points with many sets of centroids is read in place by all.
+        points: (…, n, d) array or tensor of float32, float64, float16, bfloat16, int8 or uint8. n
+            may be 0, or unknown in a graph. Other integers and booleans are computed in float64. An
+            array of any strides is read where it lies.
+        centroids: (…, k, d), k ≥ 1, of the same dtypes. If points or centroids are float64 all is
+            computed in float64, otherwise in float32, with near ties decided in float64.
+        n_points: (…) integers from 0 to n: how many rows of each problem are points, from the first
+            on. The rows behind are padding of any value and get label −1 and distance 0. None means
+            that all rows are points.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
     Returns:
-      `Assignment`: labels (…, n) int32, sq_distances (…, n) float32 or float64: arrays of the kind that the
-      points are, and tensors if any argument is one or a graph is being built. Distances of tensors are
-      differentiable with respect to points and centroids: as ‖x − cⱼ‖² with the label j held fixed, which
-      at a tie is a subgradient. Labels are not: they are steps, and `tf.GradientTape` gives None for them.
+        `Assignment` with labels (…, n) int32 and sq_distances (…, n) float32 or float64. They are
+        arrays of the library that the points come from, and tensors if any argument is a tensor or
+        a graph is being built. Distances of tensors have derivatives with respect to points and
+        centroids: those of ‖x − cⱼ‖² with the label j held fixed, a subgradient at a tie. Labels
+        are steps, so `tf.GradientTape` gives None for them.
 
     Raises:
-      ValueError, TypeError: an argument is not as above, has a value that is not finite, or a
-        squared norm that overflows. In a graph, values are judged when it runs:
-        `tf.errors.InvalidArgumentError`. In one that XLA compiles nothing can raise: there a bad
-        point's distance is NaN; all are, if centroids are bad; and so are then all statistics.
-      RuntimeError: the named backend cannot be used here.
+        ValueError: An argument has a wrong shape or value, a value that is not finite, or a squared
+            norm that overflows. In a graph values are checked when it runs, and the error is a
+            `tf.errors.InvalidArgumentError`. A program that XLA compiles cannot raise: there the
+            distance of a bad point is NaN, and bad centroids make all distances and statistics NaN.
+        TypeError: An argument has a wrong type or dtype.
+        RuntimeError: The named backend cannot be used here.
 
-    >>> import tfkm
-    >>> tfkm.assign([[0.0, 0.0], [9.0, 9.0]], [[1.0, 0.0], [9.0, 8.0]]).labels
-    array([0, 1], dtype=int32)
-    >>> tfkm.assign([[[0.0], [9.0]], [[4.0], [0.0]]], [[1.0], [5.0]], n_points=[2, 1]).labels
-    array([[ 0,  1],
-           [ 1, -1]], dtype=int32)
+    Examples:
+        >>> import tfkm
+        >>> tfkm.assign([[0.0, 0.0], [9.0, 9.0]], [[1.0, 0.0], [9.0, 8.0]]).labels
+        array([0, 1], dtype=int32)
+        >>> tfkm.assign([[[0.0], [9.0]], [[4.0], [0.0]]], [[1.0], [5.0]], n_points=[2, 1]).labels
+        array([[ 0,  1],
+               [ 1, -1]], dtype=int32)
     """
     if _of_tensors(points, centroids, n_points):
         from tfkm.ops import tensors
@@ -89,24 +94,32 @@ def assign(points, centroids, *, n_points=None, backend: str | None = None) -> A
 def accumulate(
     points, centroids, weights=None, *, n_points=None, backend: str | None = None
 ) -> tuple[Assignment, Statistics]:
-    """The assignment, and per cluster the weighted sum of its points and their weight.
+    """Return the assignment, and for each cluster the weighted sum and the weight of its points.
 
     Args:
-      points, centroids, n_points, backend: as for `assign`. Padding counts for nothing; of no points at all
-        the statistics are zero.
-      weights: (…, n) real, finite, none negative and not all zero; None for ones. Any behind n_points.
+        points: (…, n, d) array or tensor, as for `assign`. Without any points the statistics are
+            zero.
+        centroids: (…, k, d), as for `assign`.
+        weights: (…, n) real numbers, finite, none negative and not all zero; None for ones. Weights
+            of padding may have any value.
+        n_points: (…) integers, as for `assign`. Padding is left out of the statistics.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
     Returns:
-      `Assignment` as `assign` gives it, and `Statistics`: sums (…, k, d), weights (…, k), inertia (…),
-      all float64 and correct to their last bits, whatever the order of the points; arrays or tensors as for
-      `assign`. Derivatives are those of `assign`; statistics have none.
+        `Assignment`, as `assign` returns it, and `Statistics` with sums (…, k, d), weights (…, k)
+        and inertia (…), all in float64. The statistics are correct to their last bits, whatever the
+        order of the points. They have no derivatives; the distances have those of `assign`.
 
-    Raises: as `assign`.
+    Raises:
+        ValueError: As for `assign`.
+        TypeError: As for `assign`.
+        RuntimeError: The named backend cannot be used here.
 
-    >>> import tfkm
-    >>> _, statistics = tfkm.accumulate([[0.0], [1.0], [9.0]], [[0.0], [8.0]])
-    >>> statistics.sums.ravel(), statistics.weights, float(statistics.inertia)
-    (array([1., 9.]), array([2., 1.]), 2.0)
+    Examples:
+        >>> import tfkm
+        >>> _, statistics = tfkm.accumulate([[0.0], [1.0], [9.0]], [[0.0], [8.0]])
+        >>> statistics.sums.ravel(), statistics.weights, float(statistics.inertia)
+        (array([1., 9.]), array([2., 1.]), 2.0)
     """
     if _of_tensors(points, centroids, weights, n_points):
         from tfkm.ops import tensors

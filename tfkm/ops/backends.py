@@ -18,13 +18,16 @@ NAMES = ("native", "cuda", "xla", "portable", "reference")
 
 
 class State(NamedTuple):
-    """What `tfkm.backends` says of each.
+    """Whether a backend can be used here, as `tfkm.backends` tells.
 
-    usable: whether it can run here. why: the reason if not; else what it is good for.
+    Attributes:
+        usable: Whether it can run here.
+        why: What it is good for; if it cannot run, the reason.
 
-    >>> import tfkm
-    >>> tfkm.backends()["reference"]
-    State(usable=True, why='the specification: float64, holds n×k; for tests and small data')
+    Examples:
+        >>> import tfkm
+        >>> tfkm.backends()["reference"]
+        State(usable=True, why='the specification: float64, holds n×k; for tests and small data')
     """
 
     usable: bool
@@ -41,11 +44,16 @@ _GOOD_FOR = {
 
 
 def backends() -> dict[str, State]:
-    """Every backend's `tfkm.ops.backends.State`, by name, the fastest first.
+    """Return the state of every backend by its name, the fastest first.
 
-    >>> import tfkm
-    >>> sorted(name for name, state in tfkm.backends().items() if state.usable and name != "cuda")
-    ['native', 'portable', 'reference', 'xla']
+    Returns:
+        A dictionary from names to `tfkm.ops.backends.State`.
+
+    Examples:
+        >>> import tfkm
+        >>> states = tfkm.backends()
+        >>> sorted(name for name in states if states[name].usable and name != "cuda")
+        ['native', 'portable', 'reference', 'xla']
     """
     if not _has_tensorflow():
         return {name: _state(name) for name in NAMES}

@@ -53,30 +53,34 @@ _precision = "ieee"
 
 
 def set_xla_precision(precision: str) -> None:
-    """How the backend `xla` multiplies float32 factors while it looks for the nearest centroid.
+    """Set how the backend `xla` multiplies float32 numbers in its search for the nearest centroid.
 
-    No result depends on it: what is left unclear is decided anew in float64. On a GPU with tensor cores the
-    latter two may take less time, which nobody has measured; on a CPU they take more.
+    No result depends on it, because what the search leaves unclear is decided again in float64. On
+    a GPU with tensor cores "tf32" and "tf32x3" may take less time, which has not been measured; on
+    a CPU they take more. The setting holds for this process, from the next call on.
 
     Args:
-      precision: "ieee", as float32 does (default); "tf32", factors rounded to TF32 (11 bits), so that only
-        points that are clearly nearest to one centroid need no second look; "tf32x3", each factor as two
-        numbers of TF32, with three products and nearly the bits of float32. Held for this process, from
-        the next call on.
+        precision: "ieee" multiplies in float32 and is the default. "tf32" rounds both factors to
+            TF32 (11 bits), so more points need a second look. "tf32x3" splits each factor into two
+            numbers of TF32 and takes three products, with nearly the precision of float32.
 
-    Raises: ValueError: precision is none of these.
+    Raises:
+        ValueError: `precision` is none of these.
 
-    Source: Ootomo & Yokota (2022), "Recovering single precision accuracy from Tensor Cores while surpassing
-      the FP32 theoretical peak performance", for three products; docs/gpu.md has the bound.
+    References:
+        Three products are from Ootomo & Yokota (2022), "Recovering single precision accuracy from
+        Tensor Cores while surpassing the FP32 theoretical peak performance". The page on CUDA has
+        the error bound.
 
-    >>> import tfkm
-    >>> x, c = [[0.0], [4.9], [5.1]], [[0.0], [10.0]]
-    >>> for precision in "tf32", "tf32x3", "ieee":
-    ...     tfkm.set_xla_precision(precision)
-    ...     print(tfkm.assign(x, c, backend="xla").labels)
-    [0 0 1]
-    [0 0 1]
-    [0 0 1]
+    Examples:
+        >>> import tfkm
+        >>> x, c = [[0.0], [4.9], [5.1]], [[0.0], [10.0]]
+        >>> for precision in "tf32", "tf32x3", "ieee":
+        ...     tfkm.set_xla_precision(precision)
+        ...     print(tfkm.assign(x, c, backend="xla").labels)
+        [0 0 1]
+        [0 0 1]
+        [0 0 1]
     """
     global _precision
     if precision not in kernels.PARTS:

@@ -24,27 +24,43 @@ def afk_mc2(
     given=None,
     backend: str | None = None,
 ) -> Seeds:
-    """Centroids by AFK-MC²: what `init="afk-mc2"` does.
+    """Choose centroids by AFK-MC², as `init="afk-mc2"` does.
 
-    Plain k-means++ whose draws by weight · D² are approximated, each by a Markov chain. It proposes points
-    by half their share of weight · D² to the first centroid (or those given) and half their share of
-    weight. So the points are read once, and the rest takes chain_length · k² distances and chain_length · k
-    integers, whatever n is.
+    This is plain k-means++ in which a Markov chain approximates each draw by weight · D². Half of
+    what the chain proposes is drawn by weight · D² to the first centroid (or to those given), and
+    half by weight. So the points are read once, and the rest takes chain_length · k² distances and
+    chain_length · k integers, whatever n is.
+
+    A chain that has met only points that coincide with centroids ends the approximation. Plain
+    k-means++ then chooses the rest.
 
     Args:
-      chain_length: ≥ 1 points proposed for each centroid. The longer, the nearer to plain k-means++.
-      The others, returns and raises as `tfkm.kmeans_plusplus`.
+        points: (n, d) array or tensor, as for `tfkm.kmeans`.
+        n_clusters: k, 1 ≤ k ≤ n.
+        weights: (n,) real numbers, finite and not negative; None for ones.
+        random_state: None, an int or a `numpy.random.RandomState`.
+        chain_length: How many points are proposed for each centroid, ≥ 1. The longer the chain, the
+            nearer the result is to plain k-means++.
+        given: (m, d) centroids that are there already, as for `kmeans_plusplus`.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
-    A chain that has seen only points that coincide with centroids ends the approximation: plain k-means++
-    chooses the rest.
+    Returns:
+        `Seeds`, as `kmeans_plusplus` returns them.
 
-    Source: Bachem, Lucic, Hassani & Krause (2016), "Fast and Provably Good Seedings for k-Means".
+    Raises:
+        ValueError: An argument has a value that is not allowed; before any work.
+        TypeError: An argument has a wrong type; before any work.
+        RuntimeError: The named backend cannot be used here.
 
-    >>> import numpy as np, tfkm
-    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
-    >>> centroids, indices = tfkm.afk_mc2(x, 4, random_state=0)
-    >>> sorted(indices.tolist())
-    [0, 1, 2, 3]
+    References:
+        Bachem, Lucic, Hassani & Krause (2016), "Fast and Provably Good Seedings for k-Means".
+
+    Examples:
+        >>> import numpy as np, tfkm
+        >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+        >>> centroids, indices = tfkm.afk_mc2(x, 4, random_state=0)
+        >>> sorted(indices.tolist())
+        [0, 1, 2, 3]
     """
     choose = chooser(chain_length)
     return seeds(choose, points, n_clusters, weights, random_state, given, backend)

@@ -28,29 +28,48 @@ def kmeans_parallel(
     given=None,
     backend: str | None = None,
 ) -> Seeds:
-    """Centroids by k-means‖: what `init="k-means||"` does.
+    """Choose centroids by k-means‖, as `init="k-means||"` does.
 
-    Each round draws ⌈oversampling · k⌉ candidates at once with probability weight · D², D the distance to
-    the nearest candidate so far. Greedy k-means++ then chooses k of the candidates, each with the weight of
-    the points nearest to it. So the points are read `rounds` + 1 times, not k times; the work is that of
-    assigning them to 1 + rounds · ⌈oversampling · k⌉ centroids. Where these would be more than half as many
-    as the points, which is more work than it saves, all points are the candidates: that is k-means++.
+    Each round draws ⌈oversampling · k⌉ candidates at once with probability weight · D², where D is
+    the distance to the nearest candidate so far. Greedy k-means++ then chooses k of the candidates,
+    each with the weight of the points nearest to it. So the points are read `rounds` + 1 times
+    instead of k times. The work is that of assigning them to 1 + rounds · ⌈oversampling · k⌉
+    centroids.
+
+    If the candidates would be more than half as many as the points, that costs more than it saves.
+    Then all points are the candidates, which is k-means++. k-means++ also chooses the rest if there
+    are fewer candidates than k.
+
+    Candidates are drawn with replacement, where Bahmani et al. let each point decide for itself. So
+    a weight counts as that many copies of a point.
 
     Args:
-      rounds: ≥ 1. oversampling: ≥ 0.1.
-      The others, returns and raises as `tfkm.kmeans_plusplus`.
+        points: (n, d) array or tensor, as for `tfkm.kmeans`.
+        n_clusters: k, 1 ≤ k ≤ n.
+        weights: (n,) real numbers, finite and not negative; None for ones.
+        random_state: None, an int or a `numpy.random.RandomState`.
+        rounds: How many rounds draw candidates, ≥ 1.
+        oversampling: Candidates of a round as a multiple of k, ≥ 0.1.
+        given: (m, d) centroids that are there already, as for `kmeans_plusplus`.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
-    Candidates are drawn with replacement, where Bahmani et al. let each point decide for itself: so a
-    weight is as good as that many copies of a point. Should there be fewer candidates than k, k-means++
-    chooses the rest.
+    Returns:
+        `Seeds`, as `kmeans_plusplus` returns them.
 
-    Source: Bahmani, Moseley, Vattani, Kumar & Vassilvitskii (2012), "Scalable K-Means++".
+    Raises:
+        ValueError: An argument has a value that is not allowed; before any work.
+        TypeError: An argument has a wrong type; before any work.
+        RuntimeError: The named backend cannot be used here.
 
-    >>> import numpy as np, tfkm
-    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
-    >>> centroids, indices = tfkm.kmeans_parallel(x, 2, random_state=0)
-    >>> sorted((indices // 2).tolist())  # one of each pair
-    [0, 1]
+    References:
+        Bahmani, Moseley, Vattani, Kumar & Vassilvitskii (2012), "Scalable K-Means++".
+
+    Examples:
+        >>> import numpy as np, tfkm
+        >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+        >>> centroids, indices = tfkm.kmeans_parallel(x, 2, random_state=0)
+        >>> sorted((indices // 2).tolist())  # one of each pair
+        [0, 1]
     """
     choose = chooser(rounds, oversampling)
     return seeds(choose, points, n_clusters, weights, random_state, given, backend)

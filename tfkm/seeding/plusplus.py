@@ -25,42 +25,48 @@ def kmeans_plusplus(
     given=None,
     backend: str | None = None,
 ) -> Seeds:
-    """Centroids by greedy k-means++: what `init="k-means++"` does.
+    """Choose centroids by greedy k-means++, as `init="k-means++"` does.
 
-    Each round draws candidates with probability weight · D², D the distance to the nearest centroid so
-    far, and keeps the one that lowers the sum of those (the potential) most. The first is drawn by weight.
+    Each round draws candidates with probability weight · D², where D is the distance to the nearest
+    centroid so far. It keeps the candidate that lowers the sum of weight · D², the potential, most.
+    The first centroid is drawn by weight.
 
     Args:
-      points: (n, d) as for `tfkm.kmeans`.
-      n_clusters: k, 1 ≤ k ≤ n.
-      weights: (n,) real, finite, not negative; None for ones. A weight is as good as that many copies of a
-        point, and a point of weight zero is never chosen.
-      random_state: None, an int or a `numpy.random.RandomState`. All draws follow from it, whatever
-        the threads and blocks.
-      n_local_trials: candidates in a round; None for 2 + ⌊ln k⌋ as in scikit-learn, 1 for plain k-means++.
-      given: (m, d) centroids, 1 ≤ m < k, that are there already; the others are chosen around them.
-      backend: a name from `tfkm.backends()`, None for the fastest usable one.
+        points: (n, d) array or tensor, as for `tfkm.kmeans`.
+        n_clusters: k, 1 ≤ k ≤ n.
+        weights: (n,) real numbers, finite and not negative; None for ones. A weight counts as that
+            many copies of a point. A point of weight zero is never chosen.
+        random_state: None, an int or a `numpy.random.RandomState`. All draws follow from it,
+            whatever the threads and blocks.
+        n_local_trials: How many candidates a round draws; None for 2 + ⌊ln k⌋ as in scikit-learn, 1
+            for plain k-means++.
+        given: (m, d) centroids that are there already, 1 ≤ m < k; the others are chosen around
+            them.
+        backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
     Returns:
-      `Seeds`: centroids (k, d), of which the first m are `given`, and their indices (k,), there −1. Should
-      fewer than k points of positive weight differ, the rest is drawn by weight.
+        `Seeds` with centroids (k, d), the first m of which are `given`, and their indices (k,), −1
+        for those. If fewer than k points of positive weight differ, the rest is drawn by weight.
 
     Raises:
-      ValueError, TypeError: an argument is not as above; before any work.
-      RuntimeError: the named backend cannot be used here.
+        ValueError: An argument has a value that is not allowed; before any work.
+        TypeError: An argument has a wrong type; before any work.
+        RuntimeError: The named backend cannot be used here.
 
-    Source: Arthur & Vassilvitskii (2007), "k-means++: The Advantages of Careful Seeding", greedy in §5.
+    References:
+        Arthur & Vassilvitskii (2007), "k-means++: The Advantages of Careful Seeding"; greedy in §5.
 
-    >>> import functools, numpy as np, tfkm
-    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
-    >>> centroids, indices = tfkm.kmeans_plusplus(x, 2, random_state=0)
-    >>> bool((centroids == x[indices]).all())
-    True
-    >>> tfkm.kmeans_plusplus(x, 2, given=[[10.5]], random_state=0).indices
-    array([-1,  1])
-    >>> plain = functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)
-    >>> tfkm.kmeans(x, 2, init=plain, random_state=0).inertia
-    1.0
+    Examples:
+        >>> import functools, numpy as np, tfkm
+        >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+        >>> centroids, indices = tfkm.kmeans_plusplus(x, 2, random_state=0)
+        >>> bool((centroids == x[indices]).all())
+        True
+        >>> tfkm.kmeans_plusplus(x, 2, given=[[10.5]], random_state=0).indices
+        array([-1,  1])
+        >>> plain = functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)
+        >>> tfkm.kmeans(x, 2, init=plain, random_state=0).inertia
+        1.0
     """
     choose = chooser(n_local_trials)
     return seeds(choose, points, n_clusters, weights, random_state, given, backend)

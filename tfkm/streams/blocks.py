@@ -23,15 +23,17 @@ T = TypeVar("T")
 
 @brief(points="rows d", weights="rows")
 class Part(NamedTuple):
-    """Some rows of a stream, as `Source.read` gives them.
+    """Some rows of a stream, as `Source.read` yields them.
 
-    points: (rows, d) of the source's dtype. weights: (rows,) of real numbers, finite and not negative; None
-    if the source is not weighted.
+    Attributes:
+        points: (rows, d) of the dtype of the source.
+        weights: (rows,) real numbers, finite and not negative; None if the source has no weights.
 
-    >>> import numpy as np
-    >>> from tfkm.streams import Part
-    >>> Part(np.zeros((3, 2), np.float32), None).points.shape
-    (3, 2)
+    Examples:
+        >>> import numpy as np
+        >>> from tfkm.streams import Part
+        >>> Part(np.zeros((3, 2), np.float32), None).points.shape
+        (3, 2)
     """
 
     points: np.ndarray

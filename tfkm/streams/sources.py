@@ -22,25 +22,30 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Source(Protocol):
-    """Points of your own, for `fit`: what gives the same rows in the same order each time it is read.
+    """Points of your own for `fit`: what yields the same rows in the same order each time.
 
-    name: what a message calls it. d: features. dtype: of the points, one that is computed with.
-    weighted: whether its parts have weights. rows: how many there are, None if only reading tells.
+    What it yields is checked against its attributes, part by part, and in each pass against the
+    first. An error names the source, the shard and the row.
 
-    What it gives is checked against that, part by part, and in each pass against the first: an error names
-    the source, the shard and the row.
+    Attributes:
+        name: What a message calls it.
+        d: The number of features.
+        dtype: Of the points: float32, float64, float16, bfloat16, int8 or uint8.
+        weighted: Whether its parts have weights.
+        rows: How many rows there are; None if only reading tells.
 
-    >>> import numpy as np, tfkm
-    >>> from tfkm.streams import Part
-    >>> class Ramp:
-    ...     name, d, dtype, weighted, rows = "ramp", 1, np.dtype(np.float32), False, 1000
-    ...
-    ...     def read(self, start):
-    ...         for first in range(start, self.rows, 100):
-    ...             rows = np.arange(first, min(first + 100, self.rows), dtype=np.float32)
-    ...             yield Part(rows[:, None], None)
-    >>> sorted(tfkm.KMeans(2, random_state=0).fit(Ramp()).cluster_centers_.ravel().tolist())
-    [247.5, 747.5]
+    Examples:
+        >>> import numpy as np, tfkm
+        >>> from tfkm.streams import Part
+        >>> class Ramp:
+        ...     name, d, dtype, weighted, rows = "ramp", 1, np.dtype(np.float32), False, 1000
+        ...
+        ...     def read(self, start):
+        ...         for first in range(start, self.rows, 100):
+        ...             rows = np.arange(first, min(first + 100, self.rows), dtype=np.float32)
+        ...             yield Part(rows[:, None], None)
+        >>> sorted(tfkm.KMeans(2, random_state=0).fit(Ramp()).cluster_centers_.ravel().tolist())
+        [247.5, 747.5]
     """
 
     name: str
@@ -52,15 +57,23 @@ class Source(Protocol):
     def rows(self) -> int | None: ...
 
     def read(self, start: int) -> Iterator[Part]:
-        """Parts of any size, in order, from row `start` on: `tfkm.streams.Part` of points (rows, d).
+        """Yield parts of any size, in order, from a row on.
 
-        What it raises ends the fit.
+        An exception ends the fit.
 
-        >>> import numpy as np
-        >>> from tfkm.streams import source_of
-        >>> source = source_of(np.arange(6, dtype=np.float32).reshape(3, 2))  # an array as a source
-        >>> [part.points.tolist() for part in source.read(1)]
-        [[[2.0, 3.0], [4.0, 5.0]]]
+        Args:
+            start: The first row to yield, from 0.
+
+        Yields:
+            `tfkm.streams.Part` of points (rows, d).
+
+        Examples:
+            >>> import numpy as np
+            >>> from tfkm.streams import source_of
+            >>> x = np.arange(6, dtype=np.float32).reshape(3, 2)
+            >>> source = source_of(x)  # an array as a source
+            >>> [part.points.tolist() for part in source.read(1)]
+            [[[2.0, 3.0], [4.0, 5.0]]]
         """
 
 
