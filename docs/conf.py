@@ -7,6 +7,7 @@ from tfkm import seeding
 
 project = "tfkm"
 version = release = tfkm.__version__
+smartquotes = False  # "lloyd" is what to write
 copyright = "the authors of tfkm; Apache-2.0"
 extensions = [
     "myst_parser",
@@ -21,7 +22,7 @@ nitpicky = True  # a reference to nothing is a warning, and so an error
 default_role = "py:obj"
 nitpick_ignore_regex = [("py:obj", "(?s).*"), ("py:exc", "NotFittedError")]
 
-# As the code host makes them of headings: `design.md#a-sum-is-exact` works in both places.
+# As the code host makes them of headings: `backends.md#in-graphs` works in both places.
 myst_heading_anchors = 4
 
 napoleon_numpy_docstring = False
@@ -31,6 +32,10 @@ autosummary_generate = False  # all names stand on one page
 autodoc_member_order = "bysource"
 add_module_names = False
 python_maximum_signature_line_length = 88
+
+# What is copied from a session is what was typed.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 
 def setup(app) -> None:

@@ -57,7 +57,7 @@ class BisectingKMeans(CentroidEstimator):
         cluster_centers_: (k, d), of the dtypes of `KMeans`.
         labels_: (n,) int32.
         inertia_: The weighted sum of squared distances to the own center, in the unit of X squared.
-        n_features_in_: d.
+        n_features_in_: d, the number of features.
         feature_names_in_: (d,) the names of the columns, if X has names that are strings.
 
     References:

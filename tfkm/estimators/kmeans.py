@@ -75,7 +75,7 @@ class KMeans(CentroidEstimator):
         labels_: (n,) int32; None after a fit of a dataset or of files.
         inertia_: The weighted sum of squared distances to the own center, in the unit of X squared.
         n_iter_: How many passes were made.
-        n_features_in_: d.
+        n_features_in_: d, the number of features.
         feature_names_in_: (d,) the names of the columns, if X has names that are strings.
 
     References:

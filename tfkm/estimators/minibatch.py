@@ -68,7 +68,7 @@ class MiniBatchKMeans(CentroidEstimator):
             computed.
         n_iter_: How many passes were begun.
         n_steps_: How many batches were used.
-        n_features_in_: d.
+        n_features_in_: d, the number of features.
         feature_names_in_: (d,) the names of the columns, if X has names that are strings.
 
     References:

@@ -174,7 +174,7 @@ def _nearest(points: tf.Tensor, centroids: tf.Tensor, frame: _Frame) -> tuple[tf
 
 
 def _margin(x: tf.Tensor, frame: _Frame) -> tf.Tensor:
-    """(r,) a gap above this is no rounding, of this form or of the direct one; docs/design.md.
+    """(r,) a gap above this is no rounding, of this form or of the direct one; docs/design/exactness.md.
 
     With γ = (d + 8)·2⁻⁵³, two values of this form err by 2γC(2‖x‖ + C) and two of the direct one by
     4γ(‖x‖ + C)²: together at most 8γ(‖x‖ + C)². The rest is for the rounding of this bound.

@@ -14,7 +14,7 @@ from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Choose, Problem, Unheld, seeds
 from tfkm.types import Seeds
 
-_MOST = 0.5  # candidates, as a share of the points; docs/design.md has what was measured
+_MOST = 0.5  # candidates, as a share of the points; docs/design/decisions.md has what was measured
 
 
 def kmeans_parallel(
