@@ -329,11 +329,14 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """1 min. ruff, mypy, and gitlint on the messages of this change's commits."""
+    """1 min. ruff, mypy, pymarkdown, and gitlint on the messages of this change's commits."""
     session.install(*PROJECT["project"]["dependencies"], *GROUPS(PROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    # A program writes the page of benchmarks, with lines that name many cases.
+    pages = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs")
+    session.run("pymarkdown", "scan", "--recurse", "--exclude", "docs/benchmarks.md", *pages)
     first = session.run("python", "-m", "benchmarks.history", silent=True, success_codes=[0, 1])
     if re.fullmatch(r"[0-9a-f]{40}\n", str(first)):
         session.run("gitlint", "--commits", f"{str(first).strip()}..HEAD")

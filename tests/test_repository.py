@@ -50,7 +50,7 @@ def test_hooks_call_what_the_session_does():
     programs = {words[0] for words in called if words[0] != "python"}
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     assert {entry.split()[0] for entry in re.findall(r"entry: (.+?),", hooks)} == programs
-    assert programs == {"ruff", "mypy", "gitlint"}
+    assert programs == {"ruff", "mypy", "pymarkdown", "gitlint"}
 
 
 def test_the_page_of_examples_has_all():
