@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -116,15 +117,18 @@ def page(seen_of: dict[str, Seen]) -> str:
     rows = "\n".join(row(fault, seen_of.get(fault.name)) for fault in FAULTS)
     left = len(FAULTS) - len(seen)
     others = f" {left} others have not been planted yet." if left else ""
+    about = (
+        "A test that cannot fail tests nothing. `nox -s faults` exchanges one text of a source file for "
+        "another, as the rule for ties for its reverse, runs the tests and puts the text back. It does so "
+        "with every fault of `tests/faults/planted.py`. The tests near a fault run first, all others only "
+        "where those pass; the table names the first test that fails with the fault and passes without it. "
+        "`nox -s faults -- --write docs/faults.md` writes this page.",
+        f"Of {len(seen)} faults `nox -s tests` sees {tests}, and `nox -s quick` alone {quick}.{others}",
+    )
+    prose = "\n\n".join(textwrap.fill(part, 100, break_on_hyphens=False) for part in about)
     return f"""# Faults that the tests see
 
-A test that cannot fail tests nothing. `nox -s faults` exchanges one text of a source file for another, as
-the rule for ties for its reverse, runs the tests and puts the text back. It does so with every fault of
-`tests/faults/planted.py`. The tests near a fault run first, all others only where those pass; the table
-names the first test that fails with the fault and passes without it. `nox -s faults -- --write
-docs/faults.md` writes this page.
-
-Of {len(seen)} faults `nox -s tests` sees {tests}, and `nox -s quick` alone {quick}.{others}
+{prose}
 
 | fault | where | `quick` | `tests` |
 |---|---|---|---|
