@@ -6,8 +6,18 @@ import signal
 import numpy as np
 import pytest
 
+from tfkm import exact
 from tfkm.ops import native_library
-from tfkm.ops.native_library import SEEDING, Batch, Distances, Magnitudes, points_of
+from tfkm.ops.native_library import (
+    SEEDING,
+    Batch,
+    Before,
+    Distances,
+    Magnitudes,
+    Wanted,
+    WordPointers,
+    points_of,
+)
 
 N, K, D = 30, 4, 5
 POINTS = np.random.default_rng(0).random((N, D), np.float32)
@@ -46,9 +56,15 @@ class Call:
     def _accumulate(self):
         own = np.zeros((1, 3), np.int64), np.empty(N, np.int32), np.empty(N, np.float32)
         table, labels, distances = map(self._address, own)
+        grid = map(self._address, (np.full((1, D), 2.0**20), np.array([[2.0**20, 2.0**10]])))
+        words = [
+            WordPointers(self._address(np.zeros((K, D))), self._address(np.zeros(K)))
+            for _ in range(2)
+        ]
         return Batch(
             1, N, K, D, points_of(POINTS), 0, CENTROIDS.ctypes.data, False,
-            problems=table, labels=labels, sq_distances=distances,
+            Wanted.DISTANCES_AND_SUMS, Before.NOTHING, None, *grid, table, None, labels, distances,
+            *words, self._address(np.zeros(exact.DIGITS)),
         )  # fmt: skip
 
     def _distances(self):
@@ -96,9 +112,16 @@ FLOAT64 = native_library.dtype_number(np.dtype(np.float64))
         ("accumulate distances", "points.dtype", FLOAT64, "centroids: need float64"),
         ("accumulate", "labels", None, "labels: null"),
         ("accumulate", "problems", None, "problems: null"),
-        ("accumulate", "sq_distances", None, "both null"),
+        ("accumulate", "sq_distances", None, "sq_distances: null"),
+        ("accumulate", "wanted", 3, "wanted: nothing that is known"),
+        ("accumulate", "wanted", Wanted.SUMS_AND_BOUNDS, "margins, spent: null"),
+        ("accumulate", "before", 3, "before: nothing that is known"),
+        ("accumulate", "before", Before.LABELS, "changed: null"),
+        ("accumulate", "before", Before.BOUNDS, "before: its bounds would be lost"),
         ("accumulate", "weights", ODD, "weights.*not aligned"),
-        ("accumulate", "high.sums", 8, "some are null"),
+        ("accumulate", "high.sums", None, "sums: some are null"),
+        ("accumulate", "low.weights", None, "sums: some are null"),
+        ("accumulate", "grid", None, "grid, inertia: some are null"),
         ("distances magnitudes", "out", None, "out: null"),
         ("seed", "first", N, "first: no such point"),
         ("seed", "first", -1, "first: no such point"),

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "core.h"
-#include "subnormals.h"
+#include "isa/subnormals.h"
 
 namespace tfkm {
 namespace {
@@ -60,22 +60,22 @@ Job job_of(const Batch& all, int64_t index) {
   job.points = all.points;
   job.points.data = static_cast<const char*>(all.points.data) + own[0] * all.next;
   job.centroids = static_cast<const char*>(all.centroids) + own[1] * all.k * all.d * wide;
-  job.wide = all.wide;
+  job.wide = all.wide, job.wanted = all.wanted, job.before = all.before;
   job.labels = all.labels + index * all.n;
-  if (all.sq_distances) job.sq_distances = static_cast<char*>(all.sq_distances) + index * all.n * wide;
-  if (!all.high.sums) return job;
+  if (job.measures()) job.sq_distances = static_cast<char*>(all.sq_distances) + index * all.n * wide;
+  if (!job.sums()) return job;
   const double* grid = all.grid + 2 * index;
   job.weights = all.weights ? all.weights + own[2] * all.n : nullptr;
   job.grid = {all.grid_sums + index * all.d, grid[0], grid[1]};
   job.high = words_of(all, all.high, index), job.low = words_of(all, all.low, index);
   job.inertia = all.inertia + index * kDigits;
   job.changed = all.changed ? all.changed + index : nullptr;
-  if (!all.margins) return job;
+  if (!job.bounds()) return job;
   auto own_part = [&](const void* array, int64_t values) {
     return static_cast<char*>(const_cast<void*>(array)) + index * values * wide;
   };
   job.margins = own_part(all.margins, all.n), job.spent = all.spent + index * all.k;
-  if (all.moved_from) job.moved_from = own_part(all.moved_from, all.k * all.d);
+  if (job.before == Before::kBounds) job.moved_from = own_part(all.moved_from, all.k * all.d);
   return job;
 }
 
@@ -83,7 +83,7 @@ Job job_of(const Batch& all, int64_t index) {
 void clear_others(const Batch& all, const Job& job) {
   int64_t others = all.n - job.n, wide = all.wide ? 8 : 4;
   std::fill_n(job.labels + job.n, others, -1);
-  if (others && job.sq_distances) std::memset(static_cast<char*>(job.sq_distances) + job.n * wide, 0, size_t(others * wide));
+  if (others && job.measures()) std::memset(static_cast<char*>(job.sq_distances) + job.n * wide, 0, size_t(others * wide));
 }
 
 double size_of(const Batch& all) { return double(all.n) * double(all.k) * double(all.d); }
@@ -109,23 +109,21 @@ bool move(const Job& job, double threshold, T* means) {
 
 // Returns 1 if memory could not be had. The centroids of the last pass are in `last`; `spare` has room for as many.
 template <class T>
-int go_on(Job job, bool from_another, double threshold, int64_t most, T* last, T* spare, int64_t* done, T* sq_distances,
+int go_on(Job job, double threshold, int64_t most, T* last, T* spare, int64_t* done, T* sq_distances,
           const ParallelFor& parallel_for) {
   Subnormals as_they_are;
   T* const out = last;
+  if (!job.goes_on()) *job.changed = job.n;
   for (*done = 1;; ++*done) {
-    Job pass = job;
-    if (*done == 1 && !from_another) pass.changed = nullptr, *job.changed = job.n;
-    if (accumulate(pass, parallel_for)) return 1;
+    if (accumulate(job, parallel_for)) return 1;
     if (*done == most || !move(job, threshold, spare)) break;
-    if (job.margins) job.moved_from = job.centroids;
-    job.centroids = spare;
+    job.before = Before::kBounds, job.moved_from = job.centroids, job.centroids = spare;
     std::swap(last, spare);
     *job.changed = 0;
   }
   if (job.centroids != out) std::memcpy(out, job.centroids, size_t(job.k * job.d) * sizeof(T));
   if (*job.changed) return 0;
-  job.sq_distances = sq_distances, job.margins = nullptr, job.moved_from = nullptr;
+  job.wanted = Wanted::kDistancesAndSums, job.before = Before::kLabels, job.sq_distances = sq_distances;
   std::fill_n(job.inertia, kDigits, 0.0);
   return accumulate(job, parallel_for);
 }
@@ -140,13 +138,13 @@ int accumulate(const Batch& all, const ParallelFor& parallel_for) {
   });
 }
 
-int accumulate(const Batch& first, const Passes& passes, const ParallelFor& parallel_for) {
+int iterate(const Batch& first, const Passes& passes, const ParallelFor& parallel_for) {
   return each(first.count, size_of(first), parallel_for, [&](int64_t index, const ParallelFor& threads) {
     Job job = job_of(first, index);
     clear_others(first, job);
     auto of = [&](auto* centroids, auto* distances) {
       auto* last = centroids + index * first.k * first.d;
-      return go_on(job, passes.from_another, passes.thresholds[index], passes.most[index], last,
+      return go_on(job, passes.thresholds[index], passes.most[index], last,
                    last + first.count * first.k * first.d, passes.done + index, distances + index * first.n, threads);
     };
     if (first.wide) return of(static_cast<double*>(passes.centroids), static_cast<double*>(passes.sq_distances));

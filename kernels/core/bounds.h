@@ -28,14 +28,15 @@ class Bounds {
   Bounds(const Job& job, Arena& arena)
       : job_(job), margins_(static_cast<T*>(job.margins)),
         grow_(T(1 + 8 * double(kUnit) + 4 * double(job.d + 8) * 0x1p-52)) {
-    int64_t k = job.moved_from ? job.k : 0;
-    spent_ = arena.take<T>(job.margins ? job.k : 0);
-    drifts_ = arena.take<double>(k);
-    places_ = arena.take<int32_t>(k);
-    moved_ = arena.take<T>(k * job.d);
+    int64_t k = moves() ? job.k : 0;
+    arena.take(&spent_, job.bounds() ? job.k : 0);
+    arena.take(&drifts_, k);
+    arena.take(&places_, k);
+    arena.take(&moved_, k * job.d);
   }
 
-  bool kept() const { return margins_; }
+  bool kept() const { return job_.bounds(); }
+  bool moves() const { return job_.before == tfkm::Before::kBounds; }  // whether centroids may have moved since
 
   // Centroids that have moved: how many, these alone (moved(), d), and the place of one among them or −1.
   int64_t moved() const { return count_; }
@@ -43,9 +44,9 @@ class Bounds {
   int32_t place_among_moved(int64_t centroid) const { return places_[centroid]; }
 
   void move(const tfkm::ParallelFor& parallel_for) {
-    if (job_.moved_from) measure_drifts(parallel_for);
+    if (moves()) measure_drifts(parallel_for);
     for (int64_t c = 0; kept() && c < job_.k; ++c) {
-      if (job_.moved_from) job_.spent[c] = (job_.spent[c] + drifts_[c] + most_but(c)) * (1 + 0x1p-50);
+      if (moves()) job_.spent[c] = (job_.spent[c] + drifts_[c] + most_but(c)) * (1 + 0x1p-50);
       spent_[c] = T(job_.spent[c]) * (1 + 4 * kUnit);
     }
   }

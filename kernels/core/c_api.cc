@@ -71,19 +71,39 @@ const char* wrong_centroids(int64_t k, const void* centroids, tfkm::Dtype dtype,
   return nullptr;
 }
 
+const char* wrong_sums(const tfkm::Batch& batch) {
+  if (!batch.grid_sums || !batch.grid || !batch.inertia) return "grid, inertia: some are null";
+  for (const tfkm::Words& words : {batch.high, batch.low})
+    if (!words.sums || !words.weights) return "sums: some are null";
+  for (const void* numbers : std::initializer_list<const void*>{batch.weights, batch.grid_sums, batch.grid, batch.high.sums, batch.inertia})
+    if (!aligned(numbers, 8)) return "weights, grid, sums: not aligned to float64";
+  return nullptr;
+}
+
+// What the two modes need.
+const char* wrong_modes(const tfkm::Batch& batch) {
+  using tfkm::Before;
+  using tfkm::Wanted;
+  if (uint32_t(batch.wanted) > uint32_t(Wanted::kSumsAndBounds)) return "wanted: nothing that is known";
+  if (uint32_t(batch.before) > uint32_t(Before::kBounds)) return "before: nothing that is known";
+  const bool bounds = batch.wanted == Wanted::kSumsAndBounds;
+  if (batch.wanted == Wanted::kDistances && batch.before != Before::kNothing) return "before: a pass without sums has none";
+  if (batch.before == Before::kBounds && !bounds) return "before: its bounds would be lost";
+  if (batch.n == 0 || batch.count == 0) return nullptr;
+  if (!bounds && !batch.sq_distances) return "sq_distances: null";
+  if (bounds && (!batch.margins || !batch.spent)) return "margins, spent: null";
+  if (batch.before != Before::kNothing && !batch.changed) return "changed: null";
+  if (batch.before == Before::kBounds && !batch.moved_from) return "moved_from: null";
+  return batch.wanted == Wanted::kDistances ? nullptr : wrong_sums(batch);
+}
+
 const char* wrong(const tfkm::Batch& batch) {
   if (const char* why = wrong_points(batch)) return why;
   if (const char* why = wrong_centroids(batch.k, batch.centroids, batch.points.dtype, batch.wide)) return why;
   if (batch.count < 0) return "count: negative";
   if (batch.count && !batch.problems) return "problems: null";
   if (batch.count && batch.n && !batch.labels) return "labels: null";
-  if (!batch.sq_distances && !batch.margins && batch.n && batch.count) return "sq_distances, margins: both null";
-  for (const void* numbers : std::initializer_list<const void*>{batch.weights, batch.grid_sums, batch.grid, batch.high.sums, batch.inertia})
-    if (!aligned(numbers, 8)) return "weights, grid, sums: not aligned to float64";
-  if (batch.high.sums && (!batch.grid_sums || !batch.grid || !batch.inertia || !batch.high.weights || !batch.low.sums || !batch.low.weights))
-    return "grid, sums: some are null";
-  if (batch.margins && !batch.spent) return "spent: null";
-  return nullptr;
+  return wrong_modes(batch);
 }
 
 const char* wrong(const tfkm::Seeding& seeding) {
@@ -99,24 +119,32 @@ const char* wrong(const tfkm::Seeding& seeding) {
 
 #define TFKM_EXPORT extern "C" __attribute__((visibility("default")))
 
-// What tells a build from other sources: out (5,).
+// What tells a build from other sources: out (6,).
 TFKM_EXPORT void tfkm_abi(int64_t* out) {
   out[0] = tfkm::kAbi, out[1] = sizeof(tfkm::Batch), out[2] = sizeof(tfkm::Seeding), out[3] = sizeof(tfkm::Distances);
-  out[4] = sizeof(tfkm::Magnitudes);
+  out[4] = sizeof(tfkm::Magnitudes), out[5] = sizeof(tfkm::Passes);
 }
 
 TFKM_EXPORT const char* tfkm_instruction_set() { return tfkm::instruction_set(); }
+
+// The name of each instruction set that this processor has, the best first: that of number `index`, or null behind the last.
+TFKM_EXPORT const char* tfkm_usable_instruction_set(int index) {
+  for (const tfkm::Level* level = tfkm::levels(); level->name; ++level)
+    if (level->usable && index-- == 0) return level->name;
+  return nullptr;
+}
 
 TFKM_EXPORT const char* tfkm_accumulate(const tfkm::Batch* batch, int threads, tfkm::Signals* signals) {
   if (const char* why = wrong(*batch)) return why;
   return run(threads, signals, [&](const tfkm::ParallelFor& parallel_for) { return tfkm::accumulate(*batch, parallel_for); });
 }
 
-TFKM_EXPORT const char* tfkm_passes(const tfkm::Batch* first, const tfkm::Passes* passes, int threads, tfkm::Signals* signals) {
+TFKM_EXPORT const char* tfkm_iterate(const tfkm::Batch* first, const tfkm::Passes* passes, int threads, tfkm::Signals* signals) {
   if (const char* why = wrong(*first)) return why;
   if (!passes->thresholds || !passes->most || !passes->centroids || !passes->done || !passes->sq_distances || !first->changed)
     return "passes: some are null";
-  return run(threads, signals, [&](const tfkm::ParallelFor& parallel_for) { return tfkm::accumulate(*first, *passes, parallel_for); });
+  if (first->wanted != tfkm::Wanted::kSumsAndBounds) return "wanted: passes need bounds";
+  return run(threads, signals, [&](const tfkm::ParallelFor& parallel_for) { return tfkm::iterate(*first, *passes, parallel_for); });
 }
 
 TFKM_EXPORT const char* tfkm_seed(const tfkm::Seeding* seedings, int64_t count, int threads, tfkm::Signals* signals) {

@@ -10,7 +10,7 @@
 namespace tfkm {
 
 // Goes up with each change of what is exported to Python: an op, or a struct that goes by ctypes. tfkm/ops/native_library.py has it, too.
-constexpr int64_t kAbi = 8;
+constexpr int64_t kAbi = 9;
 
 enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
 
@@ -58,29 +58,44 @@ struct Grid {
   double weights, count;
 };
 
+// What a pass over points writes, beside their labels.
+enum class Wanted : int32_t {
+  kDistances,           // squared distances
+  kDistancesAndSums,    // and the sums, the weights and the inertia
+  kSumsAndBounds,       // sums and weights, and what tells the next pass which points it need not look at (bounds.h)
+};
+
+// What a pass goes on from. Its arrays have what the pass before left there, over the same points, with the same grid and weights.
+enum class Before : int32_t {
+  kNothing,  // nothing: sums and weights are 0
+  kLabels,   // labels, sums and weights: sums are exact, so only the points whose label has changed are added
+  kBounds,   // these and bounds: points whose bounds tell their label are not looked at
+};
+
 struct Job {
   int64_t n, k, d;
   Points points;          // (n, d)
   const void* centroids;  // (k, d) row-major, double if `wide`, else float: the type computed in
   bool wide;
-  const double* weights;   // (n,) or null for ones
-  Grid grid;               // read only if high.sums is not null
+  Wanted wanted;
+  Before before;
+  const double* weights;  // (n,) or null for ones
+  Grid grid;              // read only for sums
 
   int32_t* labels;       // out (n,)
-  void* sq_distances;    // out (n,) of the type computed in; NaN where not finite or the squared norm overflows
-  Words high, low;       // 0 before, the sums after, or high.sums null for no sums
-  double* inertia;       // out (kDigits,), added to what is there
+  void* sq_distances;    // out for distances: (n,) of the type computed in; NaN where not finite or the squared norm overflows
+  Words high, low;       // out for sums
+  double* inertia;       // out for distances and sums: (kDigits,), added to what is there
+  int64_t* changed;      // out if there was a pass before: how many labels are others now; it is 0 when the call begins
 
-  // Null, or a pass that goes on from another over these points with this grid and these weights: before the call labels,
-  // sums and weights are those of that one. Sums are exact, so only what has changed is added. It is 0 before, and after
-  // the call how many labels have changed.
-  int64_t* changed;
-  // Null, or instead of the distances and the inertia, which are left out, what tells the next pass which points it may pass
-  // by (bounds.h): margins (n,) of the type computed in and spent (k,), out, 0 before. Where they are those of the pass gone
-  // on from, moved_from (k, d) are its centroids, else null.
-  void* margins;
-  double* spent;
-  const void* moved_from;
+  void* margins;           // out for bounds: (n,) of the type computed in
+  double* spent;           // out for bounds: (k,), 0 when the first pass begins
+  const void* moved_from;  // read if the pass before left bounds: (k, d), its centroids
+
+  bool measures() const { return wanted != Wanted::kSumsAndBounds; }  // distances
+  bool sums() const { return wanted != Wanted::kDistances; }
+  bool bounds() const { return wanted == Wanted::kSumsAndBounds; }
+  bool goes_on() const { return before != Before::kNothing; }
 };
 
 // 0, or 1 if memory for the scratch (O(k·d) for each worker) could not be had.
@@ -94,6 +109,8 @@ struct Batch {
   int64_t next;              // bytes from one set of n points to the next
   const void* centroids;     // (C, k, d)
   bool wide;
+  Wanted wanted;
+  Before before;
   const double* weights;     // (W, n) or null for ones
   const double *grid_sums, *grid;  // (count, d), (count, 2): weights, count
   const int64_t* problems;   // (count, 3): which points, centroids and weights are a job's own
@@ -101,10 +118,10 @@ struct Batch {
 
   int32_t* labels;       // out (count, n), −1 for points that do not count
   void* sq_distances;    // out (count, n), 0 there
-  Words high, low;       // (count, k, d), (count, k) as in Job, or high.sums null for no sums
+  Words high, low;       // (count, k, d), (count, k)
   double* inertia;       // (count, kDigits)
+  int64_t* changed;      // (count,)
 
-  int64_t* changed;      // (count,) as in Job, or null
   void* margins;         // (count, n)
   double* spent;         // (count, k)
   const void* moved_from;  // (count, k, d)
@@ -118,14 +135,13 @@ struct Passes {
   void* centroids;           // out (count, k, d), of each job's last pass; behind them scratch of the same size
   int64_t* done;             // out (count,)
   void* sq_distances;        // (count, n) scratch
-  bool from_another;         // whether `first` goes on from another pass
 };
 
-// Passes of each job, each from the means of the one before, until one leaves something to decide: a cluster without weight,
-// labels that are those of the pass before, a shift not clearly above its threshold. What that one has left is in `first`, which
-// has to be a pass without distances, with its own centroids for each job, and with `changed` even where it is the first of all.
-// Of a job that ends with labels that are those of the pass before, the inertia is summed up, too.
-int accumulate(const Batch& first, const Passes& passes, const ParallelFor& parallel_for);
+// Iterates: passes of each job, each from the means of the one before, until one leaves something to decide. That is a cluster
+// without weight, labels that are those of the pass before, or a shift not clearly above its threshold. What the last pass has
+// left is in `first`, which wants sums and bounds, with its own centroids for each job. Its `changed` is written in any case: after
+// a first pass from nothing it is n. A job that ends with the labels of the pass before gets its inertia, too.
+int iterate(const Batch& first, const Passes& passes, const ParallelFor& parallel_for);
 
 // Greedy k-means++ (seed.h).
 constexpr int kMostTrials = 64;
@@ -170,14 +186,13 @@ int magnitudes(const Magnitudes& call, const ParallelFor& parallel_for);
 // the processor has; it is read once.
 const char* instruction_set();
 
-// An instruction set, in files compiled for it. usable: whether the processor has it.
-using Accumulate = int (*)(const Job&, const ParallelFor&);
+// An instruction set, in files compiled for it. usable: whether the processor has it. Its functions throw std::bad_alloc.
 struct Level {
   const char* name;
-  Accumulate accumulate;
-  int (*seed)(const Seeding&, const ParallelFor&);
-  int (*distances)(const Distances&, const ParallelFor&);
-  int (*magnitudes)(const Magnitudes&, const ParallelFor&);
+  void (*accumulate)(const Job&, const ParallelFor&);
+  void (*seed)(const Seeding&, const ParallelFor&);
+  void (*distances)(const Distances&, const ParallelFor&);
+  void (*magnitudes)(const Magnitudes&, const ParallelFor&);
   bool usable;
 };
 const Level* levels();  // the best first, behind the last one without a name

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "simd.h"
+#include "isa/simd.h"
 
 namespace {
 
@@ -18,7 +18,6 @@ struct Bfloat16 {
   }
   explicit operator double() const { return float(*this); }
 };
-using Float16 = _Float16;
 
 // Half to even; what is subnormal counts as 0, as in the processor's products.
 inline Bfloat16 nearest(float x) {
@@ -28,41 +27,16 @@ inline Bfloat16 nearest(float x) {
   return {uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
-template <class S, int count>
-struct Several {
-  typedef S Vector __attribute__((vector_size(count * sizeof(S))));
-};
-
-// GCC 12 converts to a vector twice as long in halves, which it then puts together.
-template <class V, class Single>
-inline V converted(Single x) {
-#if defined(__AVX512F__)
-  if constexpr (std::is_same_v<V, Eight>) return (V)_mm512_cvtps_pd((__m256)x);
-#endif
-  return __builtin_convertvector(x, V);
-}
-
-// A whole vector of floats by one instruction, for which GCC 12 takes many: a seeding of uint8 takes a third of the time.
-#if defined(__AVX512F__)
-inline Floats widened_floats(const uint8_t* x) { return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)x))); }
-inline Floats widened_floats(const int8_t* x) { return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)x))); }
-inline Floats widened_floats(const Float16* x) { return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)x)); }
-#elif defined(__AVX2__)
-inline Floats widened_floats(const uint8_t* x) { return (Floats)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)x))); }
-inline Floats widened_floats(const int8_t* x) { return (Floats)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)x))); }
-inline Floats widened_floats(const Float16* x) { return (Floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)x)); }
-#endif
-
 // As many values as the vector V of floats or doubles has lanes.
 template <class V, class S>
 inline V widened(const S* x) {
   constexpr int kLanes = kLanesOf<V>;
-#if defined(__AVX2__)
-  if constexpr (std::is_same_v<V, Floats> && (std::is_integral_v<S> || std::is_same_v<S, Float16>)) return widened_floats(x);
-#endif
+  constexpr bool kAtOnce = Isa::kWidens && std::is_same_v<V, Floats> && (std::is_integral_v<S> || std::is_same_v<S, Float16>);
   using Single = typename Several<float, kLanes>::Vector;
   using Words = typename Several<uint32_t, kLanes>::Vector;
-  if constexpr (std::is_same_v<S, double>) {
+  if constexpr (kAtOnce) {
+    return widened_floats(x);
+  } else if constexpr (std::is_same_v<S, double>) {
     return load<V>(x);
   } else if constexpr (std::is_same_v<S, float>) {
     return converted<V>(load<Single>(x));
@@ -84,21 +58,10 @@ inline V widened(const S* x) {
 template <class V, class S>
 inline V widened(const S* x, int64_t count) {
   if (count >= kLanesOf<V>) return widened<V>(x);
-#if defined(__AVX512VL__)
-  if constexpr (std::is_same_v<S, float> && kLanesOf<V> == 8)
-    return converted<V>((Several<float, 8>::Vector)_mm256_maskz_loadu_ps(__mmask8((1 << count) - 1), x));
-  if constexpr (std::is_same_v<S, float> && kLanesOf<V> == 16)
-    return (V)_mm512_maskz_loadu_ps(__mmask16((1 << count) - 1), x);
-#endif
+  if constexpr (std::is_same_v<S, float>) return some_floats<V>(x, count);
   S some[kLanesOf<V>] = {};
   for (int64_t l = 0; l < count; ++l) some[l] = x[l];
   return widened<V>(some);
-}
-
-// Two halves as one vector.
-template <class Half>
-inline auto joined(Half low, Half high) {
-  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
 
 inline double total(Eight lanes) {

@@ -7,18 +7,15 @@
 namespace {
 
 template <class T>
-int all_distances(const tfkm::Distances& call, const tfkm::ParallelFor& parallel_for) {
+void all_distances(const tfkm::Distances& call, const tfkm::ParallelFor& parallel_for) {
   constexpr int64_t kRows = 32;  // of points that meet a centroid while it is in the first-level cache
   const int64_t padded_d = round_up(call.d, 8);
   Source<T> source(call.points, call.d);
   Arena arena;
-  auto lay_out = [&](T** centroids, T** widened) {
-    *centroids = arena.take<T>(call.k * padded_d), *widened = arena.take<T>(parallel_for.workers * source.scratch(kRows));
-  };
   T *centroids, *widened;
-  lay_out(&centroids, &widened);
-  if (!arena.allocate()) return 1;
-  lay_out(&centroids, &widened);
+  arena.take(&centroids, call.k * padded_d);
+  arena.take(&widened, parallel_for.workers * source.scratch(kRows));
+  arena.allocate();
   std::memset(centroids, 0, size_t(call.k * padded_d) * sizeof(T));
   for (int64_t c = 0; c < call.k; ++c)
     std::memcpy(centroids + c * padded_d, static_cast<const T*>(call.centroids) + c * call.d, size_t(call.d) * sizeof(T));
@@ -29,11 +26,6 @@ int all_distances(const tfkm::Distances& call, const tfkm::ParallelFor& parallel
       for (int64_t i = 0; i < last - first; ++i)
         out[i * call.k + c] = T(sq_distance(points.row(i), centroids + c * padded_d, call.d));
   });
-  return 0;
-}
-
-inline int distances_here(const tfkm::Distances& call, const tfkm::ParallelFor& parallel_for) {
-  return call.wide ? all_distances<double>(call, parallel_for) : all_distances<float>(call, parallel_for);
 }
 
 }  // namespace

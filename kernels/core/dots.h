@@ -70,7 +70,7 @@ void screen_rows(const T* x, int64_t stride, const Frame<T>& frame, int64_t row,
 template <class T, int centroids = kVectorBytes / sizeof(T)>
 void screen_dots(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, Lanes<T>& lanes,
                  Group<T>& group) {
-  constexpr int registers = kBatch == 14 ? 32 : 16, most = (registers - 1) / (centroids + 2);
+  constexpr int most = (Isa::kRegisters - 1) / (centroids + 2);
   constexpr int rows = most < 1 ? 1 : most > 4 ? 4 : most;
   if constexpr (centroids > 2)
     if (frame.tile < centroids)

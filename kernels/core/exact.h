@@ -78,14 +78,14 @@ class Digits {
 class Sums {
  public:
   Sums(const tfkm::Job& job, Arena& arena) : job_(job), width_(round_up(job.d, 8)) {
-    if (!job.high.sums) return;
-    coarse_ = arena.take<double>(width_);
-    fine_ = arena.take<double>(width_);
+    if (!job.sums()) return;
+    arena.take(&coarse_, width_);
+    arena.take(&fine_, width_);
     for (double** words : {high_, low_}) {
-      words[0] = arena.take<double>(job.k * width_);
-      words[1] = arena.take<double>(job.k);
+      arena.take(&words[0], job.k * width_);
+      arena.take(&words[1], job.k);
     }
-    inertia_ = Digits(arena.take<double>(tfkm::kDigits));
+    arena.take(&digits_, tfkm::kDigits);
   }
 
   // By the worker itself, so that the pages are near it.
@@ -100,6 +100,7 @@ class Sums {
       std::memset(words[0], 0, job_.k * width_ * sizeof(double));
       std::memset(words[1], 0, job_.k * sizeof(double));
     }
+    inertia_ = Digits(digits_);
     inertia_.clear();
     started_ = true;
   }
@@ -185,6 +186,7 @@ class Sums {
   double *coarse_, *fine_;          // (width,)
   double *high_[2], *low_[2];       // (k, width), (k,)
   Splitter weights_;
+  double* digits_;                  // (kDigits,) of the inertia
   Digits inertia_{nullptr};
 };
 

@@ -9,7 +9,6 @@
 #include "direct.h"
 #include "order.h"
 #include "parts.h"
-#include "simd.h"
 #include "tuning.h"
 
 namespace {
@@ -17,11 +16,7 @@ namespace {
 using tfkm::Job;
 
 // Accumulators, a step's vectors of points and one of a centroid's value fill 32 registers or 16.
-#if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int kRows = 12, kBatch = 14;
-#else
-constexpr int kRows = 6, kBatch = 6;
-#endif
+constexpr int kRows = Isa::kRegisters == 32 ? 12 : 6, kBatch = Isa::kRegisters == 32 ? 14 : 6;
 constexpr int kVectors = 2;
 constexpr int kTags = 32;  // centroids told apart by the last bits of a value, see registers.h
 
@@ -43,17 +38,17 @@ struct Frame {
   Frame(const Job& job, const Rule& chosen, Arena& arena)
       : rule(chosen), k(job.k), d(job.d), padded_d(round_up(d, 8)), tile(width()),
         tiles((k + tile - 1) / tile), pairs((d + 1) / 2) {
-    rows = arena.take<T>(k * padded_d);
-    offset = arena.take<T>(round_up(d, 32));
-    factors = arena.take<T>(tiles * round_up(d, kLanes) * tile);
-    sq_norms = arena.take<T>(round_up(tiles * tile, kLanes));
+    arena.take(&rows, k * padded_d);
+    arena.take(&offset, round_up(d, 32));
+    arena.take(&factors, tiles * round_up(d, kLanes) * tile);
+    arena.take(&sq_norms, round_up(tiles * tile, kLanes));
     int64_t halved = rule.form == Form::kBfloat16 ? tiles * tile : 0;
-    halves = arena.take<int32_t>(halved * pairs);
-    residuals = arena.take<T>(halved);
-    order_ = arena.take<int32_t>(halved);
-    places_ = arena.take<int32_t>(halved);
-    keys_ = arena.take<T>(halved);
-    mean_ = arena.take<T>(d);
+    arena.take(&halves, halved * pairs);
+    arena.take(&residuals, halved);
+    arena.take(&order_, halved);
+    arena.take(&places_, halved);
+    arena.take(&keys_, halved);
+    arena.take(&mean_, d);
     order = places = nullptr;
   }
 

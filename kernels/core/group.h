@@ -22,11 +22,11 @@ struct Group {
 
   Group(int64_t most_rows, int64_t packed_values, Arena& arena) : rows(most_rows) {
     int64_t room = rows + kBlock;
-    packed = arena.take<T>(packed_values);
-    sq_norms = arena.take<T>(room);
-    best = arena.take<T>(room);
-    second = arena.take<T>(room);
-    labels = arena.take<Lane>(room);
+    arena.take(&packed, packed_values);
+    arena.take(&sq_norms, room);
+    arena.take(&best, room);
+    arena.take(&second, room);
+    arena.take(&labels, room);
   }
 };
 

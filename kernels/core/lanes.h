@@ -12,9 +12,9 @@ struct Lanes {  // each (rows, kLanes)
 
   Lanes(int64_t rows, Arena& arena) {
     constexpr int kLanes = kVectorBytes / sizeof(T);
-    best = arena.take<T>(rows * kLanes);
-    second = arena.take<T>(rows * kLanes);
-    labels = arena.take<typename Simd<T>::Lane>(rows * kLanes);
+    arena.take(&best, rows * kLanes);
+    arena.take(&second, rows * kLanes);
+    arena.take(&labels, rows * kLanes);
   }
 };
 

@@ -66,7 +66,7 @@ class Largest {
 };
 
 template <class T>
-int all_magnitudes(const tfkm::Magnitudes& call, const tfkm::ParallelFor& parallel_for) {
+void all_magnitudes(const tfkm::Magnitudes& call, const tfkm::ParallelFor& parallel_for) {
   using Index = typename Simd<T>::Index;
   constexpr int64_t kBytes = 1 << 16;  // of rows at a time: in the second-level cache while they are widened
   Source<T> source(call.points, call.d);
@@ -74,14 +74,11 @@ int all_magnitudes(const tfkm::Magnitudes& call, const tfkm::ParallelFor& parall
   const int64_t rows = 1 + kBytes / (call.d * int64_t(sizeof(T))), vectors = Largest<T>::vectors(call.d, dense);
   const int workers = parallel_for.workers;
   Arena arena;
-  auto lay_out = [&](Index** largest, T** widened) {
-    *largest = arena.take<Index>(workers * vectors), *widened = arena.take<T>(workers * source.scratch(rows));
-  };
   Index* largest;
   T* widened;
-  lay_out(&largest, &widened);
-  if (!arena.allocate()) return 1;
-  lay_out(&largest, &widened);
+  arena.take(&largest, workers * vectors);
+  arena.take(&widened, workers * source.scratch(rows));
+  arena.allocate();
   std::memset(static_cast<void*>(largest), 0, size_t(workers * vectors) * sizeof(Index));
   in_parts(parallel_for, call.n, rows, [&](int64_t first, int64_t last, int worker) {
     Rows<T> points = source.rows(first, last - first, widened + worker * source.scratch(rows));
@@ -89,12 +86,6 @@ int all_magnitudes(const tfkm::Magnitudes& call, const tfkm::ParallelFor& parall
   });
   for (int64_t j = 0; j < call.d; ++j) call.out[j] = 0;
   for (int w = 0; w < workers; ++w) Largest<T>::finish(largest + w * vectors, vectors, call.d, call.out);
-  return 0;
-}
-
-inline int magnitudes_here(const tfkm::Magnitudes& call, const tfkm::ParallelFor& parallel_for) {
-  return call.points.dtype == tfkm::Dtype::kFloat64 ? all_magnitudes<double>(call, parallel_for)
-                                             : all_magnitudes<float>(call, parallel_for);
 }
 
 }  // namespace

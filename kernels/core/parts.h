@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core.h"
-#include "subnormals.h"
+#include "isa/subnormals.h"
 
 namespace {
 

@@ -8,14 +8,10 @@
 #include <mutex>
 #include <thread>
 
+#include "isa/pause.h"
+
 namespace tfkm {
 namespace {
-
-inline void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
 
 struct Work {
   void (*task)(void*, int64_t, int);

@@ -17,28 +17,30 @@ class Screen {
   static constexpr T kLargestSqNorm = sizeof(T) == 4 ? T(FLT_MAX / 4) : T(0x1p902);
 
  public:
-  // For groups of as many of n points as stay in cache.
+  // How many of n points stay in cache together.
+  static int64_t group_rows(const Frame<T>& frame, int64_t n) {
+    bool halved = frame.rule.form == Form::kBfloat16;
+    int64_t row_bytes = halved ? 4 * (frame.pairs + frame.tiles) : frame.d * int64_t(sizeof(T));
+    int64_t rows = frame.rule.point_bytes / row_bytes;
+    if (rows > kMostRows) rows = kMostRows;
+    if (rows > n) rows = n;
+    int step = frame.rule.form == Form::kPanels ? kBatch : halved ? kPairBlock : Group<T>::kBlock;
+    return round_up(rows < 1 ? 1 : rows, step);
+  }
+
+  // For groups of that many of n points.
   Screen(const Frame<T>& frame, int64_t n, Arena& arena)
       : frame_(frame), group_(group_rows(frame, n), packed_values(frame, n), arena),
-        lanes_(frame.rule.form >= Form::kPanels ? group_.rows + Group<T>::kBlock : 0, arena)
-#if defined(__AVX512BF16__)
-        , pairs_(frame, group_.rows, arena)
-#endif
-  {
-    sure_ = arena.take<typename Simd<T>::Lane>(group_.rows);
-    most_ = arena.take<T>(group_.rows), others_ = arena.take<T>(group_.rows);
+        lanes_(frame.rule.form >= Form::kPanels ? group_.rows + Group<T>::kBlock : 0, arena),
+        halves_(frame, group_.rows, arena) {
+    arena.take(&sure_, group_.rows);
+    arena.take(&most_, group_.rows), arena.take(&others_, group_.rows);
   }
 
   int64_t rows() const { return group_.rows; }
 
   // The share of tiles that the screen in bfloat16 left to look at again, so far.
-  double again() const {
-#if defined(__AVX512BF16__)
-    return seen_ ? double(again_) / double(seen_ * frame_.tiles) : 0;
-#else
-    return 0;
-#endif
-  }
+  double again() const { return halves_.again(); }
 
   // Of up to rows() points: what the functions below tell of the i-th of them.
   void run(Rows<T> points, int64_t count) {
@@ -56,7 +58,7 @@ class Screen {
       case Form::kPanels:
       case Form::kBfloat16:
         clear_lanes(lanes_, count);
-        halved_ = run_halved(x, stride, count);
+        halved_ = halves_.run(x, stride, count, group_, lanes_);
         if (!halved_) screen_panels(x, stride, count, frame_, lanes_, group_);
         join_lanes(lanes_, count, group_);
         break;
@@ -100,13 +102,7 @@ class Screen {
       most_[i] = group_.sq_norms[i] + best + off_by(i, best);
       others_[i] = sure_[i] ? group_.second[i] : best;
     }
-#if defined(__AVX512BF16__)
-    if constexpr (sizeof(T) == 4)
-      for (int64_t i = 0; i < count && halved_; ++i) {
-        T value = pairs_.others[i] - off_by_halves(i);
-        others_[i] = value < others_[i] ? value : others_[i];
-      }
-#endif
+    if (halved_) halves_.lower(count, group_, others_);
     lower_others(count);
   }
   const T* most() const { return most_; }
@@ -115,7 +111,7 @@ class Screen {
   // Only such others(), where the nearest is meant to be `own`, a place in the frame or −1. With nothing to decide this is as
   // quick as the form is.
   void bound_others(Rows<T> points, int64_t count, const int32_t* own) {
-    if (!run_others_halved(points.x, points.stride, count, own)) {
+    if (!halves_.bound_others(points.x, points.stride, count, own, group_, others_)) {
       run(points, count);
       for (int64_t i = 0; i < count; ++i) others_[i] = group_.labels[i] == own[i] ? group_.second[i] : group_.best[i];
     }
@@ -123,49 +119,10 @@ class Screen {
   }
 
  private:
-  static int64_t group_rows(const Frame<T>& frame, int64_t n) {
-    bool halved = frame.rule.form == Form::kBfloat16;
-    int64_t row_bytes = halved ? 4 * (frame.pairs + frame.tiles) : frame.d * int64_t(sizeof(T));
-    int64_t rows = frame.rule.point_bytes / row_bytes;
-    if (rows > kMostRows) rows = kMostRows;
-    if (rows > n) rows = n;
-    int step = frame.rule.form == Form::kPanels ? kBatch : halved ? kPairBlock : Group<T>::kBlock;
-    return round_up(rows < 1 ? 1 : rows, step);
-  }
   static int64_t packed_values(const Frame<T>& frame, int64_t n) {
     int64_t rows = group_rows(frame, n);
     bool batches = frame.rule.form == Form::kPanels || frame.rule.form == Form::kBfloat16;
     return batches ? round_up(rows, kBatch) / kBatch * batch_values(frame.d) : rows * frame.d;
-  }
-
-  // Whether that was the way to go for these rows, as far as the rows before tell.
-  bool run_halved([[maybe_unused]] const T* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] int64_t count) {
-#if defined(__AVX512BF16__)
-    if constexpr (sizeof(T) == 4) {
-      if (frame_.rule.form != Form::kBfloat16 || again_ > kWorthwhile * double(seen_ * frame_.tiles)) return false;
-      pack_pairs(x, stride, count, frame_, group_, pairs_);
-      screen_pairs<false>(frame_, pairs_, count, nullptr);
-      bound_tiles(frame_, group_, pairs_, count);
-      again_ += look_again(x, stride, count, frame_, pairs_, lanes_);
-      seen_ += count;
-      return true;
-    }
-#endif
-    return false;
-  }
-
-  bool run_others_halved([[maybe_unused]] const T* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] int64_t count,
-                         [[maybe_unused]] const int32_t* own) {
-#if defined(__AVX512BF16__)
-    if constexpr (sizeof(T) == 4) {
-      if (frame_.rule.form != Form::kBfloat16) return false;
-      pack_pairs(x, stride, count, frame_, group_, pairs_);
-      screen_pairs<true>(frame_, pairs_, count, own);
-      for (int64_t i = 0; i < count; ++i) others_[i] = pairs_.others[i] - off_by_halves(i);
-      return true;
-    }
-#endif
-    return false;
   }
 
   // From values to squared distances that are not more than the true ones.
@@ -173,13 +130,10 @@ class Screen {
     for (int64_t i = 0; i < count; ++i) others_[i] = group_.sq_norms[i] + others_[i] - off_by(i, others_[i]);
   }
 
-  // By how much a value in the type computed in may be off, together with ‖x‖²; and one in bfloat16.
+  // By how much a value in the type computed in may be off, together with ‖x‖².
   T off_by(int64_t i, T value) const {
     return frame_.square_margin(group_.sq_norms[i], value < T(INFINITY) ? value : T(0));
   }
-#if defined(__AVX512BF16__)
-  T off_by_halves(int64_t i) const { return frame_.pair_margin(group_.sq_norms[i], pairs_.residuals[i]) / 2; }
-#endif
 
   void nearest_among(const T* x, int64_t first, int64_t step, int64_t* place, double* least) const {
     for (int64_t c = first; c < frame_.k; c += step)
@@ -198,13 +152,10 @@ class Screen {
   const Frame<T>& frame_;
   Group<T> group_;
   Lanes<T> lanes_;
+  HalvedScreen<T> halves_;
   typename Simd<T>::Lane* sure_;  // (rows,) whether the screen decided
   T *most_, *others_;             // (rows,)
   bool halved_ = false;           // whether by the screen in bfloat16
-#if defined(__AVX512BF16__)
-  Pairs pairs_;
-  int64_t seen_ = 0, again_ = 0;
-#endif
 };
 
 }  // namespace

@@ -30,21 +30,20 @@ class Potential {
   Potential(const Seeding& seeding, double scale, int workers, Arena& arena)
       : seeding_(seeding), source_(seeding.points, seeding.d, scale), scale_(T(scale)), workers_(workers),
         blocks_((seeding.n + kBlock - 1) / kBlock), narrow_(seeding.d <= kMostInRegisters) {
-    nearest_ = arena.take<T>(blocks_ * kBlock);
-    sq_norms_ = arena.take<T>(narrow_ ? 0 : seeding.n);
-    offset_ = arena.take<T>(round_up(seeding.d, 32));
+    arena.take(&nearest_, blocks_ * kBlock);
+    arena.take(&sq_norms_, narrow_ ? 0 : seeding.n);
+    arena.take(&offset_, round_up(seeding.d, 32));
     int64_t balls = narrow_ ? round_up(blocks_, kBlocks) : 0;
-    centres_ = arena.take<T>(balls * seeding.d);
-    radii_ = arena.take<T>(balls);
-    limits_ = arena.take<T>(balls);
-    totals_ = arena.take<double>(blocks_);
-    ends_ = arena.take<double>(blocks_);
-    touched_ = arena.take<uint64_t>(blocks_);
-    candidates_ = arena.take<T>((narrow_ ? tfkm::kMostTrials : kLanes) * seeding.d);
-    row_ = arena.take<T>(round_up(seeding.d, 8));
-    gains_ = arena.take<double>(workers * tfkm::kMostTrials);
-    widened_ = arena.take<T>(workers * source_.scratch(kBlock));
-    arena_start_ = arena.take<char>(scratch());
+    arena.take(&centres_, balls * seeding.d);
+    arena.take(&radii_, balls);
+    arena.take(&limits_, balls);
+    arena.take(&totals_, blocks_);
+    arena.take(&ends_, blocks_);
+    arena.take(&touched_, blocks_);
+    arena.take(&candidates_, (narrow_ ? tfkm::kMostTrials : kLanes) * seeding.d);
+    arena.take(&row_, round_up(seeding.d, 8));
+    arena.take(&gains_, workers * tfkm::kMostTrials);
+    arena.take(&widened_, workers * source_.scratch(kBlock));
   }
 
   double total() const { return total_; }
@@ -187,13 +186,6 @@ class Potential {
     job.n = kBlock, job.k = count, job.d = seeding_.d;
     return job;
   }
-  int64_t scratch() const {
-    if (narrow_) return 0;
-    Arena measured;
-    Frame<T>(job(kLanes), kDotsRule, measured);
-    return measured.used();
-  }
-
   void try_narrow(const int64_t* candidates, int count, const ParallelFor& parallel_for) {
     copy_candidates(candidates, count);
     in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int worker) {
@@ -223,8 +215,9 @@ class Potential {
   void try_some(const int64_t* candidates, int count, int number, const ParallelFor& parallel_for) {
     int64_t d = seeding_.d;
     copy_candidates(candidates, count);
-    Arena arena(arena_start_);
+    Arena arena;
     Frame<T> frame(job(count), kDotsRule, arena);
+    arena.allocate();
     for (int64_t j = 0; j < round_up(d, 32); ++j) frame.offset[j] = offset_[j];
     frame.pack_around_offset(candidates_, parallel_for);
     in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int worker) {
@@ -289,7 +282,6 @@ class Potential {
   double *totals_, *ends_, *gains_;  // (blocks,), (blocks,) running, (workers, kMostTrials)
   uint64_t* touched_;                // (blocks,) one bit for each trial that improved a point of the block
   T* widened_;                       // (workers, kBlock, d), of blocks that do not lie in this type
-  char* arena_start_;
 };
 
 // The power of two by which all values have to be multiplied lest their squares underflow; 1 if there is no need.
@@ -298,9 +290,9 @@ T scale_for(const Seeding& seeding) {
   constexpr T kTiny = sizeof(T) == 4 ? T(0x1p-30) : T(0x1p-480);
   Source<T> source(seeding.points, seeding.d);
   Arena arena;
-  arena.take<T>(seeding.d);
-  if (!arena.allocate()) return 1;
-  T largest = 0, *row = arena.take<T>(seeding.d);
+  T largest = 0, *row;
+  arena.take(&row, seeding.d);
+  arena.allocate();
   for (int64_t i = 0; i < seeding.n && largest < kTiny; ++i) {
     source.copy(i, row);
     for (int64_t j = 0; j < seeding.d; ++j) largest = std::fabs(row[j]) > largest ? std::fabs(row[j]) : largest;
@@ -311,12 +303,11 @@ T scale_for(const Seeding& seeding) {
 }
 
 template <class T>
-int choose(const Seeding& seeding, const ParallelFor& parallel_for) {
+void choose(const Seeding& seeding, const ParallelFor& parallel_for) {
   const double scale = scale_for<T>(seeding);
   Arena arena;
-  { Potential<T>(seeding, scale, parallel_for.workers, arena); }
-  if (!arena.allocate()) return 1;
   Potential<T> potential(seeding, scale, parallel_for.workers, arena);
+  arena.allocate();
   for (int64_t i = 0; i < seeding.k; ++i) seeding.chosen[i] = -1;
   int64_t i = 0;
   if (!seeding.sq_distances) seeding.chosen[i++] = seeding.first;
@@ -334,11 +325,6 @@ int choose(const Seeding& seeding, const ParallelFor& parallel_for) {
     seeding.chosen[i] = candidates[best];
     potential.add(candidates[best], best, parallel_for);
   }
-  return 0;
-}
-
-int seed_here(const Seeding& seeding, const ParallelFor& parallel_for) {
-  return seeding.wide ? choose<double>(seeding, parallel_for) : choose<float>(seeding, parallel_for);
 }
 
 }  // namespace

@@ -32,11 +32,9 @@ inline bool squares_underflow(const tfkm::Job& job) {
 // One thread's part of such a job.
 class TinyWorker {
  public:
-  explicit TinyWorker(const tfkm::Job& job) : job_(job), source_(job.points, job.d), padded_d_(round_up(job.d, 8)) {
-    { Sums(job, arena_); }
-    if (!arena_.allocate()) throw std::bad_alloc();
-    sums_.reset(new Sums(job, arena_));
-    if (job.high.sums) sums_->start();
+  explicit TinyWorker(const tfkm::Job& job) : job_(job), source_(job.points, job.d), padded_d_(round_up(job.d, 8)), sums_(job, arena_) {
+    arena_.allocate();
+    if (job.sums()) sums_.start();
     row_.resize(padded_d_), centroids_.resize(job.k * padded_d_), scaled_.resize(job.k * padded_d_);
     for (int64_t i = 0; i < job.k * job.d; ++i) {
       double value = static_cast<const double*>(job.centroids)[i];
@@ -45,7 +43,7 @@ class TinyWorker {
     }
   }
 
-  const Sums& sums() const { return *sums_; }
+  const Sums& sums() const { return sums_; }
   int64_t changed() const { return changed_; }
 
   void rows(int64_t first, int64_t last) {
@@ -55,8 +53,8 @@ class TinyWorker {
       for (int64_t j = 0; j < job_.d; ++j) sq_norm += row_[j] * row_[j];
       int32_t label = 0;
       if (sq_norm <= kLargestSqNorm) label = nearest(&distance);
-      if (job_.sq_distances) static_cast<double*>(job_.sq_distances)[i] = distance;
-      if (job_.margins) static_cast<double*>(job_.margins)[i] = -INFINITY;  // to be looked at again
+      if (job_.measures()) static_cast<double*>(job_.sq_distances)[i] = distance;
+      if (job_.bounds()) static_cast<double*>(job_.margins)[i] = -INFINITY;  // to be looked at again
       take(i, label, distance);
     }
   }
@@ -82,38 +80,37 @@ class TinyWorker {
   void take(int64_t i, int32_t label, double distance) {
     int32_t before = job_.labels[i];
     job_.labels[i] = label;
-    if (!job_.high.sums) return;
+    if (!job_.sums()) return;
     double weight = job_.weights ? job_.weights[i] : 1, cost[8] = {distance};
-    if (!job_.margins) sums_->add_inertia(cost, job_.weights ? &weight : nullptr, 1);
-    if (job_.changed) {
+    if (job_.measures()) sums_.add_inertia(cost, job_.weights ? &weight : nullptr, 1);
+    if (job_.goes_on()) {
       if (before == label) return;
       ++changed_;
-      sums_->add<true>(row_.data(), before, -weight);
+      sums_.add<true>(row_.data(), before, -weight);
     }
     if (job_.weights)
-      sums_->add<true>(row_.data(), label, weight);
+      sums_.add<true>(row_.data(), label, weight);
     else
-      sums_->add<false>(row_.data(), label, weight);
+      sums_.add<false>(row_.data(), label, weight);
   }
 
   const tfkm::Job& job_;
   Source<double> source_;
   int64_t padded_d_, changed_ = 0;
   Arena arena_;
-  std::unique_ptr<Sums> sums_;
+  Sums sums_;
   std::vector<double> row_, centroids_, scaled_;  // (padded_d,), (k, padded_d)
 };
 
-inline int accumulate_tiny(const tfkm::Job& job, const tfkm::ParallelFor& parallel_for) {
+inline void accumulate_tiny(const tfkm::Job& job, const tfkm::ParallelFor& parallel_for) {
   std::vector<std::unique_ptr<TinyWorker>> workers;
   for (int w = 0; w < parallel_for.workers; ++w) workers.emplace_back(new TinyWorker(job));
   in_parts(parallel_for, job.n, 1 + (1 << 14) / job.k,
            [&](int64_t first, int64_t last, int worker) { workers[worker]->rows(first, last); });
   for (auto& worker : workers) {
-    if (job.high.sums) worker->sums().merge(0, job.k);
-    if (job.changed) *job.changed += worker->changed();
+    if (job.sums()) worker->sums().merge(0, job.k);
+    if (job.goes_on()) *job.changed += worker->changed();
   }
-  return 0;
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "isa/simd.h"
+
 namespace {
 
 enum class Form {
@@ -42,11 +44,8 @@ constexpr int kPairVectors = 3, kPairBlock = 16 * kPairVectors, kPairRows = 8;
 constexpr int64_t kMostRows = 4096;
 constexpr int64_t kCentroidBytes = 32 << 10;  // of tiles that pass a block of points at a time
 
-#if defined(__AVX512BF16__)
-constexpr bool kHasBfloat16 = true;
-#else
-constexpr bool kHasBfloat16 = false;
-#endif
+template <class T>
+constexpr bool kInBfloat16 = Isa::kProductsOfPairs && sizeof(T) == 4;
 
 // TFKM_FORM in the environment forces one, for the sweep and the tests; "ordered" is bfloat16 with centroids in order.
 template <class T>
@@ -55,7 +54,7 @@ Rule rule_for(int64_t d, int64_t k, int lanes) {
   const char* names[] = {"registers", "blocks", "panels", "bfloat16", "dots"};
   auto possible = [&](Form form) {
     return (form != Form::kRegisters || d <= kMostInRegisters) && (form != Form::kDots || k <= lanes) &&
-           (form != Form::kBfloat16 || (kHasBfloat16 && sizeof(T) == 4));
+           (form != Form::kBfloat16 || kInBfloat16<T>);
   };
   if (forced && std::strcmp(forced, "ordered") == 0 && possible(Form::kBfloat16))
     return {1, kAny, 1, kAny, Form::kBfloat16, 512 << 10, true};

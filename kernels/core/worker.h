@@ -18,10 +18,10 @@ class Worker {
         screen_(frame, job.n, arena), sums_(job, arena),
         sieve_(moved_frame ? *moved_frame : frame, moved_frame ? job.n : 1, arena), sifts_(moved_frame),
         open_(sifts_ ? sieve_.rows() : 0, job.d, arena), undecided_(bounds.kept() ? screen_.rows() : 0, job.d, arena) {
-    widened_ = arena.take<T>(source_.scratch(screen_.rows()));
-    distances_ = arena.take<double>(screen_.rows() + 8);
-    found_ = arena.take<int32_t>(undecided_.most), margins_ = arena.take<T>(undecided_.most);
-    listed_ = arena.take<int32_t>(undecided_.most + 1), own_ = arena.take<int32_t>(round_up(open_.most, kPairBlock));
+    arena.take(&widened_, source_.scratch(screen_.rows()));
+    arena.take(&distances_, screen_.rows() + 8);
+    arena.take(&found_, undecided_.most), arena.take(&margins_, undecided_.most);
+    arena.take(&listed_, undecided_.most + 1), arena.take(&own_, round_up(open_.most, kPairBlock));
   }
 
   int64_t group_rows() const { return screen_.rows(); }
@@ -29,7 +29,7 @@ class Worker {
   int64_t changed() const { return changed_; }
 
   void rows(int64_t begin, int64_t end) {
-    if (job_.high.sums && !sums_.started()) sums_.start();
+    if (job_.sums() && !sums_.started()) sums_.start();
     for (int64_t row = begin; row < end; row += screen_.rows()) {
       int64_t count = end - row < screen_.rows() ? end - row : screen_.rows();
       if (bounds_.kept())
@@ -52,8 +52,10 @@ class Worker {
     T* points;  // (most, d)
     int64_t* rows;
 
-    Gathered(int64_t most, int64_t d, Arena& arena)
-        : most(most), d(d), points(arena.take<T>(most * d)), rows(arena.take<int64_t>(most)) {}
+    Gathered(int64_t most, int64_t d, Arena& arena) : most(most), d(d) {
+      arena.take(&points, most * d);
+      arena.take(&rows, most);
+    }
     T* next(int64_t row) {
       rows[count] = row;
       return points + count++ * d;
@@ -65,7 +67,7 @@ class Worker {
 
   void measure(Rows<T> points, int64_t row, int64_t count) {
     screen_.run(points, count);
-    if (!job_.high.sums)
+    if (!job_.sums())
       each<false, false>(points, row, count);
     else if (job_.weights)
       each<true, true>(points, row, count);
@@ -98,7 +100,7 @@ class Worker {
     int64_t before = job_.labels[row];
     double weight = weighted ? job_.weights[row] : 1.0;
     job_.labels[row] = int32_t(label);
-    if (job_.changed) {
+    if (job_.goes_on()) {
       if (before == label) return;
       ++changed_;
       sums_.template add<true>(x, before, -weight);  // each word of −term is that of term, negated
@@ -110,7 +112,7 @@ class Worker {
 
   // Rows that their bounds leave open are decided: all of them where they lie, or gathered until they are a group.
   void pass_over(int64_t row, int64_t count) {
-    int64_t open = job_.moved_from ? bounds_.list(row, count, listed_) : count;
+    int64_t open = bounds_.moves() ? bounds_.list(row, count, listed_) : count;
     bool sifts = sifts_ && double(left_open_) <= kMostSifted * double(sifted_);
     if (!sifts && double(open) > kMostGathered * double(count))
       return decide(source_.rows(row, count, widened_), nullptr, row, count);

@@ -21,6 +21,10 @@
 #include "core.h"
 #include "direct.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 using tfkm::Dtype;
@@ -256,6 +260,7 @@ class Trial {
     job_.weights = c.weights ? weights_.as<double>() : nullptr;
     job_.labels = labels_.as<int32_t>(), job_.sq_distances = distances_.as<void>();
     if (c.sums) {
+      job_.wanted = tfkm::Wanted::kDistancesAndSums;
       job_.high = {sums_[0].as<double>(), totals_[0].as<double>()};
       job_.low = {sums_[1].as<double>(), totals_[1].as<double>()};
       job_.inertia = inertia_.as<double>();
@@ -271,9 +276,9 @@ class Trial {
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
     inertia_.clear(0);
     int64_t changed = 0;
-    job_.changed = before_.empty() ? nullptr : &changed;
-    if (job_.changed) std::copy(before_.begin(), before_.end(), job_.labels);
-    if (job_.changed)
+    job_.changed = &changed, job_.before = before_.empty() ? tfkm::Before::kNothing : tfkm::Before::kLabels;
+    if (job_.goes_on()) std::copy(before_.begin(), before_.end(), job_.labels);
+    if (job_.goes_on())
       for (int word : {0, 1}) {
         std::copy(sums_before_[word].begin(), sums_before_[word].end(), sums_[word].as<double>());
         std::copy(weights_before_[word].begin(), weights_before_[word].end(), totals_[word].as<double>());
@@ -457,14 +462,16 @@ class Trial {
     std::vector<double> words(2 * c_.k * (c_.d + 1)), digits(tfkm::kDigits);
     auto words_in = [&](double* at) { return tfkm::Words{at, at + c_.k * c_.d}; };
     tfkm::Job plain = job_;
-    plain.labels = alone.data(), plain.sq_distances = own.data(), plain.changed = nullptr;
+    plain.labels = alone.data(), plain.sq_distances = own.data(), plain.before = tfkm::Before::kNothing;
+    plain.wanted = tfkm::Wanted::kDistancesAndSums;
     plain.high = words_in(words.data()), plain.low = words_in(words.data() + words.size() / 2);
     plain.inertia = digits.data();
-    job_.sq_distances = nullptr, job_.margins = margins.as<T>(), job_.spent = spent.as<double>();
+    job_.wanted = tfkm::Wanted::kSumsAndBounds, job_.margins = margins.as<T>(), job_.spent = spent.as<double>();
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
     for (int pass = 0; pass < 6; ++pass) {
       int64_t changed = 0, differ = 0;
-      job_.changed = pass ? &changed : nullptr, job_.moved_from = pass ? from.data() : nullptr;
+      job_.before = pass ? tfkm::Before::kBounds : tfkm::Before::kNothing;
+      job_.changed = &changed, job_.moved_from = from.data();
       std::fill(words.begin(), words.end(), 0.0);
       {
         Flushing like_tensorflow(c_.flush);

@@ -1,10 +1,15 @@
-// Many jobs in one call against each of them alone, bit for bit, on the instruction set that is taken.
+// Many jobs in one call against each of them alone, bit for bit, on each instruction set of this processor.
 // `test_batch [N]` takes every N-th of the cases.
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "pool.h"
 #include "spec.h"
 
 namespace {
+
+using tfkm::Before;
+using tfkm::Wanted;
 
 template <class V>
 bool same(const std::vector<V>& a, const std::vector<V>& b) {
@@ -60,9 +65,10 @@ struct Problems {
     std::vector<T> margins(count * n), from;
     std::vector<double> spent(count * k);
     tfkm::Batch batch{count, n, k, d, lie(0), next * int64_t(sizeof(S)), centroids.data(), sizeof(T) == 8,
+                      bounded ? Wanted::kSumsAndBounds : sums ? Wanted::kDistancesAndSums : Wanted::kDistances, Before::kNothing,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), own.data(),
                       counted ? rows.data() : nullptr, out.labels.data(),
-                      bounded ? nullptr : out.distances.data(), {}, {}, out.words[4].data(), nullptr, nullptr, nullptr, nullptr};
+                      out.distances.data(), {}, {}, out.words[4].data(), nullptr, nullptr, nullptr, nullptr};
     if (bounded) batch.margins = margins.data(), batch.spent = spent.data();
     if (sums) {
       batch.high = {out.words[0].data(), out.words[1].data()};
@@ -73,8 +79,8 @@ struct Problems {
     for (int64_t i = 0; i < count; ++i)
       from.insert(from.end(), &centroids[own[3 * i + 1] * k * d], &centroids[own[3 * i + 1] * k * d] + k * d);
     std::fill(out.words[4].begin(), out.words[4].end(), 0);
-    batch.centroids = moved.data(), batch.changed = out.changed.data();
-    if (bounded) batch.moved_from = from.data();
+    batch.centroids = moved.data(), batch.changed = out.changed.data(), batch.moved_from = from.data();
+    batch.before = bounded ? Before::kBounds : Before::kLabels;
     *failed += tfkm::accumulate(batch, parallel_for);
     return out;
   }
@@ -99,6 +105,7 @@ struct Problems {
       job.centroids = centroids.data() + own[3 * i + 1] * k * d;
       job.labels = out.labels.data() + i * n, job.sq_distances = out.distances.data() + i * n;
       if (sums) {
+        job.wanted = Wanted::kDistancesAndSums;
         if (weighted) job.weights = weights.data() + own[3 * i + 2] * n;
         job.grid = {grid_sums.data() + i * d, grid[2 * i], grid[2 * i + 1]};
         job.high = {out.words[0].data() + i * k * d, out.words[1].data() + i * k};
@@ -153,21 +160,22 @@ struct Problems {
     }
     auto& words = out.results.words;
     tfkm::Batch batch{count, n, k, d, lie(0), next * int64_t(sizeof(S)), start.data(), sizeof(T) == 8,
+                      Wanted::kSumsAndBounds, Before::kNothing,
                       weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), table.data(),
                       counted ? rows.data() : nullptr, out.results.labels.data(), nullptr,
                       {words[0].data(), words[1].data()}, {words[2].data(), words[3].data()}, words[4].data(),
                       nullptr, margins.data(), spent.data(), nullptr};
     if (from_another) tfkm::accumulate(batch, parallel_for);
     batch.changed = out.results.changed.data();
-    if (from_another) batch.moved_from = batch.centroids;
+    if (from_another) batch.moved_from = batch.centroids, batch.before = Before::kBounds;
     std::vector<T> moved = start;
     for (T& value : moved) value += T(0.25);
     batch.centroids = moved.data();
     if (at_once) {
       out.last.resize(2 * count * size);
       std::vector<T> distances(count * n);
-      tfkm::Passes passes{thresholds.data(), most.data(), out.last.data(), out.done.data(), distances.data(), from_another};
-      tfkm::accumulate(batch, passes, parallel_for);
+      tfkm::Passes passes{thresholds.data(), most.data(), out.last.data(), out.done.data(), distances.data()};
+      tfkm::iterate(batch, passes, parallel_for);
       out.last.resize(count * size);
       return out;
     }
@@ -188,8 +196,8 @@ struct Problems {
       for (;; ++out.done[i]) {
         bool first = out.done[i] == 1 && !from_another;
         int64_t* changed = out.results.changed.data() + i;
-        one.moved_from = first ? nullptr : before.data(), one.centroids = now.data();
-        one.changed = first ? nullptr : changed;
+        one.moved_from = before.data(), one.centroids = now.data(), one.changed = changed;
+        one.before = first ? Before::kNothing : Before::kBounds;
         *changed = first ? (counted ? rows[i] : n) : 0;
         tfkm::accumulate(one, parallel_for);
         std::copy(now.begin(), now.end(), &out.last[i * size]);
@@ -207,7 +215,7 @@ struct Problems {
       }
       if (out.results.changed[i]) continue;
       std::vector<T> distances(n);
-      one.sq_distances = distances.data(), one.margins = nullptr, one.moved_from = nullptr;
+      one.sq_distances = distances.data(), one.wanted = Wanted::kDistancesAndSums, one.before = Before::kLabels;
       std::fill_n(one.inertia, tfkm::kDigits, 0.0);
       tfkm::accumulate(one, parallel_for);
     }
@@ -226,10 +234,9 @@ struct Problems {
   }
 };
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  int64_t every = argc > 1 ? std::atoll(argv[1]) : 1, failed = 0, passed = 0;
+// The exit status: 0 if all is right.
+int run(int64_t every) {
+  int64_t failed = 0, passed = 0;
   Draw draw{6};
   for (int64_t number = 0; number < 1200; ++number) {
     Dtype dtype = Dtype(draw.below(6));
@@ -254,4 +261,25 @@ int main(int argc, char** argv) {
   }
   std::printf("%s: %lld passed, %lld failed\n", tfkm::instruction_set(), (long long)passed, (long long)failed);
   return failed ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int64_t every = argc > 1 ? std::atoll(argv[1]) : 1;
+  const std::vector<tfkm::Level> levels = tested_levels();
+  bool fine = !levels.empty();
+  // A process for each: what TFKM_ISA forces holds for all calls of a process.
+  for (const tfkm::Level& level : levels) {
+    pid_t child = fork();
+    if (child == 0) {
+      setenv("TFKM_ISA", level.name, 1);
+      int status = run(every);
+      std::fflush(stdout);
+      _exit(status);
+    }
+    int status = 1;
+    fine &= child > 0 && waitpid(child, &status, 0) == child && status == 0;
+  }
+  return fine ? 0 : 1;
 }

@@ -79,7 +79,7 @@ struct Problem {
       seeding.sq_distances = wide ? static_cast<const void*>(known.data()) : narrow.data();
       --seeding.k, ++seeding.chosen, chosen[0] = 0;
     }
-    if (level.seed(seeding, parallel_for) != 0) chosen.assign(k, -2);
+    level.seed(seeding, parallel_for);
     return chosen;
   }
 };

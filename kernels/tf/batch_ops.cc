@@ -61,7 +61,7 @@ void compute(void* opaque, TF_OpKernelContext* context) {
   read_problems(call, TF_Dim(points, 0), TF_Dim(centroids, 0), batch);
   batch.labels = call.output<int32_t>(kLabels, TF_INT32, {batch.count, batch.n});
   batch.sq_distances = distances_of(call, kSqDistances, batch.wide, {batch.count, batch.n});
-  if (kernel.with_sums) read_sums(call, batch);
+  if (kernel.with_sums) batch.wanted = tfkm::Wanted::kDistancesAndSums, read_sums(call, batch);
   if (!call.ok()) return;
   call.check(tfkm::accumulate(batch, tfkm::Pool(int(kernel.threads)).parallel_for()) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
 }

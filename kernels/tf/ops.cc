@@ -33,7 +33,7 @@ void compute(void* opaque, TF_OpKernelContext* context) {
   job.points.data = TF_TensorData(points), job.centroids = TF_TensorData(centroids);
   job.labels = call.output<int32_t>(kLabels, TF_INT32, {job.n});
   job.sq_distances = distances_of(call, kSqDistances, job.wide, {job.n});
-  if (kernel.with_sums) read_sums(call, job);
+  if (kernel.with_sums) job.wanted = tfkm::Wanted::kDistancesAndSums, read_sums(call, job);
   if (!call.ok()) return;
   call.check(tfkm::accumulate(job, tfkm::Pool(int(kernel.threads)).parallel_for()) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
 }

@@ -15,6 +15,7 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
   job.points = tfkm::packed(buffers.points, buffers.dtype, buffers.d), job.centroids = buffers.centroids, job.wide = buffers.wide;
   job.labels = buffers.labels, job.sq_distances = buffers.sq_distances;
   if (with_sums) {
+    job.wanted = tfkm::Wanted::kDistancesAndSums;
     job.weights = buffers.weights;
     job.grid = {buffers.grid_sums, buffers.grid[0], buffers.grid[1]};
     job.high = buffers.high, job.low = buffers.low, job.inertia = static_cast<double*>(buffers.inertia);

@@ -61,7 +61,7 @@ _CORE = [
     ("piece of a panel", "panels.h", "x += kBatch * kPieceStride) {\n    int64_t features", "x += kPieceStride) {\n    int64_t features"),
     ("lane that is not joined", "lanes.h", "for (int l = 1; l < kLanes; ++l) {\n    second", "for (int l = 2; l < kLanes; ++l) {\n    second"),
     ("part beyond the end", "parts.h", "last < c.count ? last : c.count", "last"),
-    ("subnormals flushed", "subnormals.h", "mode_ & ~0x8040u", "mode_ | 0x8040u"),
+    ("subnormals flushed", "isa/subnormals.h", "mode_ & ~0x8040u", "mode_ | 0x8040u"),
     ("points of another problem", "batch.cc", "own[0] * all.next;", "index * all.next;"),
     ("weights of another problem", "batch.cc", "all.weights + own[2] * all.n", "all.weights + own[0] * all.n"),
     ("pass beyond the threshold", "batch.cc", "return shift > threshold * (1 + 0x1p-20);", "return true;"),

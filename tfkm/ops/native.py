@@ -16,9 +16,11 @@ from tfkm.ops.backend import ONE, Problems, Sweep
 from tfkm.ops.native_library import (
     SEEDING,
     Batch,
+    Before,
     Distances,
     Magnitudes,
     Passes,
+    Wanted,
     WordPointers,
     dtype_number,
     points_of,
@@ -119,20 +121,22 @@ class Native:
         if measured:
             ahead = None
         distances = margins = spent = moved_from = None
+        wanted = Wanted.DISTANCES_AND_SUMS if measured else Wanted.SUMS_AND_BOUNDS
+        known = Before.NOTHING if before is None else Before.LABELS
         if measured:
             distances = np.empty((count, n), centroids.dtype)
         elif before is None or before.bounds is None:
             margins, spent = np.empty((count, n), centroids.dtype), np.zeros((count, k))
         else:
             (margins, spent), moved_from = before.bounds, before.centroids
+            known = Before.BOUNDS
         batch = Batch(
             count, n, k, d, points_of(points), points.strides[0],
-            centroids.ctypes.data, centroids.dtype == np.float64,
+            centroids.ctypes.data, centroids.dtype == np.float64, wanted, known,
             _address(weights), grid.sums.ctypes.data, grid.others.ctypes.data,
             problems.table.ctypes.data, _address(problems.rows), _own(labels), _own(distances),
             *(WordPointers(*map(_own, word)) for word in words), _own(inertia),
-            None if before is None and ahead is None else _own(changed),
-            _own(margins), _own(spent), _address(moved_from),
+            _own(changed), _own(margins), _own(spent), _address(moved_from),
         )  # fmt: skip
         passes = None
         if ahead is None:
@@ -142,8 +146,8 @@ class Native:
             moved, passes = np.empty((2, count, k, d), centroids.dtype), np.empty(count, np.int64)
             spare = np.empty((count, n), centroids.dtype)
             arrays = ahead.thresholds, most, moved, passes, spare
-            further = Passes(*map(_address, arrays), before is not None)
-            _run("tfkm_passes", batch, k, d, ctypes.byref(further))
+            further = Passes(*map(_address, arrays))
+            _run("tfkm_iterate", batch, k, d, ctypes.byref(further))
             centroids = moved[0]
         bounds = None if margins is None or spent is None else (margins, spent)
         high, low = words

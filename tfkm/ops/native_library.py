@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextvars
 import ctypes
+import enum
 import functools
 import importlib.metadata
 import importlib.util
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,22 @@ import numpy as np
 from tfkm import threads
 
 # --- structs ----------------------------------------------------------------------------------------
+
+
+class Wanted(enum.IntEnum):
+    """`tfkm::Wanted`: what a pass writes beside labels."""
+
+    DISTANCES = 0
+    DISTANCES_AND_SUMS = 1
+    SUMS_AND_BOUNDS = 2
+
+
+class Before(enum.IntEnum):
+    """`tfkm::Before`: what a pass goes on from."""
+
+    NOTHING = 0
+    LABELS = 1
+    BOUNDS = 2
 
 
 class Points(ctypes.Structure):
@@ -45,6 +63,8 @@ class Batch(ctypes.Structure):
         ("next", ctypes.c_int64),
         ("centroids", ctypes.c_void_p),
         ("wide", ctypes.c_bool),
+        ("wanted", ctypes.c_int32),
+        ("before", ctypes.c_int32),
         *(
             (name, ctypes.c_void_p)
             for name in (
@@ -64,11 +84,8 @@ class Passes(ctypes.Structure):
     """`tfkm::Passes`."""
 
     _fields_ = [
-        *(
-            (name, ctypes.c_void_p)
-            for name in ("thresholds", "most", "centroids", "done", "sq_distances")
-        ),
-        ("from_another", ctypes.c_bool),
+        (name, ctypes.c_void_p)
+        for name in ("thresholds", "most", "centroids", "done", "sq_distances")
     ]
 
 
@@ -215,6 +232,13 @@ def instruction_set() -> str:
     return function().decode()
 
 
+def instruction_sets() -> list[str]:
+    """Those that this processor has and `instruction_set` may be, the best first."""
+    function = library().tfkm_usable_instruction_set
+    function.restype = ctypes.c_char_p
+    return [name.decode() for name in iter(map(function, itertools.count()).__next__, None)]
+
+
 # --- the libraries ----------------------------------------------------------------------------------
 
 
@@ -235,9 +259,8 @@ def library() -> ctypes.CDLL:
         RuntimeError: It was not built, or from other sources and would misread what it is given.
     """
     loaded = ctypes.CDLL(path())
-    structs = Batch, Distances, Magnitudes
-    batch, distances, magnitudes = map(ctypes.sizeof, structs)
-    ours = (_ABI, batch, SEEDING.itemsize, distances, magnitudes)
+    batch, *others = map(ctypes.sizeof, (Batch, Distances, Magnitudes, Passes))
+    ours = (_ABI, batch, SEEDING.itemsize, *others)
     theirs = (ctypes.c_int64 * len(ours))()
     if hasattr(loaded, "tfkm_abi"):
         loaded.tfkm_abi(theirs)
@@ -248,7 +271,7 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-_ABI = 8  # `tfkm::kAbi`
+_ABI = 9  # `tfkm::kAbi`
 _INSTALL = "pip install --force-reinstall --no-deps . (in its folder)"
 
 

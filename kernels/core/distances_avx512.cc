@@ -1,7 +1,0 @@
-#include "distances.h"
-#include "magnitudes.h"
-
-namespace tfkm {
-int distances_avx512(const Distances& call, const ParallelFor& parallel_for) { return distances_here(call, parallel_for); }
-int magnitudes_avx512(const Magnitudes& call, const ParallelFor& parallel_for) { return magnitudes_here(call, parallel_for); }
-}  // namespace tfkm

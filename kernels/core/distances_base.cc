@@ -1,7 +1,0 @@
-#include "distances.h"
-#include "magnitudes.h"
-
-namespace tfkm {
-int distances_base(const Distances& call, const ParallelFor& parallel_for) { return distances_here(call, parallel_for); }
-int magnitudes_base(const Magnitudes& call, const ParallelFor& parallel_for) { return magnitudes_here(call, parallel_for); }
-}  // namespace tfkm

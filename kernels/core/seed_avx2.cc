@@ -1,7 +1,0 @@
-#include "seed.h"
-
-namespace tfkm {
-int seed_avx2(const Seeding& seeding, const ParallelFor& parallel_for) {
-  return seed_here(seeding, parallel_for);
-}
-}  // namespace tfkm
