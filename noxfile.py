@@ -4,7 +4,9 @@ Each has an environment of its own. Times are of two slow cores with a built whe
 a changed tree builds it in half a minute.
 """
 
+import concurrent.futures
 import hashlib
+import json
 import os
 import platform
 import re
@@ -329,7 +331,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """1 min. ruff, mypy, pymarkdown, and gitlint on the messages of this change's commits."""
+    """2 min. ruff, mypy, pymarkdown, clang-format and clang-tidy, and gitlint on a change's commits."""
     session.install(*PROJECT["project"]["dependencies"], *GROUPS(PROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -337,11 +339,35 @@ def lint(session: nox.Session) -> None:
     # A program writes the page of benchmarks, with lines that name many cases.
     pages = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs")
     session.run("pymarkdown", "scan", "--recurse", "--exclude", "docs/benchmarks.md", *pages)
+    lint_kernels(session)
     first = session.run("python", "-m", "benchmarks.history", silent=True, success_codes=[0, 1])
     if re.fullmatch(r"[0-9a-f]{40}\n", str(first)):
         session.run("gitlint", "--commits", f"{str(first).strip()}..HEAD")
     else:
         session.warn("there is no history, so no commit's message is checked")
+
+
+def lint_kernels(session: nox.Session) -> None:
+    """Run clang-format over kernels/, and clang-tidy over what GCC or clang compiles for the package.
+
+    A source that is compiled for several instruction sets is read once, as the last of them has it.
+    """
+    listed = session.run("git", "ls-files", "kernels", external=True, silent=True)
+    files = [name for name in str(listed).split() if name.endswith((".h", ".cc", ".cu"))]
+    session.run("clang-format", "--dry-run", "--Werror", *files)
+    folder = BUILD / "tidy"
+    cmake, log = str(tools(session) / "cmake"), {"external": True, "silent": True}
+    path = {"PATH": f"{tools(session)}{os.pathsep}{os.environ['PATH']}"}
+    commands = ("-G", "Ninja", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
+    session.run(cmake, "-S", ".", "-B", str(folder / "all"), *commands, env=path, **log)
+    every = json.loads((folder / "all/compile_commands.json").read_text())
+    chosen = {one["file"]: one for one in every if re.search("kernels/(core|tf|xla)/", one["file"])}
+    (folder / "compile_commands.json").write_text(json.dumps([*chosen.values()]))
+    headers = "--header-filter=kernels/(core|tf|xla)/"
+    flags = ("-p", str(folder), "--quiet", headers, "--extra-arg=-Wno-unknown-warning-option")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for each in [pool.submit(session.run, "clang-tidy", *flags, file) for file in chosen]:
+            each.result()
 
 
 @nox.session

@@ -11,8 +11,9 @@ namespace {
 
 constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
-// One piece of memory for the arrays of a call. Objects ask for arrays while they are constructed, and get them when `allocate`
-// lays all of them out. Until then they must not be moved; arrays last as long as the arena.
+// One piece of memory for the arrays of a call. Objects ask for arrays while they are constructed,
+// and get them when `allocate` lays all of them out. Until then they must not be moved; arrays last
+// as long as the arena.
 class Arena {
  public:
   Arena() { asked_.reserve(64); }
@@ -23,16 +24,17 @@ class Arena {
   // Asks for `count` elements, aligned to kAlignment, whose address goes to *array.
   template <class T>
   void take(T** array, int64_t count) {
-    asked_.push_back({array, bytes_});
+    asked_.push_back({static_cast<void*>(array), bytes_});
     bytes_ += round_up(count * int64_t(sizeof(T)), kAlignment);
   }
 
   // Throws std::bad_alloc.
   void allocate() {
-    if (posix_memalign(&memory_, kAlignment, size_t(bytes_ ? bytes_ : kAlignment)) != 0) throw std::bad_alloc();
+    if (posix_memalign(&memory_, kAlignment, size_t(bytes_ ? bytes_ : kAlignment)) != 0)
+      throw std::bad_alloc();
     for (const Asked& asked : asked_) {
       char* here = static_cast<char*>(memory_) + asked.offset;
-      std::memcpy(asked.array, &here, sizeof here);
+      std::memcpy(asked.array, static_cast<const void*>(&here), sizeof here);
     }
   }
 

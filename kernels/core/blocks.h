@@ -1,15 +1,15 @@
-// Lanes are points: a block of two vectors of points, transposed, against kRows centroids, whose values are
-// broadcast. The least and second least stay in registers over a tile; −2 and ‖c‖² are folded into the
-// packed centroids and the start of the accumulators.
+// Lanes are points: a block of two vectors of points, transposed, meets kRows centroids, whose
+// values are broadcast. The least and second least stay in registers over a tile. −2 and ‖c‖² are
+// folded into the packed centroids and the start of the accumulators.
 #pragma once
 
 #include "group.h"
 
 namespace {
 
-// (count, d) rows -> blocks of (d, kBlock), around the offset, and ‖x‖². Missing rows are zero.
-// kLanes rows and features at a time are turned in registers: with scalar stores a whole assignment at
-// (65536, 10, 784) took twice as long, as measured beside scikit-learn's.
+// Packs (count, d) rows as blocks of (d, kBlock), around the offset, and works out ‖x‖². Missing
+// rows are zero. kLanes rows and features at a time are turned in registers: with scalar stores a
+// whole assignment at (65536, 10, 784) took twice as long.
 template <class T>
 void pack_wide(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, Group<T>& group) {
   using Vector = typename Simd<T>::Vector;
@@ -25,7 +25,8 @@ void pack_wide(const T* x, int64_t stride, int64_t count, const Frame<T>& frame,
         Vector v[kLanes], offset = widened<Vector>(frame.offset + j, features);
 #pragma GCC unroll 16
         for (int p = 0; p < kLanes; ++p)
-          v[p] = p < rows ? widened<Vector>(x + (first + p) * stride + j, features) - offset : Vector{};
+          v[p] = p < rows ? widened<Vector>(x + (first + p) * stride + j, features) - offset
+                          : Vector{};
         turn<T>(v);
 #pragma GCC unroll 16
         for (int l = 0; l < kLanes; ++l)
@@ -39,16 +40,20 @@ void pack_wide(const T* x, int64_t stride, int64_t count, const Frame<T>& frame,
   }
 }
 
-// As pack_wide for d ≤ 8, where half of each vector of 16 lanes would be empty: rows p and p + 8 share one.
+// Packs as pack_wide does, for d ≤ 8, where half of each vector of 16 lanes would be empty. Rows p
+// and p + 8 share a vector.
 template <class T>
-void pack_narrow(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, Group<T>& group) {
+void pack_narrow(const T* x, int64_t stride, int64_t count, const Frame<T>& frame,
+                 Group<T>& group) {
   using Vector = typename Simd<T>::Vector;
   using Half = typename Several<T, 8>::Vector;
   constexpr int kLanes = Group<T>::kLanes, kBlock = Group<T>::kBlock;
   int64_t d = frame.d;
   Half offset = load<Half>(frame.offset);
   for (int64_t first = 0; first < round_up(count, kBlock); first += kLanes) {
-    auto row = [&](int64_t i) { return i < count ? widened<Half>(x + i * stride, d) - offset : Half{}; };
+    auto row = [&](int64_t i) {
+      return i < count ? widened<Half>(x + i * stride, d) - offset : Half{};
+    };
     Vector v[8], sum = {};
 #pragma GCC unroll 8
     for (int p = 0; p < 8; ++p) v[p] = joined(row(first + p), row(first + p + 8));
@@ -63,14 +68,16 @@ void pack_narrow(const T* x, int64_t stride, int64_t count, const Frame<T>& fram
 }
 
 template <class T>
-void pack_blocks(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, Group<T>& group) {
+void pack_blocks(const T* x, int64_t stride, int64_t count, const Frame<T>& frame,
+                 Group<T>& group) {
   if constexpr (Group<T>::kLanes == 16)
     if (frame.d <= 8) return pack_narrow(x, stride, count, frame, group);
   pack_wide(x, stride, count, frame, group);
 }
 
 template <class T>
-void screen_tiles(const Frame<T>& frame, Group<T>& group, int64_t block, int64_t first, int64_t last) {
+void screen_tiles(const Frame<T>& frame, Group<T>& group, int64_t block, int64_t first,
+                  int64_t last) {
   using Vector = typename Simd<T>::Vector;
   using Index = typename Simd<T>::Index;
   using Lane = typename Simd<T>::Lane;
@@ -125,8 +132,7 @@ void screen_blocks(const Frame<T>& frame, Group<T>& group, int64_t count) {
   count = round_up(count, Group<T>::kBlock);
   for (int64_t i = 0; i < count; ++i)
     group.best[i] = group.second[i] = T(INFINITY), group.labels[i] = 0;
-  int64_t step = kCentroidBytes / (frame.d * kRows * int64_t(sizeof(T)));
-  if (step < 1) step = 1;
+  int64_t step = std::max<int64_t>(kCentroidBytes / (frame.d * kRows * int64_t(sizeof(T))), 1);
   for (int64_t first = 0; first < frame.tiles; first += step) {
     int64_t last = first + step < frame.tiles ? first + step : frame.tiles;
     for (int64_t block = 0; block < count; block += Group<T>::kBlock)

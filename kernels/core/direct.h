@@ -19,7 +19,7 @@ struct Bfloat16 {
   explicit operator double() const { return float(*this); }
 };
 
-// Half to even; what is subnormal counts as 0, as in the processor's products.
+// Rounds half to even. A subnormal result counts as 0, as in the processor's products.
 inline Bfloat16 nearest(float x) {
   uint32_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
@@ -27,11 +27,12 @@ inline Bfloat16 nearest(float x) {
   return {uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
-// As many values as the vector V of floats or doubles has lanes.
+// Reads as many values as the vector V of floats or doubles has lanes.
 template <class V, class S>
 inline V widened(const S* x) {
   constexpr int kLanes = kLanesOf<V>;
-  constexpr bool kAtOnce = Isa::kWidens && std::is_same_v<V, Floats> && (std::is_integral_v<S> || std::is_same_v<S, Float16>);
+  constexpr bool kAtOnce = Isa::kWidens && std::is_same_v<V, Floats> &&
+                           (std::is_integral_v<S> || std::is_same_v<S, Float16>);
   using Single = typename Several<float, kLanes>::Vector;
   using Words = typename Several<uint32_t, kLanes>::Vector;
   if constexpr (kAtOnce) {
@@ -54,7 +55,7 @@ inline V widened(const S* x) {
   }
 }
 
-// The first `count` of them, 0 for the rest, which is not read.
+// Reads the first `count` of them and no more; the other lanes are 0.
 template <class V, class S>
 inline V widened(const S* x, int64_t count) {
   if (count >= kLanesOf<V>) return widened<V>(x);
@@ -69,8 +70,8 @@ inline double total(Eight lanes) {
          ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-// Σ(x − c)² in double, in 32 lanes and a fixed tree; 8 would wait for each addition. c is padded with zeros
-// to whole eights.
+// Returns Σ(x − c)² in double: the direct form. It has 32 lanes and a fixed tree; with 8 lanes each
+// addition would wait for the one before. c is padded with zeros to whole eights.
 template <class S, class T>
 inline __attribute__((always_inline)) double sq_distance(const S* x, const T* c, int64_t d) {
   Eight sums[4] = {};
@@ -91,7 +92,7 @@ inline __attribute__((always_inline)) double sq_distance(const S* x, const T* c,
   return total((sums[0] + sums[2]) + (sums[1] + sums[3]));
 }
 
-// The same in the type of the centroids, in any order; not for results.
+// Returns the same in the type of the centroids, added in any order. No result may depend on it.
 template <class S, class T>
 inline T narrow_sq_distance(const S* x, const T* c, int64_t d) {
   using Vector = typename Simd<T>::Vector;
@@ -106,7 +107,8 @@ inline T narrow_sq_distance(const S* x, const T* c, int64_t d) {
     add(sums[0], widened<Vector>(x + j), load<Vector>(c + j));
     add(sums[1], widened<Vector>(x + j + kLanes), load<Vector>(c + j + kLanes));
   }
-  for (; j < d; j += kLanes) add(sums[0], widened<Vector>(x + j, d - j), widened<Vector>(c + j, d - j));
+  for (; j < d; j += kLanes)
+    add(sums[0], widened<Vector>(x + j, d - j), widened<Vector>(c + j, d - j));
   sums[0] += sums[1];
   T sum = 0;
   for (int l = 0; l < kLanes; ++l) sum += sums[0][l];

@@ -1,5 +1,6 @@
-// Lanes are features: as many products in one pass over a point as there are centroids, at most one for each
-// lane. For few centroids, where reading the points is the limit: they are read once, as they lie, and ahead.
+// Lanes are features: one pass over a point makes its products with all centroids, of which there
+// are at most as many as lanes. For few centroids reading the points is the limit. So points are
+// read once, as they lie, and ahead.
 #pragma once
 
 #include "lanes.h"
@@ -7,12 +8,15 @@
 
 namespace {
 
-// The products of `rows` points with all centroids, yet to be summed over the lanes; for each point then the square of
-// itself if there is room for it. Meanwhile what comes kAhead bytes later is fetched: at (65536, 10, 784) an assignment takes
-// 6.9 ms, with anything from 16 to 64 KiB; 10.4 ms when half a point was fetched here and half with its distance, a group of
-// 64 KiB ahead, and 13.1 ms with nothing fetched.
+// Multiplies `rows` points with all centroids. The products are yet to be summed over the lanes,
+// and each point's square follows them if there is room.
+//
+// Meanwhile what comes kAhead bytes later is fetched. At (65536, 10, 784) an assignment takes 6.9
+// ms with anything from 16 to 64 KiB. It took 10.4 ms when half a point was fetched here and half
+// with its distance, a group of 64 KiB ahead, and 13.1 ms with nothing fetched.
 template <class T, int centroids, int rows, int each>
-inline __attribute__((always_inline)) void multiply(const T* x, int64_t stride, const Frame<T>& frame,
+inline __attribute__((always_inline)) void multiply(const T* x, int64_t stride,
+                                                    const Frame<T>& frame,
                                                     typename Simd<T>::Vector (&sums)[rows][each]) {
   using Vector = typename Simd<T>::Vector;
   constexpr int kLanes = Group<T>::kLanes;
@@ -27,7 +31,7 @@ inline __attribute__((always_inline)) void multiply(const T* x, int64_t stride, 
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
       const T* here = x + r * stride + j;
-      __builtin_prefetch(here + kAhead / sizeof(T));
+      __builtin_prefetch(reinterpret_cast<const char*>(here) + kAhead);
       v[r] = values(here) - offset;
       if constexpr (each > centroids) sums[r][centroids] = fma(v[r], v[r], sums[r][centroids]);
     }
@@ -45,7 +49,8 @@ inline __attribute__((always_inline)) void multiply(const T* x, int64_t stride, 
 }
 
 template <class T, int centroids, int rows>
-void screen_rows(const T* x, int64_t stride, const Frame<T>& frame, int64_t row, Lanes<T>& lanes, Group<T>& group) {
+void screen_rows(const T* x, int64_t stride, const Frame<T>& frame, int64_t row, Lanes<T>& lanes,
+                 Group<T>& group) {
   using Vector = typename Simd<T>::Vector;
   constexpr int kLanes = Group<T>::kLanes;
   Vector sums[rows][centroids + 1];
@@ -54,7 +59,8 @@ void screen_rows(const T* x, int64_t stride, const Frame<T>& frame, int64_t row,
   for (int r = 0; r < rows; ++r) {
     Vector v[kLanes] = {};
 #pragma GCC unroll 16
-    for (int c = 0; c < centroids + 1 && c < kLanes; ++c) v[c] = sums[r][c];  // the square's sum comes along
+    for (int c = 0; c < centroids + 1 && c < kLanes; ++c)
+      v[c] = sums[r][c];  // the square's sum comes along
     Vector value = sum_each<T>(v);
     T square = 0;
     if constexpr (centroids < kLanes)
@@ -66,7 +72,8 @@ void screen_rows(const T* x, int64_t stride, const Frame<T>& frame, int64_t row,
   }
 }
 
-// (count, d) rows -> each lane's value in lanes.best, and ‖x‖². As many points at a time as registers hold.
+// Finds each lane's value, in lanes.best, and ‖x‖² of (count, d) rows. Takes as many points at a
+// time as registers hold.
 template <class T, int centroids = kVectorBytes / sizeof(T)>
 void screen_dots(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, Lanes<T>& lanes,
                  Group<T>& group) {
@@ -78,7 +85,8 @@ void screen_dots(const T* x, int64_t stride, int64_t count, const Frame<T>& fram
   int64_t row = 0;
   for (; row + rows <= count; row += rows)
     screen_rows<T, centroids, rows>(x + row * stride, stride, frame, row, lanes, group);
-  for (; row < count; ++row) screen_rows<T, centroids, 1>(x + row * stride, stride, frame, row, lanes, group);
+  for (; row < count; ++row)
+    screen_rows<T, centroids, 1>(x + row * stride, stride, frame, row, lanes, group);
 }
 
 }  // namespace

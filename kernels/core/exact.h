@@ -1,6 +1,7 @@
-// Terms of an exact sum, in two words or in digits: tfkm/exact.py, in C++.
+// Exact sums in two words or in digits: tfkm/exact.py in C++.
 #pragma once
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 #include <cstring>
@@ -13,14 +14,18 @@
 
 namespace {
 
-// x + shift rounds x to a multiple of a power of two, half to even, if shift = 1.5 · 2⁵² of it and |x| is
-// at most a third of shift; the difference is exact. Dividing, rounding and multiplying took twice as long.
-// First high = term to the coarse step, then the rest to the fine one: together the term rounded
-// to the fine step, as in exact.split, since a coarse step is an even number of fine ones.
+// Splits a term in two words. x + shift rounds x to a multiple of a power of two, half to even, if
+// shift is 1.5 · 2⁵² times that power and |x| is at most a third of shift. The difference to x is
+// exact. To divide, round and multiply took twice as long.
+//
+// The high word takes the term rounded to the coarse step, the low word the rest rounded to the
+// fine step. Together they are the term rounded to the fine step, as in exact.split, since a coarse
+// step is an even number of fine ones.
 struct Splitter {
   double coarse = 0, fine = 0;
   Splitter() = default;
-  Splitter(double bound, double count) : coarse(1.5 * bound), fine(0.75 * bound * count * 0x1p-52) {}
+  Splitter(double bound, double count)
+      : coarse(1.5 * bound), fine(0.75 * bound * count * 0x1p-52) {}
 };
 
 template <class V>
@@ -40,12 +45,17 @@ class Digits {
 
   void add(double x) {
     if (x == 0) return;
-    if (!(std::fabs(x) <= DBL_MAX)) return void(digits_[0] = NAN);
+    if (!(std::fabs(x) <= DBL_MAX)) {
+      digits_[0] = NAN;
+      return;
+    }
     uint64_t bits;
     std::memcpy(&bits, &x, sizeof bits);
     const uint64_t exponent = bits >> 52 & 0x7ff, fraction = bits & ((uint64_t(1) << 52) - 1);
-    const uint64_t mantissa = exponent ? fraction | uint64_t(1) << 52 : fraction, place = exponent ? exponent - 1 : 0;
-    const unsigned __int128 placed = static_cast<unsigned __int128>(mantissa) << place % tfkm::kDigitBits;
+    const uint64_t mantissa = exponent ? fraction | uint64_t(1) << 52 : fraction,
+                   place = exponent ? exponent - 1 : 0;
+    const unsigned __int128 placed = static_cast<unsigned __int128>(mantissa)
+                                     << place % tfkm::kDigitBits;
     double* digit = digits_ + place / tfkm::kDigitBits;
     const double sign = x < 0 ? -1 : 1;
     for (int i = 0; i < 3; ++i) {
@@ -58,7 +68,7 @@ class Digits {
     for (int i = 0; i < tfkm::kDigits; ++i) digits_[i] += other.digits_[i];
   }
 
-  // To digits of 32 bits and a sign, as which a sum has one form alone.
+  // Brings digits to 32 bits and a sign, so that a sum has one form alone.
   void carry() {
     double over = 0;
     for (int i = 0; i < tfkm::kDigits; ++i) {
@@ -88,7 +98,7 @@ class Sums {
     arena.take(&digits_, tfkm::kDigits);
   }
 
-  // By the worker itself, so that the pages are near it.
+  // Clears the sums. The worker does this itself, so that the pages are near it.
   void start() {
     const tfkm::Grid& grid = job_.grid;
     for (int64_t j = 0; j < width_; ++j) {
@@ -120,8 +130,10 @@ class Sums {
       high_[1][label] += 1;
   }
 
-  // costs: weight · squared distance of up to kMostRows points, with room for eights; written over. Cut into multiples of ever
-  // finer steps, so that what is added in vectors is exact; two steps are enough unless costs differ by more than 2³⁰.
+  // Adds costs, weight · squared distance, of up to kMostRows points to the inertia. Writes over
+  // `costs`, which needs room for whole eights. Costs are cut into multiples of ever finer steps,
+  // so that adding them in vectors is exact. Two steps are enough unless costs differ by more than
+  // 2³⁰.
   void add_inertia(double* costs, const double* weights, int64_t count) {
     Eight most = {};
     decltype(most > most) bad = {};
@@ -134,14 +146,16 @@ class Sums {
     }
     double largest = 0;
     for (int lane = 0; lane < 8; ++lane) {
-      if (bad[lane]) return add_singly(costs, count);
+      if (bad[lane]) {
+        add_singly(costs, count);
+        return;
+      }
       largest = most[lane] > largest ? most[lane] : largest;
     }
     constexpr int kBits = 41;  // of a cut: a lane adds up 2⁹ of them, and 8 lanes 2⁵³ steps
     static_assert(kMostRows <= 8 << 9, "more additions than are exact");
     while (largest > 0) {
-      int exponent = std::ilogb(largest) + 1 - kBits;
-      if (exponent < tfkm::kLeastExponent) exponent = tfkm::kLeastExponent;
+      int exponent = std::max(std::ilogb(largest) + 1 - kBits, tfkm::kLeastExponent);
       const double step = std::ldexp(1, exponent), shift = 0x1.8p52 * step;
       Eight sums = {}, left = {};
       for (int64_t i = 0; i < count; i += 8) {
@@ -157,7 +171,8 @@ class Sums {
     }
   }
 
-  // Adds the clusters first … last − 1, and with them those of cluster 0 the inertia. Exact, so in any order.
+  // Adds the clusters first … last − 1 to the results, and the inertia along with cluster 0. Sums
+  // are exact, so the order is free.
   void merge(int64_t first, int64_t last) const {
     for (int word = 0; word < 2; ++word) {
       double* const* mine = word ? low_ : high_;
@@ -175,7 +190,7 @@ class Sums {
   }
 
  private:
-  // Costs that are no numbers, or near the largest there are.
+  // Adds costs that are no numbers, or near the largest there are.
   void add_singly(const double* costs, int64_t count) {
     for (int64_t i = 0; i < count; ++i) inertia_.add(costs[i]);
   }
@@ -183,10 +198,10 @@ class Sums {
   const tfkm::Job& job_;
   int64_t width_;
   bool started_ = false;
-  double *coarse_, *fine_;          // (width,)
-  double *high_[2], *low_[2];       // (k, width), (k,)
+  double *coarse_, *fine_;     // (width,)
+  double *high_[2], *low_[2];  // (k, width), (k,)
   Splitter weights_;
-  double* digits_;                  // (kDigits,) of the inertia
+  double* digits_;  // (kDigits,) of the inertia
   Digits inertia_{nullptr};
 };
 

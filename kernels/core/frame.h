@@ -1,4 +1,4 @@
-// Centroids as the kernels want them.
+// Centroids packed as the kernels read them.
 #pragma once
 
 #include <cfloat>
@@ -15,7 +15,8 @@ namespace {
 
 using tfkm::Job;
 
-// Accumulators, a step's vectors of points and one of a centroid's value fill 32 registers or 16.
+// 32 or 16 registers hold the accumulators, a step's vectors of points, and one of a centroid's
+// value.
 constexpr int kRows = Isa::kRegisters == 32 ? 12 : 6, kBatch = Isa::kRegisters == 32 ? 14 : 6;
 constexpr int kVectors = 2;
 constexpr int kTags = 32;  // centroids told apart by the last bits of a value, see registers.h
@@ -31,13 +32,19 @@ struct Frame {
   T* sq_norms;             // (tiles, tile): ‖c − offset‖², infinite where there is no centroid
   int64_t pairs;           // of features
   int32_t* halves;         // for bfloat16: factors in eights (tiles · tile / 8, pairs, 8)
-  T least_share;           // of narrow_sq_distance that the true one is at least, with room for rounding
-  T* residuals;            // (tiles, tile): what rounding to bfloat16 took, ‖ ‖²
-  int32_t *order, *places;  // (k,), for bfloat16: the centroid at each place and the other way; null: each at its own
+  T least_share;  // of narrow_sq_distance that the true one is at least, with room for rounding
+  T* residuals;   // (tiles, tile): what rounding to bfloat16 took, ‖ ‖²
+  int32_t *order, *places;  // (k,), for bfloat16: the centroid at each place and the other way;
+                            // null: each at its own
 
   Frame(const Job& job, const Rule& chosen, Arena& arena)
-      : rule(chosen), k(job.k), d(job.d), padded_d(round_up(d, 8)), tile(width()),
-        tiles((k + tile - 1) / tile), pairs((d + 1) / 2) {
+      : rule(chosen),
+        k(job.k),
+        d(job.d),
+        padded_d(round_up(d, 8)),
+        tile(width()),
+        tiles((k + tile - 1) / tile),
+        pairs((d + 1) / 2) {
     arena.take(&rows, k * padded_d);
     arena.take(&offset, round_up(d, 32));
     arena.take(&factors, tiles * round_up(d, kLanes) * tile);
@@ -55,7 +62,7 @@ struct Frame {
   int64_t centroid_at(int64_t place) const { return order ? order[place] : place; }
   int64_t place_of(int64_t centroid) const { return places ? places[centroid] : centroid; }
 
-  // As pack, with neighbours beside each other.
+  // Packs as `pack` does, with neighbours beside each other.
   void pack_in_order(const T* centroids, const tfkm::ParallelFor& parallel_for) {
     for (int64_t i = 0; i < k; ++i) order_[i] = int32_t(i);
     Neighbours<T>{centroids, d, tile, order_, mean_, keys_}.split(0, k);
@@ -70,7 +77,8 @@ struct Frame {
   }
 
   void pack_around_offset(const T* centroids, const tfkm::ParallelFor& parallel_for) {
-    in_parts(parallel_for, tiles, 1 + (1 << 16) / (d * tile), [&](int64_t first, int64_t last, int) {
+    in_parts(parallel_for, tiles, 1 + (1 << 16) / (d * tile),
+             [&](int64_t first, int64_t last, int) {
       for (int64_t t = first; t < last; ++t) {
         pack_tile(centroids, t);
         if (rule.form == Form::kBfloat16) halve_tile(t);
@@ -86,23 +94,29 @@ struct Frame {
 
   const T* row(int64_t i) const { return rows + i * padded_d; }
 
-  // What a value is off by where products underflow.
+  // Returns by how much a value may be off where products underflow.
   T least_difference() const { return least_margin_; }
 
-  // As xla_kernels._margin, and what the tags took from the values: a gap above this is not rounding.
+  // Returns the margin: a gap above it is not rounding. As xla_kernels._margin, plus what the tags
+  // took from the values.
   T margin(T sq_norm, T best, T second) const {
     T norm = std::sqrt(sq_norm), reach = norm + largest_norm_;
     return per_product_ * (2 * norm + largest_norm_) + per_square_ * (reach * reach) +
            per_value_ * (std::fabs(best) + std::fabs(second)) + least_margin_;
   }
 
-  // The same for ‖x‖² − 2x·c + ‖c‖², where the first has been rounded too; `value` is the rest.
-  T square_margin(T sq_norm, T value = 0) const { return margin(sq_norm, value, 0) + per_sq_norm_ * sq_norm; }
+  // Returns the same for ‖x‖² − 2x·c + ‖c‖², whose first term has been rounded, too. `value` is the
+  // rest.
+  T square_margin(T sq_norm, T value = 0) const {
+    return margin(sq_norm, value, 0) + per_sq_norm_ * sq_norm;
+  }
 
-  // docs/design.md, bfloat16: twice the error of a value, and twice the above for the accumulation's and its own.
+  // Returns twice the error of a value in bfloat16 (docs/design/exactness.md), plus twice the
+  // margin for the accumulation and for itself.
   T pair_margin(T sq_norm, T residual) const {
     T norm = std::sqrt(sq_norm), lost = std::sqrt(residual) + T(0x1p-22) * norm;
-    return T(1.05) * 4 * (norm * residual_ + lost * (largest_norm_ + residual_)) + 2 * margin(sq_norm, 0, 0);
+    return T(1.05) * 4 * (norm * residual_ + lost * (largest_norm_ + residual_)) +
+           2 * margin(sq_norm, 0, 0);
   }
 
  private:
@@ -117,7 +131,8 @@ struct Frame {
     }
   }
 
-  // Any offset is right; the mean of up to 256 centroids is near enough to all of them.
+  // Takes the mean of up to 256 centroids as the offset. Any offset is right; this one is near
+  // enough to all of them.
   void centre(const T* centroids) {
     int64_t step = 1 + k / 256, count = (k + step - 1) / step;
     for (int64_t j = 0; j < round_up(d, 32); ++j) offset[j] = 0;
@@ -178,7 +193,8 @@ struct Frame {
 
   int32_t *order_, *places_;
   T *keys_, *mean_;  // of order.h
-  T largest_norm_, per_product_, per_sq_norm_, per_square_, per_value_, least_margin_, residual_ = 0;
+  T largest_norm_, per_product_, per_sq_norm_, per_square_, per_value_, least_margin_,
+      residual_ = 0;
 };
 
 }  // namespace

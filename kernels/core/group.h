@@ -1,6 +1,8 @@
 // Points that pass the centroids together, and what is found of them.
 #pragma once
 
+#include <algorithm>
+
 #include "direct.h"
 #include "frame.h"
 
@@ -14,9 +16,9 @@ struct Group {
   static constexpr int kLanes = kVectorBytes / sizeof(T);
   static constexpr int kBlock = kLanes * kVectors;
 
-  int64_t rows;  // at most, whole blocks or batches; there is room for one block more
-  T* packed;     // around the offset, as the form wants them
-  T* sq_norms;   // (rows,) of the packed points
+  int64_t rows;      // at most, whole blocks or batches; there is room for one block more
+  T* packed;         // around the offset, as the form wants them
+  T* sq_norms;       // (rows,) of the packed points
   T *best, *second;  // (rows,) least value of −2x·c + ‖c‖² and the second least, or less than it
   Lane* labels;      // (rows,) of the least
 

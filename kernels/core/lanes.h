@@ -24,7 +24,7 @@ void clear_lanes(const Lanes<T>& lanes, int64_t count) {
     lanes.best[i] = lanes.second[i] = T(INFINITY), lanes.labels[i] = 0;
 }
 
-// For as many centroids as lanes at most, one for each.
+// Prepares lanes for at most one centroid each.
 template <class T>
 void number_lanes(const Lanes<T>& lanes, int64_t count) {
   for (int64_t i = 0; i < count; ++i)
@@ -34,7 +34,7 @@ void number_lanes(const Lanes<T>& lanes, int64_t count) {
     }
 }
 
-// From each lane's least to each row's, kLanes rows at a time.
+// Finds the least of the lanes of each row, kLanes rows at a time.
 template <class T>
 void join_some(const Lanes<T>& lanes, int64_t row, Group<T>& group) {
   using Vector = typename Simd<T>::Vector;

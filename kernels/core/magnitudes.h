@@ -9,7 +9,8 @@
 
 namespace {
 
-// Without their sign the bits of floats are in the order of their magnitudes, and those of NaN above all.
+// Finds the largest magnitude of each feature. Without their sign, floats are in the order of their
+// bits, and NaN comes last.
 template <class T>
 class Largest {
   using Index = typename Simd<T>::Index;
@@ -18,8 +19,11 @@ class Largest {
   static constexpr Lane kNoSign = ~(Lane(1) << (8 * sizeof(Lane) - 1));
 
  public:
-  // Vectors that hold whole rows, if rows lie side by side and are short; else those of one row.
-  static int64_t vectors(int64_t d, bool dense) { return dense && d < 8 * kLanes ? d : (d + kLanes - 1) / kLanes; }
+  // Returns how many vectors hold whole rows, if rows lie side by side and are short; else how many
+  // hold one row.
+  static int64_t vectors(int64_t d, bool dense) {
+    return dense && d < 8 * kLanes ? d : (d + kLanes - 1) / kLanes;
+  }
 
   // largest: (vectors,), 0 before the first rows.
   static void add(Rows<T> points, int64_t count, int64_t d, Index* largest) {
@@ -29,7 +33,8 @@ class Largest {
       int64_t left = count * d;
       for (; left >= d * kLanes; left -= d * kLanes, x += d * kLanes)
         for (int64_t v = 0; v < d; ++v) take(load<Index>(x + v * kLanes), largest + v);
-      for (int64_t v = 0; left > 0; ++v, left -= kLanes, x += kLanes) take(some(x, left), largest + v);
+      for (int64_t v = 0; left > 0; ++v, left -= kLanes, x += kLanes)
+        take(some(x, left), largest + v);
       return;
     }
     for (int64_t i = 0; i < count; ++i) {
@@ -68,10 +73,12 @@ class Largest {
 template <class T>
 void all_magnitudes(const tfkm::Magnitudes& call, const tfkm::ParallelFor& parallel_for) {
   using Index = typename Simd<T>::Index;
-  constexpr int64_t kBytes = 1 << 16;  // of rows at a time: in the second-level cache while they are widened
+  // Of rows at a time: in the second-level cache while they are widened.
+  constexpr int64_t kBytes = 1 << 16;
   Source<T> source(call.points, call.d);
   const bool dense = source.scratch(1) || call.points.row == call.d * int64_t(sizeof(T));
-  const int64_t rows = 1 + kBytes / (call.d * int64_t(sizeof(T))), vectors = Largest<T>::vectors(call.d, dense);
+  const int64_t rows = 1 + kBytes / (call.d * int64_t(sizeof(T))),
+                vectors = Largest<T>::vectors(call.d, dense);
   const int workers = parallel_for.workers;
   Arena arena;
   Index* largest;
@@ -85,7 +92,8 @@ void all_magnitudes(const tfkm::Magnitudes& call, const tfkm::ParallelFor& paral
     Largest<T>::add(points, last - first, call.d, largest + worker * vectors);
   });
   for (int64_t j = 0; j < call.d; ++j) call.out[j] = 0;
-  for (int w = 0; w < workers; ++w) Largest<T>::finish(largest + w * vectors, vectors, call.d, call.out);
+  for (int w = 0; w < workers; ++w)
+    Largest<T>::finish(largest + w * vectors, vectors, call.d, call.out);
 }
 
 }  // namespace

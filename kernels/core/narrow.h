@@ -1,11 +1,13 @@
-// Candidates of k-means++ against blocks of points of few features (d ≤ 8). Lanes are points: the direct form in T tells
-// which of them a candidate may be nearest to, the same in double what that would take from the total.
+// Candidates of k-means++ against blocks of points of few features (d ≤ 8). Lanes are points. The
+// direct form in T tells which points a candidate may be nearest to; in double it tells what that
+// would take from the total.
 //
-// Each block lies in a ball. A candidate whose distance from its centre is not less than the radius and the greatest D of
-// the block is, by the triangle inequality, nearest to none of its points, and the block is not looked at. That pays where
-// neighbours in memory are neighbours: at 262,144 pixels of china.jpg and k = 256, on one thread, 100 ms instead of 121;
-// shuffled, and on noise, the same 180 ms (medians of 9 turns). By products, as points of more features are tried,
-// the first took 3 times as long as this with its balls, the second 2.5 times.
+// Each block lies in a ball. If a candidate's distance from the ball's centre is not below the
+// radius plus the greatest D of the block, then by the triangle inequality the candidate is nearest
+// to none of its points, and the block is not looked at. That pays where neighbours in memory are
+// neighbours in space: 262,144 pixels of china.jpg with k = 256 take 100 ms on one thread instead
+// of 121. Shuffled, and on noise, they take the same 180 ms (medians of 9 turns). By products, as
+// points of more features are tried, the first took 3 times as long as this, the second 2.5 times.
 #pragma once
 
 #include <cmath>
@@ -18,18 +20,19 @@ namespace {
 template <class T>
 class Narrow {
   using Vector = typename Simd<T>::Vector;
-  static constexpr int kLanes = kLanesOf<Vector>, kVectors = kLanes < 8 ? 8 / kLanes : 1, kStep = kLanes * kVectors;
+  static constexpr int kLanes = kLanesOf<Vector>, kVectors = kLanes < 8 ? 8 / kLanes : 1,
+                       kStep = kLanes * kVectors;
 
  public:
   static constexpr int kRows = 32;  // of a block
 
   using Eights = typename Several<T, 8>::Vector;
 
-  // candidates (count, d). A cost is rounded by adding `shift` and taking it away.
+  // Takes candidates (count, d). Adding `shift` to a cost and taking it away rounds the cost.
   Narrow(const tfkm::Seeding& seeding, double shift, const T* candidates, int count)
       : seeding_(seeding), shift_(shift), candidates_(candidates), count_(count) {}
 
-  // The least of nearest[first …] and D² to the first candidate.
+  // Lowers nearest[first …] to D² to the first candidate.
   template <int d = kMostInRegisters>
   void take(Rows<T> points, int64_t first, int64_t last, T* nearest) {
     if constexpr (d > 1)
@@ -41,7 +44,7 @@ class Narrow {
     }
   }
 
-  // A ball around some points: its centre is every `step`-th of (d,). Returns the radius.
+  // Finds a ball around some points: its centre is every `step`-th of (d,). Returns the radius.
   template <int d = kMostInRegisters>
   T enclose(Rows<T> points, int64_t rows, T* centre, int64_t step) {
     if constexpr (d > 1)
@@ -55,13 +58,15 @@ class Narrow {
         low = x < low ? x : low, high = x > high ? x : high;
       }
       T middle = centre[j * step] = low / 2 + high / 2;
-      for (int r = 0; r < kRows; ++r) sums[r] += (points_[j * kRows + r] - middle) * (points_[j * kRows + r] - middle);
+      for (int r = 0; r < kRows; ++r)
+        sums[r] += (points_[j * kRows + r] - middle) * (points_[j * kRows + r] - middle);
     }
     for (int r = 0; r < rows; ++r) far = sums[r] > far ? sums[r] : far;
     return std::sqrt(far) * (1 + kSlack);
   }
 
-  // What the square of a distance from the centre has to be below for a point to be nearer than nearest[0 … kRows).
+  // Returns a limit: a candidate whose squared distance from the centre is not below it is nearer
+  // to no point than nearest[0 … kRows).
   static T limit(T radius, const T* nearest) {
     T far = 0;
     for (int r = 0; r < kRows; ++r) far = nearest[r] > far ? nearest[r] : far;
@@ -69,7 +74,8 @@ class Narrow {
     return reach * reach * (1 + kSlack) + kLeast;
   }
 
-  // Of kLanes or more blocks, whose centres are every `step`-th of (d,): a bit for each candidate that is near enough.
+  // Sets a bit for each candidate that is near enough to a block, for kLanes or more blocks. A
+  // centre is every `step`-th of (d,).
   template <int d = kMostInRegisters>
   void near(const T* centres, int64_t step, const T* limits, int blocks, uint64_t* bits) const {
     if constexpr (d > 1)
@@ -87,12 +93,15 @@ class Narrow {
       }
   }
 
-  // Of points [first, last), whose D² are nearest[first …], −1 where there is none: adds to `gains` what each of the
-  // candidates whose bits are set would take. Returns a bit for each that takes something.
+  // Adds to `gains` what each of the candidates whose bits are set would take from points [first,
+  // last). Their D² are nearest[first …], −1 where there is no point. Returns a bit for each that
+  // takes something.
   template <int d = kMostInRegisters>
-  uint64_t gains(Rows<T> points, int64_t first, int64_t last, const T* nearest, uint64_t candidates, double* gains) {
+  uint64_t gains(Rows<T> points, int64_t first, int64_t last, const T* nearest, uint64_t candidates,
+                 double* gains) {
     if constexpr (d > 1)
-      if (seeding_.d < d) return this->template gains<d - 1>(points, first, last, nearest, candidates, gains);
+      if (seeding_.d < d)
+        return this->template gains<d - 1>(points, first, last, nearest, candidates, gains);
     transpose<d>(points, last - first);
     uint64_t touched = 0;
     for (int r = 0; r < kRows; r += kStep) {
@@ -117,7 +126,8 @@ class Narrow {
         }
         if (__builtin_expect(near == 0, 1)) continue;
         double gain = 0;
-        for (int u = r; u < r + kStep; u += 8) gain += gain_of<d>(first, last, u, candidates_ + c * d, nearest);
+        for (int u = r; u < r + kStep; u += 8)
+          gain += gain_of<d>(first, last, u, candidates_ + c * d, nearest);
         gains[c] += gain;
         touched |= uint64_t(gain > 0) << c;
       }
@@ -126,12 +136,13 @@ class Narrow {
   }
 
  private:
-  // What rounding may take from a distance in T, with room: (d + 2) units, and what has no full mantissa.
+  // What rounding may take from a distance in T, with room: (d + 2) units, and what has no full
+  // mantissa.
   static constexpr T kSlack = sizeof(T) == 4 ? T(0x1p-19) : T(0x1p-48);
   static constexpr T kLeast = sizeof(T) == 4 ? T(0x1p-120) : T(0x1p-1000);
 
-  // Rows p and p + 8 share a vector of 16 lanes, as in pack_narrow; with scalar stores a seeding at (131072, 256, 8) took 182 ms
-  // instead of 136.
+  // Transposes rows: p and p + 8 share a vector of 16 lanes, as in pack_narrow. With scalar stores
+  // a seeding at (131072, 256, 8) took 182 ms instead of 136.
   template <int d>
   void transpose(Rows<T> points, int64_t rows) {
     if constexpr (kLanes < 8) {
@@ -143,8 +154,10 @@ class Narrow {
         Vector v[8];
 #pragma GCC unroll 8
         for (int p = 0; p < 8; ++p) {
-          if constexpr (kLanes == 16) v[p] = joined(row(r + p), row(r + p + 8));
-          else v[p] = (Vector)row(r + p);
+          if constexpr (kLanes == 16)
+            v[p] = joined(row(r + p), row(r + p + 8));
+          else
+            v[p] = (Vector)row(r + p);
         }
         turn<T>(v);
 #pragma GCC unroll 8
@@ -153,7 +166,7 @@ class Narrow {
     }
   }
 
-  // D² to the candidate of eight points from `u` on, to the bit that of sq_distance.
+  // Returns D² to the candidate of eight points from `u` on, with the bits of sq_distance.
   template <int d>
   Eights distances(int u, const T* candidate) const {
     Eight squares[8] = {};

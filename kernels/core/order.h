@@ -1,5 +1,6 @@
-// Centroids put beside their neighbours, so that the nearest ones of a point are in few tiles: halves of halves, each cut
-// across the direction from the mean to the centroid farthest from it. Any order gives the same results.
+// Puts centroids beside their neighbours, so that the nearest ones of a point are in few tiles.
+// Takes halves of halves, each cut across the direction from the mean to the centroid farthest from
+// it. Any order gives the same results.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +30,8 @@ struct Neighbours {
       if (key > most) most = key, farthest = row(p);
     }
     // (c − mean) · (farthest − mean), but for what is the same for all
-    for (int64_t p = first; p < last; ++p) keys[order[p]] -= narrow_sq_distance(row(p), farthest, d);
+    for (int64_t p = first; p < last; ++p)
+      keys[order[p]] -= narrow_sq_distance(row(p), farthest, d);
     int64_t middle = first + (count / 2 + tile - 1) / tile * tile;
     std::nth_element(order + first, order + middle, order + last,
                      [this](int32_t a, int32_t b) { return keys[a] < keys[b]; });

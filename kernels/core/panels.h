@@ -1,17 +1,21 @@
-// Lanes are centroids: a panel of kVectors vectors of them against a batch of points, whose values are
-// broadcast. Points are not transposed; each lane keeps the least it has seen until all panels have passed.
+// Lanes are centroids: a panel of kVectors vectors of them meets a batch of points, whose values
+// are broadcast. Points are not transposed. Each lane keeps the least it has seen until all panels
+// have passed.
 #pragma once
 
 #include "lanes.h"
 
 namespace {
 
-// Points lie in pieces of kPiece features, so that one register and constants reach all points of a batch.
+// Points lie in pieces of kPiece features, so that one register and constants reach all points of a
+// batch.
 constexpr int kPiece = 256, kPieceStride = kPiece + 16;
 
-constexpr int64_t batch_values(int64_t d) { return (d + kPiece - 1) / kPiece * kBatch * kPieceStride; }
+constexpr int64_t batch_values(int64_t d) {
+  return (d + kPiece - 1) / kPiece * kBatch * kPieceStride;
+}
 
-// One point, around the offset, into its place in a batch; ‖x‖².
+// Packs one point, around the offset, into its place in a batch. Returns ‖x‖².
 template <class T>
 T pack_row(const T* x, const Frame<T>& frame, T* out) {
   using Vector = typename Simd<T>::Vector;
@@ -28,9 +32,10 @@ T pack_row(const T* x, const Frame<T>& frame, T* out) {
   return sum;
 }
 
-// A packed batch of `rows` points, which are the group's `at`, against panel t.
+// Compares a packed batch of `rows` points, which are the group's `at`, with panel t.
 template <class T, int rows>
-void screen_panel(const Frame<T>& frame, int64_t t, const T* x, const int* at, const Lanes<T>& lanes) {
+void screen_panel(const Frame<T>& frame, int64_t t, const T* x, const int* at,
+                  const Lanes<T>& lanes) {
   using Vector = typename Simd<T>::Vector;
   using Index = typename Simd<T>::Index;
   using Lane = typename Simd<T>::Lane;
@@ -40,7 +45,8 @@ void screen_panel(const Frame<T>& frame, int64_t t, const T* x, const int* at, c
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 2
-    for (int m = 0; m < kVectors; ++m) sums[r][m] = load<Vector>(frame.sq_norms + t * kWidth + m * kLanes);
+    for (int m = 0; m < kVectors; ++m)
+      sums[r][m] = load<Vector>(frame.sq_norms + t * kWidth + m * kLanes);
   for (int64_t begin = 0; begin < frame.d; begin += kPiece, x += kBatch * kPieceStride) {
     int64_t features = frame.d - begin < kPiece ? frame.d - begin : kPiece;
     for (int64_t j = 0; j < features; ++j, factors += kWidth) {
@@ -75,11 +81,12 @@ void screen_panel(const Frame<T>& frame, int64_t t, const T* x, const int* at, c
 }
 
 template <class T>
-void screen_panels(const T* x, int64_t stride, int64_t count, const Frame<T>& frame, const Lanes<T>& lanes,
-                   Group<T>& group) {
+void screen_panels(const T* x, int64_t stride, int64_t count, const Frame<T>& frame,
+                   const Lanes<T>& lanes, Group<T>& group) {
   int64_t values = batch_values(frame.d);
   for (int64_t i = 0; i < count; ++i)
-    group.sq_norms[i] = pack_row(x + i * stride, frame, group.packed + i / kBatch * values + i % kBatch * kPieceStride);
+    group.sq_norms[i] = pack_row(x + i * stride, frame,
+                                 group.packed + i / kBatch * values + i % kBatch * kPieceStride);
   for (int64_t t = 0; t < frame.tiles; ++t)
     for (int64_t row = 0; row < count; row += kBatch) {
       int at[kBatch];

@@ -33,7 +33,8 @@ struct Work {
   }
 };
 
-// Whether it came true soon. To sleep and be woken takes 20–30 µs, as long as a small job, and jobs come one after another.
+// Whether it came true soon. To sleep and be woken takes 20–30 µs, as long as a small job, and jobs
+// come one after another.
 template <class Condition>
 bool soon(const Condition& condition) {
   auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
@@ -65,9 +66,9 @@ class Threads {
     }
     wake_.notify_all();
     own();
-    // All is taken. Those in the midst of a task are waited for; not those that have yet to wake, which can take
-    // milliseconds where another library's threads keep the processors busy: fits of digits in turns with
-    // scikit-learn's took 7.0 ms so, 3.5 with one thread, and 2.6 alone.
+    // All is taken. Those in the midst of a task are waited for; not those that have yet to wake,
+    // which can take milliseconds where another library's threads keep the processors busy: fits of
+    // digits in turns with scikit-learn's took 7.0 ms so, 3.5 with one thread, and 2.6 alone.
     std::unique_lock<std::mutex> lock(mutex_);
     work_ = nullptr;
     lock.unlock();
@@ -122,7 +123,8 @@ constexpr auto kPatience = std::chrono::milliseconds(50);
 
 }  // namespace
 
-Pool::Pool(int workers, Poll poll) : workers_(workers < 1 ? 1 : workers), poll_(poll), last_(std::chrono::steady_clock::now()) {}
+Pool::Pool(int workers, Poll poll)
+    : workers_(workers < 1 ? 1 : workers), poll_(poll), last_(std::chrono::steady_clock::now()) {}
 
 bool Pool::due() {
   auto now = std::chrono::steady_clock::now();

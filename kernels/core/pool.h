@@ -1,4 +1,5 @@
-// Threads of our own: TensorFlow's C API does not hand out its pool, and without TensorFlow there is none.
+// The threads of the package. TensorFlow's C API does not hand out its pool, and without TensorFlow
+// there is none.
 #pragma once
 
 #include <chrono>
@@ -8,22 +9,24 @@
 
 namespace tfkm {
 
-// Whether the call is to end early, asked on the calling thread.
+// Asked on the calling thread: whether the call is to end early.
 struct Poll {
   bool (*asks)(void* arg);  // or null
   void* arg;
 };
 
-// One call's use of at most `workers` threads, the calling one among them. While another call has the threads, or in a call
-// from one of them, it runs on the caller alone: nested and concurrent use does not oversubscribe. Threads start at first use,
-// and anew in a forked child.
+// The threads of one call, at most `workers` and the calling one among them. The call runs on the
+// caller alone if another call has the threads, or if it comes from one of them. So calls at the
+// same time or within each other do not oversubscribe. Threads start at first use, and anew in a
+// forked child.
 class TFKM_API Pool {
  public:
   explicit Pool(int workers, Poll poll = {nullptr, nullptr});
   ParallelFor parallel_for() { return {run, this, workers_, poll_.asks ? stopped : nullptr}; }
 
  private:
-  static void run(void* pool, int64_t count, void (*task)(void* arg, int64_t index, int worker), void* arg);
+  static void run(void* pool, int64_t count, void (*task)(void* arg, int64_t index, int worker),
+                  void* arg);
   static bool stopped(void* pool) { return static_cast<Pool*>(pool)->stopped_; }
   bool due();
 

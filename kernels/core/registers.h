@@ -1,8 +1,10 @@
-// Lanes are points with all their features in registers (d ≤ 8), packed as blocks; every centroid passes.
+// Lanes are points with all their features in registers (d ≤ 8), packed as blocks. Every centroid
+// passes.
 //
-// With so few products per value, what follows each value decides the speed. The last bits of a value are exchanged for
-// the number of its centroid within kTags of them, so that the least one brings its index along: 4
-// operations for a value instead of 5, and none that competes with the products. The margin knows.
+// With so few products per value, what follows a value decides the speed. The last bits of a value
+// are exchanged for the number of its centroid within kTags of them, so that the least value brings
+// its index along. That takes 4 operations for a value instead of 5, and none that competes with
+// the products. The margin allows for the bits.
 #pragma once
 
 #include "group.h"
@@ -33,7 +35,8 @@ void screen_features(const Frame<T>& frame, Group<T>& group, int64_t block) {
 #pragma GCC unroll 4
     for (int m = 0; m < kVectors; ++m)
       x[j][m] = load<Vector>(group.packed + block * d + j * kBlock + m * kLanes);
-  for (int m = 0; m < kVectors; ++m) best[m] = second[m] = Vector{} + T(INFINITY), segment[m] = Index{};
+  for (int m = 0; m < kVectors; ++m)
+    best[m] = second[m] = Vector{} + T(INFINITY), segment[m] = Index{};
 
   for (int64_t first = 0; first < frame.k; first += kTags) {
     int tags = frame.k - first < kTags ? int(frame.k - first) : kTags;
@@ -72,7 +75,8 @@ void screen_features(const Frame<T>& frame, Group<T>& group, int64_t block) {
 template <class T, int d = kMostInRegisters>
 void screen_registers(const Frame<T>& frame, Group<T>& group, int64_t count) {
   if (frame.d == d)
-    for (int64_t block = 0; block < count; block += Group<T>::kBlock) screen_features<T, d>(frame, group, block);
+    for (int64_t block = 0; block < count; block += Group<T>::kBlock)
+      screen_features<T, d>(frame, group, block);
   else if constexpr (d > 1)
     screen_registers<T, d - 1>(frame, group, count);
 }

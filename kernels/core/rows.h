@@ -1,6 +1,8 @@
-// Rows of points in the type computed in, whatever type they are stored in and however they lie, so that all that follows is
-// compiled for two types and not for eleven pairs of them. Points of that type are read where they lie if their features are
-// side by side. Others are widened, exactly, or gathered, a few rows at a time into scratch that stays in cache.
+// Reads rows of points in the type computed in, whatever their own type and layout. So all other
+// code is compiled for two types and not for eleven pairs of types.
+//
+// Points of that type are read where they lie if their features are side by side. Others are
+// widened, which is exact, or gathered, a few rows at a time, into scratch that stays in cache.
 #pragma once
 
 #include <cstdlib>
@@ -13,7 +15,7 @@
 
 namespace {
 
-// Points are fetched so far ahead of their use.
+// Points are fetched so many bytes ahead of their use.
 constexpr int64_t kAhead = 32 << 10;
 
 template <class T>
@@ -23,7 +25,7 @@ struct Rows {
   const T* row(int64_t i) const { return x + i * stride; }
 };
 
-// (count,) values of type S as T.
+// Copies (count,) values of type S as T.
 template <class S, class T>
 void widen(const void* values, int64_t count, T* out) {
   using Vector = typename Simd<T>::Vector;
@@ -31,13 +33,13 @@ void widen(const void* values, int64_t count, T* out) {
   const S* x = static_cast<const S*>(values);
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    __builtin_prefetch(x + i + kAhead / sizeof(S));
+    __builtin_prefetch(reinterpret_cast<const char*>(x + i) + kAhead);
     store(out + i, widened<Vector>(x + i));
   }
   for (; i < count; ++i) out[i] = T(x[i]);
 }
 
-// (count, d) values of type S as T, from memory where they may lie in any way.
+// Copies (count, d) values of type S as T, from memory where they may lie in any way.
 template <class S, class T>
 void gather(const char* first, int64_t row, int64_t feature, int64_t count, int64_t d, T* out) {
   auto take = [&](int64_t i, int64_t j) {
@@ -57,11 +59,13 @@ void gather(const char* first, int64_t row, int64_t feature, int64_t count, int6
 template <class T>
 class Source {
  public:
-  // scale: what all values are multiplied by.
-  Source(const tfkm::Points& points, int64_t d, double scale = 1) : points_(points), d_(d), scale_(T(scale)) {
+  // All values are multiplied by `scale`.
+  Source(const tfkm::Points& points, int64_t d, double scale = 1)
+      : points_(points), d_(d), scale_(T(scale)) {
     with_stored([&](auto stored) {
       using S = decltype(stored);
-      const bool in_rows = points.feature == int64_t(sizeof(S)) && points.row % int64_t(sizeof(S)) == 0 &&
+      const bool in_rows = points.feature == int64_t(sizeof(S)) &&
+                           points.row % int64_t(sizeof(S)) == 0 &&
                            reinterpret_cast<uintptr_t>(points.data) % sizeof(S) == 0;
       if (!in_rows)
         gather_ = gather<S, T>;
@@ -70,12 +74,14 @@ class Source {
     });
   }
 
-  // Numbers of scratch for so many rows.
+  // Returns how many numbers of scratch so many rows need.
   int64_t scratch(int64_t rows) const { return widen_ || gather_ ? rows * d_ : 0; }
 
-  // Rows first, first + step, …, in place or in `scratch`, which holds them until it is used again.
+  // Returns rows first, first + step, …, in place or in `scratch`, which holds them until it is
+  // used again.
   Rows<T> rows(int64_t first, int64_t count, T* scratch, int64_t step = 1) const {
-    if (!widen_ && !gather_) return {static_cast<const T*>(at(first)), points_.row * step / int64_t(sizeof(T))};
+    if (!widen_ && !gather_)
+      return {static_cast<const T*>(at(first)), points_.row * step / int64_t(sizeof(T))};
     read(first, count, step, scratch);
     return {scratch, d_};
   }
@@ -88,11 +94,14 @@ class Source {
   }
 
  private:
-  const void* at(int64_t row) const { return static_cast<const char*>(points_.data) + row * points_.row; }
+  const void* at(int64_t row) const {
+    return static_cast<const char*>(points_.data) + row * points_.row;
+  }
 
   void read(int64_t first, int64_t count, int64_t step, T* out) const {
     if (gather_)
-      gather_(static_cast<const char*>(at(first)), points_.row * step, points_.feature, count, d_, out);
+      gather_(static_cast<const char*>(at(first)), points_.row * step, points_.feature, count, d_,
+              out);
     else if (step == 1 && points_.row == d_ * points_.feature)
       widen_(at(first), count * d_, out);
     else
@@ -100,10 +109,11 @@ class Source {
     for (int64_t i = 0; i < count * d_ && scale_ != 1; ++i) out[i] *= scale_;
   }
 
-  // function(a value of the type stored), for those that are computed in T.
+  // Calls function(a value of the type stored), for the types that are computed in T.
   template <class Function>
   void with_stored(const Function& function) {
     using tfkm::Dtype;
+    // NOLINTBEGIN(bugprone-branch-clone): the types differ, not the text.
     switch (points_.dtype) {
       case Dtype::kFloat64:
         if constexpr (sizeof(T) == 8) function(double());
@@ -114,6 +124,7 @@ class Source {
       case Dtype::kInt8: return function(int8_t());
       case Dtype::kUint8: return function(uint8_t());
     }
+    // NOLINTEND(bugprone-branch-clone)
   }
 
   tfkm::Points points_;

@@ -1,11 +1,14 @@
-// Greedy k-means++ (Arthur & Vassilvitskii 2007, §5): rounds of candidates drawn in proportion to weight · D²,
-// D the distance to the nearest point chosen so far; the one that lowers the sum of those most is taken.
+// Greedy k-means++ (Arthur & Vassilvitskii 2007, §5). In each round candidates are drawn in
+// proportion to weight · D², where D is the distance to the nearest point chosen so far. The
+// candidate that lowers the sum of those most is chosen.
 //
-// All candidates of a round are tried in one pass, by products as in dots.h, around the mean of some points. They only
-// give a lower bound of a distance; where that is below the point's D², the distance is worked out in the direct form.
-// Late rounds improve few points, so the pass is all they cost. Points of few features are tried as in narrow.h.
-// The sum (the potential) is one of whole multiples of a step, so
-// exact, and what is chosen depends neither on threads nor on the instruction set.
+// All candidates of a round are tried in one pass, by products as in dots.h, around the mean of
+// some points. Products give a lower bound of a distance. Where it is below the point's D², the
+// distance is worked out in the direct form. Late rounds improve few points, so they cost no more
+// than the pass. Points of few features are tried as in narrow.h.
+//
+// The sum (the potential) has terms that are whole multiples of a step, so it is exact. What is
+// chosen depends neither on threads nor on the instruction set.
 #pragma once
 
 #include <algorithm>
@@ -22,14 +25,19 @@ using tfkm::Seeding;
 
 template <class T>
 class Potential {
-  // Rows in a block, and blocks in a part. Blocks of 64 rows: a fifth slower, as `add` looks at all rows of a block.
+  // Rows in a block, and blocks in a part. Blocks of 64 rows were a fifth slower, as `add` looks at
+  // all rows of a block.
   static constexpr int kLanes = Group<T>::kLanes, kBlock = Narrow<T>::kRows, kBlocks = 32;
 
  public:
-  // scale: what all values are multiplied by.
+  // All values are multiplied by `scale`.
   Potential(const Seeding& seeding, double scale, int workers, Arena& arena)
-      : seeding_(seeding), source_(seeding.points, seeding.d, scale), scale_(T(scale)), workers_(workers),
-        blocks_((seeding.n + kBlock - 1) / kBlock), narrow_(seeding.d <= kMostInRegisters) {
+      : seeding_(seeding),
+        source_(seeding.points, seeding.d, scale),
+        scale_(T(scale)),
+        workers_(workers),
+        blocks_((seeding.n + kBlock - 1) / kBlock),
+        narrow_(seeding.d <= kMostInRegisters) {
     arena.take(&nearest_, blocks_ * kBlock);
     arena.take(&sq_norms_, narrow_ ? 0 : seeding.n);
     arena.take(&offset_, round_up(seeding.d, 32));
@@ -48,7 +56,7 @@ class Potential {
 
   double total() const { return total_; }
 
-  // With what is there already, or with the first point as the first of the chosen.
+  // Starts with the centroids that are there already, or with the first point as the first chosen.
   void start(const ParallelFor& parallel_for) {
     const T* known = static_cast<const T*>(seeding_.sq_distances);
     centre();
@@ -57,17 +65,19 @@ class Potential {
       for (int64_t b = first; b < last; ++b) {
         Rows<T> points = block(b, worker);
         for (int64_t i = b * kBlock, r = 0; i < end(b); ++i, ++r) {
-          nearest_[i] = known ? known[i] * scale_ * scale_ : T(sq_distance(points.row(r), row_, seeding_.d));
+          nearest_[i] =
+              known ? known[i] * scale_ * scale_ : T(sq_distance(points.row(r), row_, seeding_.d));
           if (!narrow_) sq_norms_[i] = T(sq_distance(points.row(r), offset_, seeding_.d));
         }
       }
     });
-    for (int64_t i = seeding_.n; i < blocks_ * kBlock; ++i) nearest_[i] = -1;  // which nothing is below
+    for (int64_t i = seeding_.n; i < blocks_ * kBlock; ++i)
+      nearest_[i] = -1;  // which nothing is below
     if (narrow_) enclose(parallel_for);
     refine(parallel_for);
   }
 
-  // Makes candidate `trial` of the last round, a point, one of the chosen.
+  // Chooses candidate `trial` of the last round, which is point `index`.
   void add(int64_t index, int trial, const ParallelFor& parallel_for) {
     copy_row(index);
     in_parts(parallel_for, blocks_, kBlocks, [&](int64_t first, int64_t last, int worker) {
@@ -91,31 +101,36 @@ class Potential {
     if (total_ < 0x1p48 * step_) refine(parallel_for);
   }
 
-  // The point at which the sum, in the order of the points, passes share · total.
+  // Returns the point at which the sum, in the order of the points, passes share · total.
   int64_t at(double share) const {
     double target = share * total_;
     int64_t low = 0, high = blocks_ - 1;
     while (low < high) {
       int64_t middle = (low + high) / 2;
-      if (ends_[middle] > target) high = middle; else low = middle + 1;
+      if (ends_[middle] > target)
+        high = middle;
+      else
+        low = middle + 1;
     }
     double sum = ends_[low] - totals_[low];
     int64_t last = low * kBlock;
     for (int64_t i = low * kBlock; i < end(low); ++i) {
       double cost = rounded(i, nearest_[i]);
       if (cost > 0) last = i;
-      if ((sum += cost) > target) return i;
+      sum += cost;
+      if (sum > target) return i;
     }
     return last;  // share · total was rounded up to the end
   }
 
-  // What each candidate would take from the total.
+  // Works out what each candidate would take from the total.
   void gains(const int64_t* candidates, int count, double* out, const ParallelFor& parallel_for) {
     for (int64_t b = 0; b < blocks_; ++b) touched_[b] = 0;
     for (int64_t i = 0; i < workers_ * tfkm::kMostTrials; ++i) gains_[i] = 0;
     if (narrow_) try_narrow(candidates, count, parallel_for);
     for (int first = 0; first < count && !narrow_; first += kLanes)
-      try_some(candidates + first, count - first < kLanes ? count - first : kLanes, first, parallel_for);
+      try_some(candidates + first, count - first < kLanes ? count - first : kLanes, first,
+               parallel_for);
     for (int c = 0; c < count; ++c) {
       out[c] = 0;
       for (int w = 0; w < workers_; ++w) out[c] += gains_[w * tfkm::kMostTrials + c];
@@ -128,11 +143,14 @@ class Potential {
   }
 
  private:
-  // Of one worker, until it asks for another one.
+  // Returns the rows of a block. They last until the worker asks for another block.
   Rows<T> block(int64_t b, int worker) const {
-    return source_.rows(b * kBlock, end(b) - b * kBlock, widened_ + worker * source_.scratch(kBlock));
+    return source_.rows(b * kBlock, end(b) - b * kBlock,
+                        widened_ + worker * source_.scratch(kBlock));
   }
-  int64_t end(int64_t b) const { return (b + 1) * kBlock < seeding_.n ? (b + 1) * kBlock : seeding_.n; }
+  int64_t end(int64_t b) const {
+    return (b + 1) * kBlock < seeding_.n ? (b + 1) * kBlock : seeding_.n;
+  }
   double cost(int64_t i, T nearest) const {
     return seeding_.weights ? seeding_.weights[i] * double(nearest) : double(nearest);
   }
@@ -150,7 +168,8 @@ class Potential {
     return sum;
   }
 
-  // A step of which the total is between 2⁴⁹ and 2⁵¹, a power of two found in an order that no thread changes.
+  // Finds a step of which the total is between 2⁴⁹ and 2⁵¹: a power of two, found in an order that
+  // no thread changes.
   void refine(const ParallelFor& parallel_for) {
     shift_ = 0;
     for (int pass = 0; pass < 2; ++pass) {
@@ -159,7 +178,8 @@ class Potential {
       });
       total_ = 0;
       for (int64_t b = 0; b < blocks_; ++b) total_ += totals_[b];
-      if (pass == 0 && total_ > 0) step_ = std::ldexp(1.0, std::ilogb(total_) - 50), shift_ = 0x1.8p52 * step_;
+      if (pass == 0 && total_ > 0)
+        step_ = std::ldexp(1.0, std::ilogb(total_) - 50), shift_ = 0x1.8p52 * step_;
     }
   }
 
@@ -171,7 +191,7 @@ class Potential {
     for (int c = 0; c < count; ++c) source_.copy(candidates[c], candidates_ + c * seeding_.d);
   }
 
-  // Any offset is right, as in frame.h; this one serves all rounds.
+  // Takes a mean as the offset of all rounds. Any offset is right, as in frame.h.
   void centre() {
     int64_t step = 1 + seeding_.n / 256, count = (seeding_.n + step - 1) / step;
     for (int64_t j = 0; j < round_up(seeding_.d, 32); ++j) offset_[j] = 0;
@@ -194,8 +214,8 @@ class Potential {
       narrow.near(centres_ + first, round_up(blocks_, kBlocks), limits_ + first, kBlocks, near);
       for (int64_t b = first; b < last; ++b)
         if (near[b - first])
-          touched_[b] = narrow.gains(block(b, worker), b * kBlock, end(b), nearest_, near[b - first],
-                                     gains_ + worker * tfkm::kMostTrials);
+          touched_[b] = narrow.gains(block(b, worker), b * kBlock, end(b), nearest_,
+                                     near[b - first], gains_ + worker * tfkm::kMostTrials);
     });
   }
 
@@ -226,15 +246,21 @@ class Potential {
     });
   }
 
-  // As many products as there are lanes are summed over the lanes at once: those of several points, if there are fewer
-  // candidates. A round at (65536, 1024, 64) with 2 threads took 0.48 ms with one point at a time, 0.41 to 0.45 with several,
-  // 0.35 with each factor read once, and 0.29 with the pool's threads awake, too.
+  // Tries candidates on a block. As many products as there are lanes are summed over the lanes at
+  // once: those of several points, if there are fewer candidates. A round at (65536, 1024, 64) with
+  // 2 threads took 0.48 ms with one point at a time, 0.41 to 0.45 with several, 0.35 with each
+  // factor read once, and 0.29 with the pool's threads awake, too.
   template <int candidates = kLanes>
   void try_block(Rows<T> points, int64_t b, const Frame<T>& frame, int number, double* gains) {
     using Vector = typename Simd<T>::Vector;
     if constexpr (candidates > 2)
-      if (frame.tile < candidates) return try_block<candidates - 2>(points, b, frame, number, gains);
-    constexpr int width = candidates <= 2 ? 2 : candidates <= 4 ? 4 : candidates <= 8 ? 8 : 16, rows = kLanes / width;
+      if (frame.tile < candidates)
+        return try_block<candidates - 2>(points, b, frame, number, gains);
+    constexpr int width = candidates <= 2   ? 2
+                          : candidates <= 4 ? 4
+                          : candidates <= 8 ? 8
+                                            : 16,
+                  rows = kLanes / width;
     int64_t begin = b * kBlock, count = end(b) - begin, i = 0;
     T enough[kBlock + kLanes];  // what −2x·c + ‖c‖² has to be below
     for (int64_t r = 0; r < count; ++r) {
@@ -251,17 +277,21 @@ class Potential {
       for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 16
         for (int c = 0; c < candidates; ++c) v[r * width + c] = sums[r][c];
-      unsigned near = lanes_below(sum_each<T>(v) + start, repeated<width>(load<Vector>(enough + i)));
+      unsigned near =
+          lanes_below(sum_each<T>(v) + start, repeated<width>(load<Vector>(enough + i)));
       for (; __builtin_expect(near != 0, 0); near &= near - 1) {
         int lane = __builtin_ctz(near);
-        try_one(points.row(i + lane / width), begin + i + lane / width, lane % width, frame, number, b, gains);
+        try_one(points.row(i + lane / width), begin + i + lane / width, lane % width, frame, number,
+                b, gains);
       }
     }
     for (; i < count; ++i)
-      for (int c = 0; c < frame.k; ++c) try_one(points.row(i), begin + i, c, frame, number, b, gains);
+      for (int c = 0; c < frame.k; ++c)
+        try_one(points.row(i), begin + i, c, frame, number, b, gains);
   }
 
-  void try_one(const T* x, int64_t i, int c, const Frame<T>& frame, int number, int64_t b, double* gains) {
+  void try_one(const T* x, int64_t i, int c, const Frame<T>& frame, int number, int64_t b,
+               double* gains) {
     if (c >= frame.k) return;
     T nearest = nearest_[i], distance = T(sq_distance(x, frame.row(c), seeding_.d));
     if (!(distance < nearest)) return;
@@ -276,15 +306,18 @@ class Potential {
   int64_t blocks_;
   bool narrow_;  // d ≤ kMostInRegisters
   double total_ = 0, step_ = 0, shift_ = 0;
-  T *nearest_, *sq_norms_;           // (n,) squared distances to the nearest of the chosen, and to the offset
-  T *offset_, *candidates_, *row_;   // (d,), (lanes, d), (d,)
-  T *centres_, *radii_, *limits_;    // of the blocks' balls: (d, blocks), (blocks,), (blocks,), see narrow.h
+  T *nearest_,
+      *sq_norms_;  // (n,) squared distances to the nearest of the chosen, and to the offset
+  T *offset_, *candidates_, *row_;  // (d,), (lanes, d), (d,)
+  T *centres_, *radii_,
+      *limits_;  // of the blocks' balls: (d, blocks), (blocks,), (blocks,), see narrow.h
   double *totals_, *ends_, *gains_;  // (blocks,), (blocks,) running, (workers, kMostTrials)
-  uint64_t* touched_;                // (blocks,) one bit for each trial that improved a point of the block
-  T* widened_;                       // (workers, kBlock, d), of blocks that do not lie in this type
+  uint64_t* touched_;  // (blocks,) one bit for each trial that improved a point of the block
+  T* widened_;         // (workers, kBlock, d), of blocks that do not lie in this type
 };
 
-// The power of two by which all values have to be multiplied lest their squares underflow; 1 if there is no need.
+// Returns the power of two by which all values have to be multiplied lest their squares underflow,
+// or 1 if there is no need.
 template <class T>
 T scale_for(const Seeding& seeding) {
   constexpr T kTiny = sizeof(T) == 4 ? T(0x1p-30) : T(0x1p-480);
@@ -295,7 +328,8 @@ T scale_for(const Seeding& seeding) {
   arena.allocate();
   for (int64_t i = 0; i < seeding.n && largest < kTiny; ++i) {
     source.copy(i, row);
-    for (int64_t j = 0; j < seeding.d; ++j) largest = std::fabs(row[j]) > largest ? std::fabs(row[j]) : largest;
+    for (int64_t j = 0; j < seeding.d; ++j)
+      largest = std::fabs(row[j]) > largest ? std::fabs(row[j]) : largest;
   }
   if (!(largest > 0 && largest < kTiny)) return 1;
   int exponent = std::ilogb(largest);

@@ -1,9 +1,11 @@
-// Values in double whose squares underflow: below 2^-480 no bits of a squared distance are left, or too few, and a point would
-// be as near to all centroids. Where all centroids and a point are so small they are compared multiplied by a power of two,
-// which is exact, so the label is right; the distance is given back as it is, 0 where double has nothing smaller. So rare that
-// the direct form does for all: nothing is screened and nothing is passed over.
+// Values in double whose squares underflow. Below 2^-480 a squared distance has too few bits left,
+// and a point would be as near to all centroids. Where a point and all centroids are so small, they
+// are multiplied by a power of two before they are compared. That is exact, so the label is right.
+// The distance is given back unscaled, as 0 where double has nothing smaller. This is so rare that
+// the direct form does for all: nothing is screened and no row is left unread.
 //
-// Values in float need none of this: near ties, as which all of them are taken there, are decided in double.
+// Values in float need none of this: they all count as near ties there, and those are decided in
+// double.
 #pragma once
 
 #include <cmath>
@@ -21,18 +23,21 @@ constexpr double kTiny = 0x1p-480, kUntiny = 0x1p540;
 
 inline double largest_magnitude(const double* values, int64_t count) {
   double largest = 0;
-  for (int64_t i = 0; i < count; ++i) largest = std::fabs(values[i]) > largest ? std::fabs(values[i]) : largest;
+  for (int64_t i = 0; i < count; ++i)
+    largest = std::fabs(values[i]) > largest ? std::fabs(values[i]) : largest;
   return largest;
 }
 
 inline bool squares_underflow(const tfkm::Job& job) {
-  return job.wide && largest_magnitude(static_cast<const double*>(job.centroids), job.k * job.d) < kTiny;
+  return job.wide &&
+         largest_magnitude(static_cast<const double*>(job.centroids), job.k * job.d) < kTiny;
 }
 
 // One thread's part of such a job.
 class TinyWorker {
  public:
-  explicit TinyWorker(const tfkm::Job& job) : job_(job), source_(job.points, job.d), padded_d_(round_up(job.d, 8)), sums_(job, arena_) {
+  explicit TinyWorker(const tfkm::Job& job)
+      : job_(job), source_(job.points, job.d), padded_d_(round_up(job.d, 8)), sums_(job, arena_) {
     arena_.allocate();
     if (job.sums()) sums_.start();
     row_.resize(padded_d_), centroids_.resize(job.k * padded_d_), scaled_.resize(job.k * padded_d_);
@@ -54,7 +59,8 @@ class TinyWorker {
       int32_t label = 0;
       if (sq_norm <= kLargestSqNorm) label = nearest(&distance);
       if (job_.measures()) static_cast<double*>(job_.sq_distances)[i] = distance;
-      if (job_.bounds()) static_cast<double*>(job_.margins)[i] = -INFINITY;  // to be looked at again
+      if (job_.bounds())
+        static_cast<double*>(job_.margins)[i] = -INFINITY;  // to be looked at again
       take(i, label, distance);
     }
   }
@@ -70,7 +76,8 @@ class TinyWorker {
     int32_t label = 0;
     double least = INFINITY;
     for (int64_t c = 0; c < job_.k; ++c) {
-      double here = sq_distance(scaled.data(), (tiny ? scaled_ : centroids_).data() + c * padded_d_, job_.d);
+      double here =
+          sq_distance(scaled.data(), (tiny ? scaled_ : centroids_).data() + c * padded_d_, job_.d);
       if (here < least) least = here, label = int32_t(c);
     }
     *distance = tiny ? least / kUntiny / kUntiny : least;
@@ -104,6 +111,7 @@ class TinyWorker {
 
 inline void accumulate_tiny(const tfkm::Job& job, const tfkm::ParallelFor& parallel_for) {
   std::vector<std::unique_ptr<TinyWorker>> workers;
+  workers.reserve(size_t(parallel_for.workers));
   for (int w = 0; w < parallel_for.workers; ++w) workers.emplace_back(new TinyWorker(job));
   in_parts(parallel_for, job.n, 1 + (1 << 14) / job.k,
            [&](int64_t first, int64_t last, int worker) { workers[worker]->rows(first, last); });

@@ -1,4 +1,4 @@
-// Which kernel for which shape, as data. benchmarks/sweep_forms.py measures it anew.
+// Which form for which shape, as data. benchmarks/sweep_forms.py measures it anew.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,10 @@ enum class Form {
 struct Rule {
   int64_t least_d, most_d, least_k, most_k;  // the first rule that all hold for is taken
   Form form;
-  int64_t point_bytes;  // of a group of packed points, which stays in cache while the centroids pass
-  bool ordered = false;  // whether neighbouring centroids are put together without a look at whether it pays
+  int64_t
+      point_bytes;  // of a group of packed points, which stays in cache while the centroids pass
+  // Whether neighbouring centroids are put together without a look at whether it pays.
+  bool ordered = false;
 };
 
 constexpr int64_t kAny = INT64_MAX;
@@ -31,7 +33,8 @@ constexpr Rule kRules[] = {
     {1, kAny, 2048, kAny, Form::kBfloat16, 512 << 10},
     {8, kAny, 1024, kAny, Form::kBfloat16, 512 << 10},
     {1, kMostInRegisters, 1, kAny, Form::kRegisters, 16 << 10},
-    {640, kAny, 13, 16, Form::kBlocks, 512 << 10},  // as dots the centroids would not stay in the first-level cache
+    {640, kAny, 13, 16, Form::kBlocks,
+     512 << 10},  // as dots the centroids would not stay in the first-level cache
     kDotsRule,
     {16, kAny, 256, kAny, Form::kBfloat16, 512 << 10},
     {1, 95, 1, kAny, Form::kBlocks, 512 << 10},
@@ -47,21 +50,24 @@ constexpr int64_t kCentroidBytes = 32 << 10;  // of tiles that pass a block of p
 template <class T>
 constexpr bool kInBfloat16 = Isa::kProductsOfPairs && sizeof(T) == 4;
 
-// TFKM_FORM in the environment forces one, for the sweep and the tests; "ordered" is bfloat16 with centroids in order.
+// TFKM_FORM in the environment forces one, for the sweep and the tests; "ordered" is bfloat16 with
+// centroids in order.
 template <class T>
 Rule rule_for(int64_t d, int64_t k, int lanes) {
   const char* forced = std::getenv("TFKM_FORM");
   const char* names[] = {"registers", "blocks", "panels", "bfloat16", "dots"};
   auto possible = [&](Form form) {
-    return (form != Form::kRegisters || d <= kMostInRegisters) && (form != Form::kDots || k <= lanes) &&
-           (form != Form::kBfloat16 || kInBfloat16<T>);
+    return (form != Form::kRegisters || d <= kMostInRegisters) &&
+           (form != Form::kDots || k <= lanes) && (form != Form::kBfloat16 || kInBfloat16<T>);
   };
   if (forced && std::strcmp(forced, "ordered") == 0 && possible(Form::kBfloat16))
     return {1, kAny, 1, kAny, Form::kBfloat16, 512 << 10, true};
   for (const Rule& rule : kRules)
-    if (forced && std::strcmp(forced, names[int(rule.form)]) == 0 && possible(rule.form)) return rule;
+    if (forced && std::strcmp(forced, names[int(rule.form)]) == 0 && possible(rule.form))
+      return rule;
   for (const Rule& rule : kRules)
-    if (d >= rule.least_d && d <= rule.most_d && k >= rule.least_k && k <= rule.most_k && possible(rule.form))
+    if (d >= rule.least_d && d <= rule.most_d && k >= rule.least_k && k <= rule.most_k &&
+        possible(rule.form))
       return rule;
   return kRules[sizeof(kRules) / sizeof(Rule) - 1];
 }

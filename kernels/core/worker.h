@@ -1,4 +1,43 @@
-// One thread's part: groups of points from packing to sums.
+// One thread's part of a pass: groups of rows, from reading them to their sums.
+//
+// What becomes of a row. A pass that wants distances measures every row. A pass that keeps bounds
+// (bounds.h) looks only at those that are open: whose label the bounds do not tell.
+//
+//     distances wanted              bounds kept
+//            |                           |
+//         measure                    pass_over ---- the bounds tell its label ----> not read: it
+//            |                           |                                          keeps its label
+//            |                         open                                             ^
+//            |            +--------------+----------------+                             |
+//            |     the sieve pays    few rows      most rows of                         |
+//            |            |         are open    the group are open                    |
+//            |            |              |                |                             |
+//            |      copied to open_      |                |                             |
+//            |            |              |                |                             |
+//            |     full, or the end:     |                |                             |
+//            |          sift ------------|----------------|-- no moved centroid --------+
+//            |            |              |                |   came as near as its own
+//            |        still open         |                |
+//            |            |              |                |
+//            |            +-> copied to undecided_        |
+//            |                           |                |
+//            |                  full, or the end:         |
+//            |                   decide_gathered          |
+//            |                           |                |
+//            |                           +---- decide ----+
+//            |                                   |
+//            +----------------+------------------+
+//                             |
+//                          screen_
+//                       +-----+------+
+//                     sure       not sure
+//                       |            |
+//                       |     decided by the direct form
+//                       +-----+------+
+//                           label
+//                             |
+//                           take: if the label is not that of the pass before, out of the sums of
+//                                 the old cluster and into those of the new one
 #pragma once
 
 #include "bounds.h"
@@ -11,13 +50,19 @@ namespace {
 template <class T>
 class Worker {
  public:
-  // moved_frame: of the centroids that have moved, for the sieve; or null.
-  Worker(const Job& job, const Frame<T>& frame, const Bounds<T>& bounds, const Frame<T>* moved_frame, Arena& arena)
-      : job_(job), frame_(frame), bounds_(bounds),
+  // moved_frame: of the centroids that have moved, for the sieve; or null for no sieve.
+  Worker(const Job& job, const Frame<T>& frame, const Bounds<T>& bounds,
+         const Frame<T>* moved_frame, Arena& arena)
+      : job_(job),
+        frame_(frame),
+        bounds_(bounds),
         source_(job.points, job.d),
-        screen_(frame, job.n, arena), sums_(job, arena),
-        sieve_(moved_frame ? *moved_frame : frame, moved_frame ? job.n : 1, arena), sifts_(moved_frame),
-        open_(sifts_ ? sieve_.rows() : 0, job.d, arena), undecided_(bounds.kept() ? screen_.rows() : 0, job.d, arena) {
+        screen_(frame, job.n, arena),
+        sums_(job, arena),
+        sieve_(moved_frame ? *moved_frame : frame, moved_frame ? job.n : 1, arena),
+        sifts_(moved_frame),
+        open_(sifts_ ? sieve_.rows() : 0, job.d, arena),
+        undecided_(bounds.kept() ? screen_.rows() : 0, job.d, arena) {
     arena.take(&widened_, source_.scratch(screen_.rows()));
     arena.take(&distances_, screen_.rows() + 8);
     arena.take(&found_, undecided_.most), arena.take(&margins_, undecided_.most);
@@ -42,8 +87,8 @@ class Worker {
   }
 
  private:
-  // Above this share of rows that bounds leave open, rows are decided where they lie. Above this share of the rows put into
-  // the sieve that it leaves open, no more are.
+  // Above the first share of rows that bounds leave open, rows are decided where they lie. Above
+  // the second share of rows that the sieve leaves open, no more are put into it.
   static constexpr double kMostGathered = 0.75, kMostSifted = 0.3;
 
   // Copies of rows from here and there.
@@ -81,8 +126,9 @@ class Worker {
     for (int64_t i = 0; i < count; ++i) {
       const T* x = points.row(i);
       int64_t place = screen_.place(i);
-      double distance = __builtin_expect(screen_.sure(i), 1) ? sq_distance(x, frame_.row(place), job_.d)
-                                                             : screen_.decide(x, i, &place);
+      double distance = __builtin_expect(screen_.sure(i), 1)
+                            ? sq_distance(x, frame_.row(place), job_.d)
+                            : screen_.decide(x, i, &place);
       distances[i] = T(distance);
       if (with_sums) {
         distances_[i] = distance;
@@ -94,7 +140,7 @@ class Worker {
     if (with_sums) sums_.add_inertia(distances_, weighted ? job_.weights + row : nullptr, count);
   }
 
-  // The point of this row into its cluster, and out of the one where it was.
+  // Puts the point of this row into its cluster, and takes it out of the one where it was.
   template <bool weighted>
   void take(const T* x, int64_t row, int64_t label) {
     int64_t before = job_.labels[row];
@@ -110,7 +156,8 @@ class Worker {
 
   // --- labels, bounds and sums ---
 
-  // Rows that their bounds leave open are decided: all of them where they lie, or gathered until they are a group.
+  // Finds the rows that their bounds leave open. Decides them where they lie, or gathers them until
+  // they are a group.
   void pass_over(int64_t row, int64_t count) {
     int64_t open = bounds_.moves() ? bounds_.list(row, count, listed_) : count;
     bool sifts = sifts_ && double(left_open_) <= kMostSifted * double(sifted_);
@@ -129,7 +176,8 @@ class Worker {
     }
   }
 
-  // Rows stay open if a centroid that has moved may have come as near as their own.
+  // Asks of each gathered row whether a centroid that has moved may have come as near as its own:
+  // then it stays open.
   void sift() {
     sieve_.bound_others(open_.all(), open_.count, own_);
     sifted_ += open_.count;
@@ -150,7 +198,7 @@ class Worker {
     undecided_.count = 0;
   }
 
-  // These rows, or `count` from the first on.
+  // Decides these rows, or if null `count` of them from the first on.
   void decide(Rows<T> points, const int64_t* rows, int64_t first, int64_t count) {
     screen_.run(points, count);
     screen_.bound(count);
@@ -187,8 +235,9 @@ class Worker {
   bool sifts_;
   int64_t sifted_ = 0, left_open_ = 0;
   Gathered open_, undecided_;  // for the sieve, and for the screen
-  int32_t *listed_, *own_;     // (rows + 1,) what bounds leave open in a group; places among the moved of what is in open_
-  int32_t* found_;             // (rows,) labels of a group that is decided, and margins
+  int32_t *listed_, *own_;  // (rows + 1,) what bounds leave open in a group; places among the moved
+                            // of what is in open_
+  int32_t* found_;          // (rows,) labels of a group that is decided, and margins
   T* margins_;
 };
 

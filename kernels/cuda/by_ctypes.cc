@@ -47,17 +47,21 @@ struct Launcher {
   Kernels& kernels;
   void* stream;
 
-  static int launch(void* self, const char* name, unsigned blocks, unsigned splits, unsigned threads, const Job& job) {
+  static int launch(void* self, const char* name, unsigned blocks, unsigned splits,
+                    unsigned threads, const Job& job) {
     auto& mine = *static_cast<Launcher*>(self);
     void* kernel = nullptr;
     if (int status = mine.kernels.find(mine.driver, name, &kernel)) return status;
     void* arguments[] = {const_cast<Job*>(&job)};
-    return mine.driver.cuLaunchKernel(kernel, blocks, splits, 1, threads, 1, 1, 0, mine.stream, arguments, nullptr);
+    return mine.driver.cuLaunchKernel(kernel, blocks, splits, 1, threads, 1, 1, 0, mine.stream,
+                                      arguments, nullptr);
   }
 };
 
 Device device_of(Launcher* launcher, int processors) {
-  return {launcher, Launcher::launch, processors, tfkm::cuda::kMostRows, tfkm::cuda::kTiles, int(std::size(tfkm::cuda::kTiles))};
+  return {launcher,           Launcher::launch,
+          processors,         tfkm::cuda::kMostRows,
+          tfkm::cuda::kTiles, int(std::size(tfkm::cuda::kTiles))};
 }
 
 }  // namespace
@@ -77,7 +81,8 @@ TFKM_EXPORT int64_t tfkm_cuda_scratch_bytes(const Call* call, int32_t processors
   return plan.possible() ? plan.scratch_bytes() : -1;
 }
 
-TFKM_EXPORT const char* tfkm_cuda_accumulate(void* kernels, void* stream, const Call* call, int32_t processors) {
+TFKM_EXPORT const char* tfkm_cuda_accumulate(void* kernels, void* stream, const Call* call,
+                                             int32_t processors) {
   const Driver* driver = Driver::get();
   if (!driver) return "no CUDA driver, or one older than CUDA 12";
   Launcher launcher{*driver, *static_cast<Kernels*>(kernels), stream};

@@ -1,5 +1,5 @@
-// The part of the CUDA driver's interface that is used, declared here and found when it is first wanted: where there is
-// no driver, what needs it says so.
+// The part of the CUDA driver's interface that is used, declared here and found when it is first
+// wanted: where there is no driver, what needs it says so.
 #pragma once
 
 #include <dlfcn.h>
@@ -13,10 +13,11 @@ struct Driver {
   using Status = int;  // 0 is success
   Status (*cuInit)(unsigned flags);
   Status (*cuGetErrorString)(Status, const char**);
-  Status (*cuLibraryLoadData)(void** library, const void* code, void*, void*, unsigned, void*, void*, unsigned);
+  Status (*cuLibraryLoadData)(void** library, const void* code, void*, void*, unsigned, void*,
+                              void*, unsigned);
   Status (*cuLibraryGetKernel)(void** kernel, void* library, const char* name);
-  Status (*cuLaunchKernel)(void* kernel, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned shared,
-                           void* stream, void** arguments, void** extra);
+  Status (*cuLaunchKernel)(void* kernel, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                           unsigned shared, void* stream, void** arguments, void** extra);
   Status (*cuStreamGetCtx)(void* stream, void** context);
   Status (*cuCtxPushCurrent)(void* context);
   Status (*cuCtxPopCurrent)(void** context);

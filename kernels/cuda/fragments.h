@@ -1,5 +1,6 @@
-// Points against centroids by tensor cores: both in bfloat16, sums in float. The screen's margin has room for what the
-// rounding takes (docs/design.md), so that labels are those of ordinary products.
+// Points against centroids by tensor cores: both in bfloat16, sums in float. The screen's margin
+// has room for what the rounding takes (docs/design/exactness.md), so that labels are those of
+// ordinary products.
 #pragma once
 
 #include "warp.h"
@@ -22,7 +23,8 @@ struct Fragments {
   static constexpr int kPairs = 8, kStride = 12, kPlaces = kThreads / kPairs;
   static constexpr int kPoints = rows / kPlaces, kPacks = (columns * 2 + kThreads - 1) / kThreads;
   static constexpr int kDown = kEachRow / 2, kAlong = kEachColumn / 2;  // fragments of a warp
-  static_assert(rows % 32 == 0 && columns % (8 * across) == 0 && kPoints * kPlaces == rows, "whole fragments");
+  static_assert(rows % 32 == 0 && columns % (8 * across) == 0 && kPoints * kPlaces == rows,
+                "whole fragments");
 
  public:
   struct alignas(16) Memory {  // as a Tile's
@@ -41,8 +43,8 @@ struct Fragments {
 
   // As Tile::sweep. reach[rows + i]: the square of what rounding took of the point.
   template <bool with_reach, class Rows, class Reach, class Each>
-  __device__ static void sweep(const Job& job, const Rows& points, int64_t first, int64_t last, Memory& memory,
-                               Reach& reach, const Each& each) {
+  __device__ static void sweep(const Job& job, const Rows& points, int64_t first, int64_t last,
+                               Memory& memory, Reach& reach, const Each& each) {
     const int64_t chunks = (job.d + 2 * kPairs - 1) / (2 * kPairs);
     Loader<Rows> loader(job, points);
     float sums[kEachRow][kEachColumn];
@@ -93,15 +95,17 @@ struct Fragments {
         const uint32_t row = rows_of.get(place(i));
 #pragma unroll
         for (int half = 0; half < 2; ++half)
-          points[i][half] =
-              row != kNoRow && j + half < job.d ? widened<float>(x[row * job.stride + j + half]) - offset[half] : 0.0f;
+          points[i][half] = row != kNoRow && j + half < job.d
+                                ? widened<float>(x[row * job.stride + j + half]) - offset[half]
+                                : 0.0f;
       }
       const uint16_t* c = job.halves + tile * columns * job.padded_d + chunk * 2 * kPairs;
 #pragma unroll
       for (int i = 0; i < kPacks; ++i) {
         int at = threadIdx.x + i * kThreads;  // two packs a row
         if (at < 2 * columns)
-          factors[i] = *reinterpret_cast<const Pack<uint32_t>*>(c + at / 2 * job.padded_d + at % 2 * kPairs);
+          factors[i] =
+              *reinterpret_cast<const Pack<uint32_t>*>(c + at / 2 * job.padded_d + at % 2 * kPairs);
       }
     }
 
@@ -110,7 +114,8 @@ struct Fragments {
       for (int i = 0; i < kPoints; ++i) {
         const float low = points[i][0], high = points[i][1];
         const uint32_t pair = as_bfloat16s(low, high);
-        const float low_lost = low - __uint_as_float(pair << 16), high_lost = high - __uint_as_float(pair & 0xffff0000);
+        const float low_lost = low - __uint_as_float(pair << 16),
+                    high_lost = high - __uint_as_float(pair & 0xffff0000);
         memory.points.set((buffer * rows + place(i)) * kStride + threadIdx.x % kPairs, pair);
         squares[i] += low * low + high * high;
         lost[i] += low_lost * low_lost + high_lost * high_lost;
@@ -118,7 +123,8 @@ struct Fragments {
 #pragma unroll
       for (int i = 0; i < kPacks; ++i) {
         int at = threadIdx.x + i * kThreads;
-        if (at < 2 * columns) memory.factors.set_pack((buffer * columns + at / 2) * kStride + at % 2 * 4, factors[i]);
+        if (at < 2 * columns)
+          memory.factors.set_pack((buffer * columns + at / 2) * kStride + at % 2 * 4, factors[i]);
       }
     }
 
@@ -131,25 +137,29 @@ struct Fragments {
           square += __shfl_xor_sync(kWholeWarp, square, step);
           sq_lost += __shfl_xor_sync(kWholeWarp, sq_lost, step);
         }
-        if (threadIdx.x % kPairs == 0) reach.set(place(i), square), reach.set(rows + place(i), sq_lost);
+        if (threadIdx.x % kPairs == 0)
+          reach.set(place(i), square), reach.set(rows + place(i), sq_lost);
       }
     }
   };
 
-  __device__ static void multiply(const Memory& memory, int buffer, float (&sums)[kEachRow][kEachColumn]) {
+  __device__ static void multiply(const Memory& memory, int buffer,
+                                  float (&sums)[kEachRow][kEachColumn]) {
     const int q = threadIdx.x % 4, g = threadIdx.x % 32 / 4;
     uint32_t a[kDown][4];
 #pragma unroll
     for (int m = 0; m < kDown; ++m)
 #pragma unroll
-      for (int i = 0; i < 4; ++i) a[m][i] = memory.points.get((buffer * rows + row(2 * m + i % 2)) * kStride + q + i / 2 * 4);
+      for (int i = 0; i < 4; ++i)
+        a[m][i] = memory.points.get((buffer * rows + row(2 * m + i % 2)) * kStride + q + i / 2 * 4);
 #pragma unroll
     for (int c = 0; c < kAlong; ++c) {
       const int at = (buffer * columns + share() * (columns / across) + c * 8 + g) * kStride + q;
       const uint32_t b[2] = {memory.factors.get(at), memory.factors.get(at + 4)};
 #pragma unroll
       for (int m = 0; m < kDown; ++m) {
-        float some[4] = {sums[2 * m][2 * c], sums[2 * m][2 * c + 1], sums[2 * m + 1][2 * c], sums[2 * m + 1][2 * c + 1]};
+        float some[4] = {sums[2 * m][2 * c], sums[2 * m][2 * c + 1], sums[2 * m + 1][2 * c],
+                         sums[2 * m + 1][2 * c + 1]};
         multiply_fragments(some, a[m], b);
         sums[2 * m][2 * c] = some[0], sums[2 * m][2 * c + 1] = some[1];
         sums[2 * m + 1][2 * c] = some[2], sums[2 * m + 1][2 * c + 1] = some[3];

@@ -1,5 +1,6 @@
-// The kernels' entry points, for points of one type: TFKM_POINTS, computed in TFKM_REAL; TFKM_WIDE if that is double.
-// To settle is rare, and in the way of its lists: one block for a processor, with all the registers that it wants.
+// The kernels' entry points, for points of one type: TFKM_POINTS, computed in TFKM_REAL; TFKM_WIDE
+// if that is double. To settle is rare, and in the way of its lists: one block for a processor,
+// with all the registers that it wants.
 #include "fragments.h"
 #include "pack.h"
 #include "screen.h"

@@ -1,12 +1,14 @@
-// What a card can do at most: read its memory, multiply and add on registers, multiply fragments. Nothing is computed;
-// the condition that never holds keeps the compiler from leaving the work out. tfkm/cuda/limits.py launches them.
+// What a card can do at most: read its memory, multiply and add on registers, multiply fragments.
+// Nothing is computed; the condition that never holds keeps the compiler from leaving the work out.
+// tfkm/cuda/limits.py launches them.
 #include "device.h"
 
 constexpr int kChains = 16, kFragments = 8;  // independent, so that none waits for the one before
 
 extern "C" __global__ void limit_read(const float4* values, int64_t count, float* out) {
   float sum = 0;
-  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += int64_t(gridDim.x) * blockDim.x) {
+  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < count;
+       i += int64_t(gridDim.x) * blockDim.x) {
     float4 value = values[i];
     sum += value.x + value.y + value.z + value.w;
   }

@@ -1,4 +1,5 @@
-// How far apart two values of a screen have to be for the direct form to tell them apart alike (docs/design.md).
+// How far apart two values of a screen have to be for the direct form to tell them apart alike
+// (docs/design/exactness.md).
 #pragma once
 
 #include "warp.h"
@@ -8,13 +9,15 @@ namespace cuda {
 
 template <class T>
 struct Margin {
-  T largest_norm, largest_lost;  // over all centroids: ‖c − offset‖, and what rounding to bfloat16 took
+  T largest_norm,
+      largest_lost;  // over all centroids: ‖c − offset‖, and what rounding to bfloat16 took
   T per_product, per_square, least;
 
   // halves: of values made of bfloat16.
   __device__ Margin(const Job& job, bool halves) {
     constexpr double kRoom = 1 + 0x1p-20;
-    const double slack = 1.05 + 4 * job.growth, growth = halves ? 2 * job.growth_halves : job.growth;
+    const double slack = 1.05 + 4 * job.growth,
+                 growth = halves ? 2 * job.growth_halves : job.growth;
     double norm = sqrt(__longlong_as_double(job.extremes[0])) * kRoom;
     largest_norm = T(norm);
     largest_lost = halves ? T(sqrt(__longlong_as_double(job.extremes[1])) * kRoom) : T(0);

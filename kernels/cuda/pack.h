@@ -1,4 +1,5 @@
-// Centroids as the screens want them: moved by an offset near their mean, −2 folded in, feature by feature.
+// Centroids as the screens want them: moved by an offset near their mean, −2 folded in, feature by
+// feature.
 #pragma once
 
 #include "warp.h"
@@ -8,10 +9,12 @@ namespace cuda {
 
 constexpr int kPackThreads = 256;
 
-// The mean of up to 256 centroids; any offset is right. And zeros for what the launches after this one count.
+// The mean of up to 256 centroids; any offset is right. And zeros for what the launches after this
+// one count.
 template <class T>
 __device__ void centre(const Job& job) {
-  const int64_t thread = int64_t(blockIdx.x) * kPackThreads + threadIdx.x, all = int64_t(gridDim.x) * kPackThreads;
+  const int64_t thread = int64_t(blockIdx.x) * kPackThreads + threadIdx.x,
+                all = int64_t(gridDim.x) * kPackThreads;
   const T* centroids = static_cast<const T*>(job.centroids);
   const int64_t step = 1 + job.k / 256, count = (job.k + step - 1) / step;
   const double share = 1 / double(count);
@@ -36,9 +39,11 @@ __device__ void centre(const Job& job) {
 // A warp takes one centroid at a time.
 template <class T>
 __device__ void pack(const Job& job) {
-  const T *centroids = static_cast<const T*>(job.centroids), *offset = static_cast<const T*>(job.offset);
+  const T *centroids = static_cast<const T*>(job.centroids),
+          *offset = static_cast<const T*>(job.offset);
   T* factors = static_cast<T*>(job.factors);
-  const int64_t warp = (int64_t(blockIdx.x) * kPackThreads + threadIdx.x) / 32, warps = int64_t(gridDim.x) * kPackThreads / 32;
+  const int64_t warp = (int64_t(blockIdx.x) * kPackThreads + threadIdx.x) / 32,
+                warps = int64_t(gridDim.x) * kPackThreads / 32;
   const int lane = threadIdx.x % 32;
   for (int64_t i = warp; i < job.padded_k; i += warps) {
     double sq_norm = 0, sq_lost = 0;

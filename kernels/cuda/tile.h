@@ -1,5 +1,6 @@
-// Points against centroids by ordinary products: a block has a tile of points, all centroids pass it tile by tile, both
-// go through shared memory a few features at a time, and the sums of a tile stay in registers.
+// Points against centroids by ordinary products: a block has a tile of points, all centroids pass
+// it tile by tile, both go through shared memory a few features at a time, and the sums of a tile
+// stay in registers.
 #pragma once
 
 #include "warp.h"
@@ -13,7 +14,8 @@ struct Tile {
   using S = S_;
   using T = T_;
   static constexpr bool kHalves = false;
-  static constexpr int kRows = rows, kColumns = columns, kEachRow = each_row, kEachColumn = each_column;
+  static constexpr int kRows = rows, kColumns = columns, kEachRow = each_row,
+                       kEachColumn = each_column;
   static constexpr int kThreads = rows / each_row * (columns / each_column);
   static constexpr int kLanesAcross = columns / each_column, kWarpsAcross = 1;  // that share a row
 
@@ -21,8 +23,12 @@ struct Tile {
   static constexpr int kGroup = Pack<T>::kCount, kStride = rows + kGroup;
   static constexpr int kPoints = rows * depth / kThreads, kFactors = depth * columns / kGroup;
   static constexpr int kPacks = (kFactors + kThreads - 1) / kThreads;
-  static_assert(kThreads % 32 == 0 && kThreads % depth == 0 && kLanesAcross <= 32 && 32 % depth == 0, "whole warps");
-  static_assert(each_row % kGroup == 0 && each_column % kGroup == 0 && kPoints * kThreads == rows * depth, "whole packs");
+  static_assert(kThreads % 32 == 0 && kThreads % depth == 0 && kLanesAcross <= 32 &&
+                    32 % depth == 0,
+                "whole warps");
+  static_assert(each_row % kGroup == 0 && each_column % kGroup == 0 &&
+                    kPoints * kThreads == rows * depth,
+                "whole packs");
 
  public:
   // Read and written by whole packs: where a shared object begins is else up to the compiler.
@@ -34,8 +40,8 @@ struct Tile {
 
   __device__ static int share() { return 0; }  // of those across
 
-  // Place in the tile of this thread's m-th row and c-th column: groups of kGroup, far apart, so that the threads of a
-  // warp read neighbouring packs.
+  // Place in the tile of this thread's m-th row and c-th column: groups of kGroup, far apart, so
+  // that the threads of a warp read neighbouring packs.
   __device__ static int row(int m) {
     return (m / kGroup * (rows / each_row) + threadIdx.x / kLanesAcross) * kGroup + m % kGroup;
   }
@@ -43,12 +49,13 @@ struct Tile {
     return (c / kGroup * kLanesAcross + threadIdx.x % kLanesAcross) * kGroup + c % kGroup;
   }
 
-  // each(column, sums) for the tiles first … last − 1, `column` being the first of the tile, sums[m][c] the value
-  // ‖c‖² − 2x·c. `points`: the row of each place in the tile, or kNoRow. reach[i], reach[rows + i]: ‖x‖² and 0,
-  // from the first tile, if wanted; to be read after a barrier.
+  // each(column, sums) for the tiles first … last − 1, `column` being the first of the tile,
+  // sums[m][c] the value ‖c‖² − 2x·c. `points`: the row of each place in the tile, or kNoRow.
+  // reach[i], reach[rows + i]: ‖x‖² and 0, from the first tile, if wanted; to be read after a
+  // barrier.
   template <bool with_reach, class Rows, class Reach, class Each>
-  __device__ static void sweep(const Job& job, const Rows& points, int64_t first, int64_t last, Memory& memory,
-                               Reach& reach, const Each& each) {
+  __device__ static void sweep(const Job& job, const Rows& points, int64_t first, int64_t last,
+                               Memory& memory, Reach& reach, const Each& each) {
     const int64_t chunks = (job.d + depth - 1) / depth;
     Loader<Rows> loader(job, points);
     T sums[each_row][each_column];
@@ -74,7 +81,8 @@ struct Tile {
   }
 
  private:
-  // Takes the next features through registers, so that they are on their way while the threads multiply.
+  // Takes the next features through registers, so that they are on their way while the threads
+  // multiply.
   template <class Rows>
   struct Loader {
     const Job& job;
@@ -93,14 +101,17 @@ struct Tile {
 #pragma unroll
       for (int i = 0; i < kPoints; ++i) {
         uint32_t row = rows_of.get(place(i));
-        points[i] = row != kNoRow && j < job.d ? widened<T>(x[row * job.stride + j]) - offset : T(0);
+        points[i] =
+            row != kNoRow && j < job.d ? widened<T>(x[row * job.stride + j]) - offset : T(0);
       }
-      const T* c = static_cast<const T*>(job.factors) + chunk * depth * job.padded_k + tile * columns;
+      const T* c =
+          static_cast<const T*>(job.factors) + chunk * depth * job.padded_k + tile * columns;
 #pragma unroll
       for (int i = 0; i < kPacks; ++i) {
         int at = (threadIdx.x + i * kThreads) * kGroup;
         if (at < depth * columns)
-          factors[i] = *reinterpret_cast<const Pack<T>*>(c + at / columns * job.padded_k + at % columns);
+          factors[i] =
+              *reinterpret_cast<const Pack<T>*>(c + at / columns * job.padded_k + at % columns);
       }
     }
 
@@ -113,7 +124,8 @@ struct Tile {
 #pragma unroll
       for (int i = 0; i < kPacks; ++i) {
         int at = (threadIdx.x + i * kThreads) * kGroup;
-        if (at < depth * columns) memory.factors.template set_pack<Pack<T>>(buffer * depth * columns + at, factors[i]);
+        if (at < depth * columns)
+          memory.factors.template set_pack<Pack<T>>(buffer * depth * columns + at, factors[i]);
       }
     }
 
@@ -139,19 +151,22 @@ struct Tile {
     }
   }
 
-  __device__ static void multiply(const Memory& memory, int buffer, T (&sums)[each_row][each_column]) {
+  __device__ static void multiply(const Memory& memory, int buffer,
+                                  T (&sums)[each_row][each_column]) {
 #pragma unroll
     for (int j = 0; j < depth; ++j) {
       T x[each_row], c[each_column];
 #pragma unroll
       for (int m = 0; m < each_row; m += kGroup) {
-        auto pack = memory.points.template get_pack<Pack<T>>((buffer * depth + j) * kStride + row(m));
+        auto pack =
+            memory.points.template get_pack<Pack<T>>((buffer * depth + j) * kStride + row(m));
 #pragma unroll
         for (int i = 0; i < kGroup; ++i) x[m + i] = pack.values[i];
       }
 #pragma unroll
       for (int m = 0; m < each_column; m += kGroup) {
-        auto pack = memory.factors.template get_pack<Pack<T>>((buffer * depth + j) * columns + column(m));
+        auto pack =
+            memory.factors.template get_pack<Pack<T>>((buffer * depth + j) * columns + column(m));
 #pragma unroll
         for (int i = 0; i < kGroup; ++i) c[m + i] = pack.values[i];
       }

@@ -11,7 +11,8 @@ constexpr uint32_t kWholeWarp = 0xffffffff;
 
 constexpr uint32_t kNoRow = 0xffffffff;
 
-// Threads that share the features of one point: the 32 lanes of the direct form are spread over them.
+// Threads that share the features of one point: the 32 lanes of the direct form are spread over
+// them.
 constexpr int kOctet = 8;
 
 __device__ inline int octet() { return threadIdx.x / kOctet; }
@@ -45,7 +46,9 @@ __device__ inline float fused(float a, float b, float c) { return __fmaf_rn(a, b
 __device__ inline double fused(double a, double b, double c) { return __fma_rn(a, b, c); }
 
 template <class T>
-__device__ inline T infinity() { return T(__longlong_as_double(0x7ff0000000000000)); }
+__device__ inline T infinity() {
+  return T(__longlong_as_double(0x7ff0000000000000));
+}
 
 // Sixteen bytes.
 template <class T>
@@ -54,8 +57,8 @@ struct alignas(16) Pack {
   T values[kCount];
 };
 
-// Σ(x − c)² in double by an octet, each of whose threads gets it: in 32 lanes and a fixed tree without fused products, so
-// the bits are those of kernels/core/direct.h.
+// Σ(x − c)² in double by an octet, each of whose threads gets it: in 32 lanes and a fixed tree
+// without fused products, so the bits are those of kernels/core/direct.h.
 template <class S, class T>
 __device__ inline double octet_sq_distance(const S* x, const T* c, int64_t d) {
   constexpr int kEach = 32 / kOctet;
@@ -69,7 +72,8 @@ __device__ inline double octet_sq_distance(const S* x, const T* c, int64_t d) {
       sums[q] = __dadd_rn(sums[q], __dmul_rn(difference, difference));
     }
   double sum = __dadd_rn(__dadd_rn(sums[0], sums[2]), __dadd_rn(sums[1], sums[3]));
-  for (int step = 4; step; step /= 2) sum = __dadd_rn(sum, __shfl_xor_sync(octet_mask(), sum, step));
+  for (int step = 4; step; step /= 2)
+    sum = __dadd_rn(sum, __shfl_xor_sync(octet_mask(), sum, step));
   return sum;
 }
 

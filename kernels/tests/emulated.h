@@ -1,6 +1,8 @@
-// CUDA for a C++ compiler: the threads of a block are fibres of one thread, which go on from barrier to barrier in an
-// order that the test chooses. What a card would leave to chance is an error here:
-// - a barrier that not all threads of a block (or of a mask) come to, or come to at different places;
+// CUDA for a C++ compiler: the threads of a block are fibres of one thread, which go on from
+// barrier to barrier in an order that the test chooses. What a card would leave to chance is an
+// error here:
+// - a barrier that not all threads of a block (or of a mask) come to, or come to at different
+// places;
 // - an access to shared memory that no barrier orders after one of another thread that it disturbs;
 // - a read of shared memory that this block has not written.
 #pragma once
@@ -27,7 +29,8 @@
 #define __shared__ static
 #define __syncthreads() ::emulation::machine().block_barrier(__FILE__, __LINE__)
 #define __syncwarp(mask) ::emulation::machine().warp_barrier(mask, __FILE__, __LINE__, true)
-#define __shfl_xor_sync(mask, value, step) ::emulation::shuffle(mask, value, step, __FILE__, __LINE__)
+#define __shfl_xor_sync(mask, value, step) \
+  ::emulation::shuffle(mask, value, step, __FILE__, __LINE__)
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -37,8 +40,8 @@ namespace emulation {
 
 enum class Order { kForward, kBackward, kShuffled };
 
-// Who has touched a value of shared memory last, and after how many barriers of the block, the warp, and the eight
-// neighbours, which are the smallest group that waits together.
+// Who has touched a value of shared memory last, and after how many barriers of the block, the
+// warp, and the eight neighbours, which are the smallest group that waits together.
 struct Touch {
   int thread = -1;
   unsigned sync = 0, warp_sync = 0, octet_sync = 0;
@@ -46,7 +49,8 @@ struct Touch {
   bool same_warp(const Touch& other) const { return thread / 32 == other.thread / 32; }
   bool same_octet(const Touch& other) const { return thread / 8 == other.thread / 8; }
   bool before(const Touch& now) const {
-    return thread < 0 || thread == now.thread || sync != now.sync || (same_warp(now) && warp_sync != now.warp_sync) ||
+    return thread < 0 || thread == now.thread || sync != now.sync ||
+           (same_warp(now) && warp_sync != now.warp_sync) ||
            (same_octet(now) && octet_sync != now.octet_sync);
   }
 };
@@ -82,7 +86,8 @@ class Machine {
   dim3 thread, block, threads, blocks;
 
   // "" or what went wrong. The blocks in some order, too.
-  std::string launch(dim3 grid, int count, Order order, uint64_t seed, std::function<void()> kernel) {
+  std::string launch(dim3 grid, int count, Order order, uint64_t seed,
+                     std::function<void()> kernel) {
     order_ = order, state_ = seed, kernel_ = std::move(kernel), wrong_.clear();
     blocks = grid, threads = {unsigned(count), 1, 1};
     std::vector<unsigned> all(size_t(grid.x) * grid.y);
@@ -96,9 +101,12 @@ class Machine {
     return wrong_;
   }
 
-  void block_barrier(const char* file, int line) { wait(State::kAtBlockBarrier, 0, file, line, true); }
+  void block_barrier(const char* file, int line) {
+    wait(State::kAtBlockBarrier, 0, file, line, true);
+  }
   void warp_barrier(uint32_t mask, const char* file, int line, bool orders) {
-    if (!(mask >> thread.x % 32 & 1)) fail("a thread waits with a mask that it is not in", file, line);
+    if (!(mask >> thread.x % 32 & 1))
+      fail("a thread waits with a mask that it is not in", file, line);
     wait(State::kAtWarpBarrier, mask, file, line, orders);
   }
 
@@ -114,11 +122,14 @@ class Machine {
     if (cell.block != serial_) cell = {}, cell.block = serial_;
     const Fibre& mine = fibres_[thread.x];
     const Touch now{int(thread.x), mine.sync, mine.warp_sync, mine.octet_sync};
-    if (access == Access::kRead && cell.write.thread < 0) fail("a race, or never written: shared memory read before it is written");
+    if (access == Access::kRead && cell.write.thread < 0)
+      fail("a race, or never written: shared memory read before it is written");
     bool both_atomic = access == Access::kAtomic && cell.atomic;
-    if (!both_atomic && !cell.write.before(now)) fail("a race: shared memory written by another thread without a barrier");
+    if (!both_atomic && !cell.write.before(now))
+      fail("a race: shared memory written by another thread without a barrier");
     if (access == Access::kRead) return cell.note_read(now);
-    if (cell.disturbed_by(now)) fail("a race: shared memory overwritten while another thread may read it");
+    if (cell.disturbed_by(now))
+      fail("a race: shared memory overwritten while another thread may read it");
     cell.write = now, cell.atomic = access == Access::kAtomic;
   }
 
@@ -144,7 +155,8 @@ class Machine {
   }
   void arrange(std::vector<unsigned>& all) {
     if (order_ == Order::kBackward) std::reverse(all.begin(), all.end());
-    for (size_t i = all.size(); order_ == Order::kShuffled && i > 1; --i) std::swap(all[i - 1], all[random() % i]);
+    for (size_t i = all.size(); order_ == Order::kShuffled && i > 1; --i)
+      std::swap(all[i - 1], all[random() % i]);
   }
 
   void run_block(int count) {
@@ -156,7 +168,8 @@ class Machine {
     slots_[0].resize(count), slots_[1].resize(count);
     for (int i = 0; i < count; ++i) {
       Fibre& fibre = fibres_[i];
-      fibre.state = State::kReady, fibre.sync = fibre.warp_sync = fibre.octet_sync = 0, fibre.fake_stack = nullptr;
+      fibre.state = State::kReady, fibre.sync = fibre.warp_sync = fibre.octet_sync = 0,
+      fibre.fake_stack = nullptr;
       getcontext(&fibre.context);
       fibre.context.uc_stack.ss_sp = fibre.stack.get(), fibre.context.uc_stack.ss_size = kStack;
       fibre.context.uc_link = nullptr;
@@ -194,7 +207,8 @@ class Machine {
     Fibre& fibre = fibres_[thread.x];
     (void)for_good;
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(for_good ? nullptr : &fibre.fake_stack, scheduler_stack_, scheduler_size_);
+    __sanitizer_start_switch_fiber(for_good ? nullptr : &fibre.fake_stack, scheduler_stack_,
+                                   scheduler_size_);
     swapcontext(&fibre.context, &scheduler_);
     __sanitizer_finish_switch_fiber(fibre.fake_stack, &scheduler_stack_, &scheduler_size_);
 #else
@@ -214,7 +228,8 @@ class Machine {
 
   void wait(State state, uint32_t mask, const char* file, int line, bool orders) {
     Fibre& fibre = fibres_[thread.x];
-    fibre.state = state, fibre.mask = mask, fibre.file = file, fibre.line = line, fibre.orders = orders;
+    fibre.state = state, fibre.mask = mask, fibre.file = file, fibre.line = line,
+    fibre.orders = orders;
     unsigned me = thread.x;
     pause();
     thread = {me, 0, 0};
@@ -230,18 +245,22 @@ class Machine {
     if (first.state != State::kAtWarpBarrier) return;
     unsigned base = i / 32 * 32;
     for (unsigned lane = 0; lane < 32; ++lane)
-      if (first.mask >> lane & 1 && (base + lane >= unsigned(count) || !same_place(fibres_[base + lane], first))) return;
+      if (first.mask >> lane & 1 &&
+          (base + lane >= unsigned(count) || !same_place(fibres_[base + lane], first)))
+        return;
     bool orders = first.orders;
     uint32_t mask = first.mask;
     for (unsigned lane = 0; lane < 32; ++lane)
       if (mask >> lane & 1) {
         Fibre& fibre = fibres_[base + lane];
         slots_[1][base + lane] = slots_[0][base + lane];
-        fibre.state = State::kReady, fibre.octet_sync += orders, fibre.warp_sync += orders && mask == 0xffffffff;
+        fibre.state = State::kReady, fibre.octet_sync += orders,
+        fibre.warp_sync += orders && mask == 0xffffffff;
       }
   }
 
-  // When no thread can go on: all are at one barrier, or done, or it is an error. True if they go on.
+  // When no thread can go on: all are at one barrier, or done, or it is an error. True if they go
+  // on.
   bool release_block(int count) {
     const Fibre& first = fibres_[0];
     for (int i = 0; i < count; ++i) {
@@ -249,7 +268,8 @@ class Machine {
       if (fibre.state == State::kAtWarpBarrier || !same_place(fibre, first)) {
         if (first.state == State::kDone && fibre.state == State::kDone) continue;
         const Fibre& stuck = fibre.state == State::kDone ? first : fibre;
-        fail("a barrier in divergent code: not all threads come to it", stuck.file, stuck.line, false);
+        fail("a barrier in divergent code: not all threads come to it", stuck.file, stuck.line,
+             false);
         return false;
       }
     }
@@ -260,8 +280,8 @@ class Machine {
 
   void fail(const char* what, const char* file = "", int line = 0, bool in_fibre = true) {
     if (wrong_.empty())
-      wrong_ = std::string(what) + " (" + file + ":" + std::to_string(line) + ", block " + std::to_string(block.x) +
-               ", thread " + std::to_string(thread.x) + ")";
+      wrong_ = std::string(what) + " (" + file + ":" + std::to_string(line) + ", block " +
+               std::to_string(block.x) + ", thread " + std::to_string(thread.x) + ")";
     if (in_fibre) pause();
   }
 
@@ -300,7 +320,8 @@ T shuffle(uint32_t mask, T value, int step, const char* file, int line) {
 #define blockIdx (::emulation::machine().block)
 #define gridDim (::emulation::machine().blocks)
 
-// --- arithmetic, compiled without fused products ----------------------------------------------------------
+// --- arithmetic, compiled without fused products
+// ----------------------------------------------------------
 
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __dadd_rn(double a, double b) { return a + b; }
@@ -351,7 +372,8 @@ struct Shared {
   mutable emulation::Cell cells[count];
 
   T& at(int i, Access access) const {
-    if (i < 0 || i >= count) std::fprintf(stderr, "shared memory: place %d of %d\n", i, count), std::abort();
+    if (i < 0 || i >= count)
+      std::fprintf(stderr, "shared memory: place %d of %d\n", i, count), std::abort();
     emulation::machine().touch(cells[i], access);
     return const_cast<Shared*>(this)->values[i];
   }
@@ -394,7 +416,8 @@ struct Shared {
  private:
   template <class Pack>
   static void check_alignment(int i) {
-    if (i * sizeof(T) % sizeof(Pack)) std::fprintf(stderr, "shared memory: a pack at place %d\n", i), std::abort();
+    if (i * sizeof(T) % sizeof(Pack))
+      std::fprintf(stderr, "shared memory: a pack at place %d\n", i), std::abort();
   }
 };
 
@@ -407,9 +430,10 @@ inline uint32_t as_bfloat16s(float low, float high) {
   return rounded(high) << 16 | rounded(low);
 }
 
-// sums (16, 8) += a (16, 16) · b (16, 8). Lane 4g + q has of a the pairs (g, 2q), (g + 8, 2q), (g, 2q + 8), (g + 8, 2q + 8), of b
-// (2q, g), (2q + 8, g), of the sums (g, 2q), (g, 2q + 1) and the same of row g + 8. The products are exact; the order of their sum and
-// what a card takes for a rounding are its own, here float with truncation.
+// sums (16, 8) += a (16, 16) · b (16, 8). Lane 4g + q has of a the pairs (g, 2q), (g + 8, 2q), (g,
+// 2q + 8), (g + 8, 2q + 8), of b (2q, g), (2q + 8, g), of the sums (g, 2q), (g, 2q + 1) and the
+// same of row g + 8. The products are exact; the order of their sum and what a card takes for a
+// rounding are its own, here float with truncation.
 inline void multiply_fragments(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   struct Given {
     uint32_t a[4], b[2];
@@ -418,7 +442,8 @@ inline void multiply_fragments(float (&sums)[4], const uint32_t (&a)[4], const u
   const int g = int(threadIdx.x % 32) / 4, q = int(threadIdx.x % 4);
   Given mine{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
   machine.exchange(0xffffffff, &mine, sizeof mine, __FILE__, __LINE__);
-  uint32_t rows[2][8], column[2][8];  // pairs of features of rows g and g + 8 of a, of columns 2q and 2q + 1 of b
+  uint32_t rows[2][8],
+      column[2][8];  // pairs of features of rows g and g + 8 of a, of columns 2q and 2q + 1 of b
   for (int p = 0; p < 4; ++p)
     for (int i = 0; i < 4; ++i) {
       Given of_row, of_column;
@@ -432,7 +457,8 @@ inline void multiply_fragments(float (&sums)[4], const uint32_t (&a)[4], const u
       double sum = sums[r * 2 + c];
       for (int p = 0; p < 8; ++p)
         for (int half : {0, 16})
-          sum += double(__uint_as_float(rows[r][p] >> half << 16)) * double(__uint_as_float(column[c][p] >> half << 16));
+          sum += double(__uint_as_float(rows[r][p] >> half << 16)) *
+                 double(__uint_as_float(column[c][p] >> half << 16));
       float nearest = float(sum);
       if (std::fabs(double(nearest)) > std::fabs(sum)) nearest = std::nextafter(nearest, 0.0f);
       sums[r * 2 + c] = nearest;

@@ -1,5 +1,5 @@
-// The kernels of kernels/cuda on the emulation, behind the launcher, and with the face of the core: all that spec.h draws
-// and judges can be run on them.
+// The kernels of kernels/cuda on the emulation, behind the launcher, and with the face of the core:
+// all that spec.h draws and judges can be run on them.
 #pragma once
 
 #include <cstdlib>
@@ -18,8 +18,8 @@ namespace {
 using tfkm::Dtype;
 using tfkm::cuda::TileSize;
 
-// Beside those of tuning.h: small ones, so that few points make many tiles. With TFKM_TINY only these, and float32: what
-// faults.cmake compiles many times.
+// Beside those of tuning.h: small ones, so that few points make many tiles. With TFKM_TINY only
+// these, and float32: what faults.cmake compiles many times.
 #define TINY_TILES(TILE)         \
   TILE(tiny, 2, 32, 16, 4, 4, 4) \
   TILE(small, 1, 32, 32, 8, 4, 4)
@@ -36,7 +36,7 @@ constexpr TileSize kEmulatedTiles[] = {
     TFKM_TILES(SIZE) TFKM_DOUBLE_TILES(DOUBLE_SIZE) TFKM_FRAGMENTS(FRAGMENTS_SIZE)  //
     TINY_TILES(DOUBLE_SIZE)
 #endif
-    TINY_TILES(SIZE) TINY_FRAGMENTS(FRAGMENTS_SIZE)};
+        TINY_TILES(SIZE) TINY_FRAGMENTS(FRAGMENTS_SIZE)};
 #undef SIZE
 #undef DOUBLE_SIZE
 #undef FRAGMENTS_SIZE
@@ -59,20 +59,21 @@ struct EmulatedDevice {
  private:
   using Job = tfkm::cuda::Job;
 
-  static int launch(void* self, const char* kernel, unsigned blocks, unsigned splits, unsigned threads, const Job& job) {
+  static int launch(void* self, const char* kernel, unsigned blocks, unsigned splits,
+                    unsigned threads, const Job& job) {
     auto& mine = *static_cast<EmulatedDevice*>(self);
     bool found = false;
     auto with = [&](auto s) {
       using S = decltype(s);
       auto run = [&](auto entry) {
         found = true;
-        mine.wrong = emulation::machine().launch({blocks, splits, 1}, int(threads), mine.order, ++mine.seed, [&] { entry(job); });
+        mine.wrong = emulation::machine().launch({blocks, splits, 1}, int(threads), mine.order,
+                                                 ++mine.seed, [&] { entry(job); });
       };
 #if !defined(TFKM_TINY)
       if (mine.wide) return mine.find<S, double>(kernel, run);
 #endif
-      if constexpr (sizeof(S) < 8)
-        mine.find<S, float>(kernel, run);
+      if constexpr (sizeof(S) < 8) mine.find<S, float>(kernel, run);
     };
 #if defined(TFKM_TINY)
     with(float());
@@ -89,14 +90,14 @@ struct EmulatedDevice {
     using namespace tfkm;
     if (kernel == "centre") return run(cuda::centre<T>);
     if (kernel == "pack") return run(cuda::pack<T>);
-#define STEPS(name, Kind)                                         \
-  if (kernel == "screen_" #name) return run(cuda::screen<Kind>);  \
-  if (kernel == "join_" #name) return run(cuda::join<Kind>);      \
+#define STEPS(name, Kind)                                        \
+  if (kernel == "screen_" #name) return run(cuda::screen<Kind>); \
+  if (kernel == "join_" #name) return run(cuda::join<Kind>);     \
   if (kernel == "settle_" #name) return run(cuda::settle<Kind>);
-#define TILE(name, blocks, ...)                   \
-  {                                               \
-    using name = cuda::Tile<S, T, __VA_ARGS__>;   \
-    STEPS(name, name)                             \
+#define TILE(name, blocks, ...)                 \
+  {                                             \
+    using name = cuda::Tile<S, T, __VA_ARGS__>; \
+    STEPS(name, name)                           \
   }
 #define FRAGMENT(name, blocks, ...)               \
   {                                               \
@@ -104,7 +105,9 @@ struct EmulatedDevice {
     STEPS(name, name)                             \
   }
     TINY_TILES(TILE)
-    if constexpr (sizeof(T) == 4) { TINY_FRAGMENTS(FRAGMENT) }
+    if constexpr (sizeof(T) == 4) {
+      TINY_FRAGMENTS(FRAGMENT)
+    }
 #if !defined(TFKM_TINY)
     if constexpr (sizeof(T) == 8) {
       TFKM_DOUBLE_TILES(TILE)
@@ -128,8 +131,10 @@ inline EmulatedDevice emulated_device;
   tfkm::cuda::Call call{};
   call.n = job.n, call.k = job.k, call.d = job.d, call.points = job.points.data;
   call.stride = job.points.row / job.points.feature;
-  call.dtype = job.points.dtype, call.wide = job.wide, call.centroids = job.centroids, call.weights = job.weights;
-  call.grid_sums = job.grid.sums, call.grid = grid, call.labels = job.labels, call.sq_distances = job.sq_distances;
+  call.dtype = job.points.dtype, call.wide = job.wide, call.centroids = job.centroids,
+  call.weights = job.weights;
+  call.grid_sums = job.grid.sums, call.grid = grid, call.labels = job.labels,
+  call.sq_distances = job.sq_distances;
   call.high = {job.high.sums, job.high.weights}, call.low = {job.low.sums, job.low.weights};
   call.inertia = digits;
   call.tile = emulated_device.tile;

@@ -1,5 +1,5 @@
-// A libcuda.so.1 without a card, for tests: memory is the host's, a stream does all at once, and kernels run on the
-// emulation. Its "cubins" are the text "float32" or "float32 in float64".
+// A libcuda.so.1 without a card, for tests: memory is the host's, a stream does all at once, and
+// kernels run on the emulation. Its "cubins" are the text "float32" or "float32 in float64".
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -33,7 +33,9 @@ int context;
 FAKE cuInit(unsigned) { return 0; }
 FAKE cuDeviceGetCount(int* count) { return *count = 1, 0; }
 FAKE cuDeviceGet(int* device, int) { return *device = 0, 0; }
-FAKE cuDeviceGetName(char* name, int size, int) { return std::snprintf(name, size_t(size), "the emulation"), 0; }
+FAKE cuDeviceGetName(char* name, int size, int) {
+  return std::snprintf(name, size_t(size), "the emulation"), 0;
+}
 FAKE cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = size_t(1) << 30, 0; }
 FAKE cuDeviceGetAttribute(int* value, int attribute, int) {
   constexpr int kProcessors = 16, kMajor = 75, kMinor = 76;
@@ -55,21 +57,29 @@ FAKE cuMemAlloc_v2(void** memory, size_t bytes) {
   return *memory ? std::memset(*memory, 0xff, room), 0 : 2;
 }
 FAKE cuMemFree_v2(void* memory) { return std::free(memory), 0; }
-FAKE cuMemcpyHtoD_v2(void* to, const void* from, size_t bytes) { return std::memcpy(to, from, bytes), 0; }
-FAKE cuMemcpyDtoH_v2(void* to, const void* from, size_t bytes) { return std::memcpy(to, from, bytes), 0; }
+FAKE cuMemcpyHtoD_v2(void* to, const void* from, size_t bytes) {
+  return std::memcpy(to, from, bytes), 0;
+}
+FAKE cuMemcpyDtoH_v2(void* to, const void* from, size_t bytes) {
+  return std::memcpy(to, from, bytes), 0;
+}
 FAKE cuEventCreate(Event** event, unsigned) { return *event = new Event, 0; }
 FAKE cuEventRecord(Event* event, void*) { return *event = std::chrono::steady_clock::now(), 0; }
 FAKE cuEventSynchronize(Event*) { return 0; }
 FAKE cuEventElapsedTime_v2(float* ms, const Event* begin, const Event* end) {
   return *ms = 1000 * Seconds(*end - *begin).count(), 0;
 }
-FAKE cuEventElapsedTime(float* ms, const Event* begin, const Event* end) { return cuEventElapsedTime_v2(ms, begin, end); }
+FAKE cuEventElapsedTime(float* ms, const Event* begin, const Event* end) {
+  return cuEventElapsedTime_v2(ms, begin, end);
+}
 FAKE cuEventDestroy_v2(Event* event) { return delete event, 0; }
 
 FAKE cuGetErrorString(Status, const char** text) { return *text = what_was_wrong.c_str(), 0; }
 
-FAKE cuLibraryLoadData(void** library, const void* code, void*, void*, unsigned, void*, void*, unsigned) {
-  const char* names[] = {"float32", "float64", "float16", "bfloat16", "int8", "uint8"};  // in the order of Dtype
+FAKE cuLibraryLoadData(void** library, const void* code, void*, void*, unsigned, void*, void*,
+                       unsigned) {
+  const char* names[] = {"float32",  "float64", "float16",
+                         "bfloat16", "int8",    "uint8"};  // in the order of Dtype
   std::string text = static_cast<const char*>(code), suffix = " in float64";
   bool wide = text.size() > suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
   if (wide) text.resize(text.size() - suffix.size());
@@ -83,8 +93,8 @@ FAKE cuLibraryGetKernel(void** kernel, void* library, const char* name) {
   return *kernel = new Kernel{*static_cast<Image*>(library), name}, 0;
 }
 
-FAKE cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned, unsigned threads, unsigned, unsigned, unsigned, void*,
-                    void** arguments, void**) {
+FAKE cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned, unsigned threads, unsigned,
+                    unsigned, unsigned, void*, void** arguments, void**) {
   const Kernel& kernel = *static_cast<Kernel*>(function);
   emulated_device.dtype = kernel.image.dtype, emulated_device.wide = kernel.image.wide;
   emulated_device.order = emulation::Order::kShuffled;

@@ -1,6 +1,7 @@
-// The core against its specification, on all instruction sets that the processor has and by any form that the shape
-// admits, for jobs drawn from a fuzzer's bytes. With clang and TFKM_SANITIZE=fuzzer,… it is libFuzzer's; else main() below feeds it
-// random bytes from fixed seeds, without guidance by coverage: fuzz_accumulate [--inputs N] [--first I].
+// The core against its specification, on all instruction sets that the processor has and by any
+// form that the shape admits, for jobs drawn from a fuzzer's bytes. With clang and
+// TFKM_SANITIZE=fuzzer,… it is libFuzzer's; else main() below feeds it random bytes from fixed
+// seeds, without guidance by coverage: fuzz_accumulate [--inputs N] [--first I].
 #include "spec.h"
 
 namespace {
@@ -11,7 +12,9 @@ Case draw_case(Draw& draw) {
   Case c{};
   c.dtype = dtypes[draw.below(6)];
   c.wide = draw.one_in(2) || c.dtype == Dtype::kFloat64;
-  auto size = [&](int64_t few, int64_t many) { return 1 + draw.below(draw.one_in(4) ? many : few); };
+  auto size = [&](int64_t few, int64_t many) {
+    return 1 + draw.below(draw.one_in(4) ? many : few);
+  };
   c.n = size(8, 70), c.k = size(8, 70), c.d = size(9, 140);
   while (c.n * c.k * c.d > 8192) c.n = (c.n + 1) / 2, c.k = (c.k + 1) / 2;
   if (draw.one_in(256)) c.n += 60, c.k = 1 + draw.below(3), c.d += 3000;  // several groups
@@ -32,7 +35,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Trial trial(c, draw);
   for (const tfkm::Level& level : levels) {
     const char* wrong = trial.run(accumulate_on(level));
-    if (!wrong && c.sums && !c.bad_rows && draw.one_in(4)) wrong = trial.run_on(accumulate_on(level), draw);
+    if (!wrong && c.sums && !c.bad_rows && draw.one_in(4))
+      wrong = trial.run_on(accumulate_on(level), draw);
     if (!wrong) continue;
     std::printf("wrong %s on %s, form \"%s\":\n", wrong, level.name, form);
     c.print();

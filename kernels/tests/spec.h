@@ -1,5 +1,5 @@
-// Jobs drawn at random, and what core.h promises of their results, in scalar double. No test framework: a
-// job whose results are wrong describes itself.
+// Jobs drawn at random, and what core.h promises of their results, in scalar double. No test
+// framework: a job whose results are wrong describes itself.
 #pragma once
 
 #include <algorithm>
@@ -44,14 +44,20 @@ struct Draw {
   int64_t below(int64_t bound) {
     uint64_t value = 0;
     if (!size) return int64_t(bits() % uint64_t(bound));
-    for (int64_t reach = 1; reach < bound && size; reach <<= 8, --size) value = value << 8 | *data++;
+    for (int64_t reach = 1; reach < bound && size; reach <<= 8, --size)
+      value = value << 8 | *data++;
     return int64_t(value % uint64_t(bound));
   }
-  bool one_in(int64_t count) { return below(count) == count - 1; }  // bytes of 0 draw the simplest job
-  double unit() { return double(below(1 << 21) - (1 << 20)) * 0x1p-20; }  // −1 … 1, often not a float16
+  bool one_in(int64_t count) {
+    return below(count) == count - 1;
+  }  // bytes of 0 draw the simplest job
+  double unit() {
+    return double(below(1 << 21) - (1 << 20)) * 0x1p-20;
+  }  // −1 … 1, often not a float16
 };
 
-// The instruction sets that are tested: those of this processor, or the one that TFKM_ISA names. Empty if it is not there.
+// The instruction sets that are tested: those of this processor, or the one that TFKM_ISA names.
+// Empty if it is not there.
 inline std::vector<tfkm::Level> tested_levels() {
   std::vector<tfkm::Level> tested;
   const char* only = std::getenv("TFKM_ISA");
@@ -100,11 +106,14 @@ struct Threads {
   }
 };
 
-// While it lives, this thread and those that it makes may take subnormal numbers for 0, as TensorFlow's do.
+// While it lives, this thread and those that it makes may take subnormal numbers for 0, as
+// TensorFlow's do.
 class Flushing {
  public:
 #if defined(__x86_64__)
-  explicit Flushing(bool flush) : mode_(_mm_getcsr()) { _mm_setcsr(flush ? mode_ | 0x8040u : mode_); }
+  explicit Flushing(bool flush) : mode_(_mm_getcsr()) {
+    _mm_setcsr(flush ? mode_ | 0x8040u : mode_);
+  }
   ~Flushing() { _mm_setcsr(mode_); }
 
  private:
@@ -114,12 +123,24 @@ class Flushing {
 #endif
 };
 
-enum class Values { kIntegers, kEqual, kNoise, kOffset, kGroups, kNear, kMixed, kHuge, kTiny, kCount };
+enum class Values {
+  kIntegers,
+  kEqual,
+  kNoise,
+  kOffset,
+  kGroups,
+  kNear,
+  kMixed,
+  kHuge,
+  kTiny,
+  kCount
+};
 
 struct Case {
   int64_t n, k, d;
   Dtype dtype;
-  bool wide, sums = false, weights = false, before = false, bad_rows = false, tail = false, flush = false;
+  bool wide, sums = false, weights = false, before = false, bad_rows = false, tail = false,
+             flush = false;
   Values values = Values::kIntegers;
   int64_t gap = 0;    // between rows, in values
   int64_t shift = 0;  // of every array from where malloc puts it, in values
@@ -127,7 +148,8 @@ struct Case {
 
   void draw_rest(Draw& draw) {
     values = Values(draw.below(int64_t(Values::kCount)));
-    sums = draw.one_in(2), weights = draw.one_in(2), bad_rows = draw.one_in(6), tail = draw.one_in(2);
+    sums = draw.one_in(2), weights = draw.one_in(2), bad_rows = draw.one_in(6),
+    tail = draw.one_in(2);
     gap = draw.one_in(2) ? 1 + draw.below(70) : 0;
     shift = draw.one_in(2) ? 1 + draw.below(63) : 0;
     const int workers[] = {1, 2, 4, 7};
@@ -135,25 +157,32 @@ struct Case {
     flush = draw.one_in(2), before = sums && draw.one_in(2);
   }
   void print() const {
-    std::printf("  n=%lld k=%lld d=%lld dtype=%d wide=%d sums=%d weights=%d values=%d bad_rows=%d gap=%lld "
-                "shift=%lld tail=%d workers=%d order=%llu flush=%d before=%d\n",
-                (long long)n, (long long)k, (long long)d, int(dtype), wide, sums, weights, int(values),
-                bad_rows, (long long)gap, (long long)shift, tail, threads.workers,
-                (unsigned long long)threads.order, flush, before);
+    std::printf(
+        "  n=%lld k=%lld d=%lld dtype=%d wide=%d sums=%d weights=%d values=%d bad_rows=%d gap=%lld "
+        "shift=%lld tail=%d workers=%d order=%llu flush=%d before=%d\n",
+        (long long)n, (long long)k, (long long)d, int(dtype), wide, sums, weights, int(values),
+        bad_rows, (long long)gap, (long long)shift, tail, threads.workers,
+        (unsigned long long)threads.order, flush, before);
   }
 };
 
-// Memory that ends with its last value, where AddressSanitizer looks, or with more garbage, where a read
-// too far shows in the results. 0xff… is a NaN in every floating type; intact() finds a write outside.
+// Memory that ends with its last value, where AddressSanitizer looks, or with more garbage, where a
+// read too far shows in the results. 0xff… is a NaN in every floating type; intact() finds a write
+// outside.
 class Buffer {
  public:
   Buffer(int64_t count, int64_t size, const Case& c, uint8_t fill = 0xff)
-      : begin_(c.shift * size), end_(begin_ + count * size), total_(end_ + (c.tail ? 256 : 0)), fill_(fill),
+      : begin_(c.shift * size),
+        end_(begin_ + count * size),
+        total_(end_ + (c.tail ? 256 : 0)),
+        fill_(fill),
         bytes_(new uint8_t[total_ + !total_]) {
     std::memset(bytes_.get(), fill, total_);
   }
   template <class T>
-  T* as() const { return reinterpret_cast<T*>(bytes_.get() + begin_); }
+  T* as() const {
+    return reinterpret_cast<T*>(bytes_.get() + begin_);
+  }
   void clear(uint8_t value) { std::memset(bytes_.get() + begin_, value, end_ - begin_); }
   bool intact() const {
     for (int64_t i = 0; i < total_; ++i)
@@ -197,7 +226,9 @@ auto with_type(Dtype dtype, F f) {
 }
 
 // The least power of two above x, as tfkm/exact.py.
-inline double power_of_two_above(double x) { return std::ldexp(1, std::ilogb(std::fmax(x, 0x1p-800)) + 1); }
+inline double power_of_two_above(double x) {
+  return std::ldexp(1, std::ilogb(std::fmax(x, 0x1p-800)) + 1);
+}
 
 // An exact sum of terms that are cut by its grid, in units of the grid's finer step.
 struct Sum {
@@ -220,7 +251,8 @@ struct Total {
   void add(double term) {
     int exponent;
     double fraction = std::frexp(term, &exponent);  // in [½, 1)
-    for (int i = tfkm::kDigits; i >= 0 && fraction > 0; --i) {  // from the highest digit, so many bits as it has
+    for (int i = tfkm::kDigits; i >= 0 && fraction > 0;
+         --i) {  // from the highest digit, so many bits as it has
       int shift = exponent - (tfkm::kDigitBits * i + tfkm::kLeastExponent);
       if (shift <= 0) continue;
       double digit = std::floor(std::ldexp(fraction, shift));
@@ -243,14 +275,21 @@ struct Total {
 class Trial {
  public:
   Trial(const Case& c, Draw& draw)
-      : c_(c), size_(with_type(c.dtype, [](auto s) { return sizeof s; })), stride_(c.d + c.gap),
+      : c_(c),
+        size_(with_type(c.dtype, [](auto s) { return sizeof s; })),
+        stride_(c.d + c.gap),
         padded_d_((c.d + 7) / 8 * 8),
         points_(c.n ? (c.n - 1) * stride_ + c.d : 0, size_, c,
                 c.dtype == Dtype::kInt8 || c.dtype == Dtype::kUint8 ? 0x7f : 0xff),
-        centroids_(c.k * c.d, c.wide ? 8 : 4, c), weights_(c.n, 8, c), labels_(c.n, 4, c),
+        centroids_(c.k * c.d, c.wide ? 8 : 4, c),
+        weights_(c.n, 8, c),
+        labels_(c.n, 4, c),
         distances_(c.n, c.wide ? 8 : 4, c),
-        sums_{{c.k * c.d, 8, c}, {c.k * c.d, 8, c}}, totals_{{c.k, 8, c}, {c.k, 8, c}}, inertia_(tfkm::kDigits, 8, c),
-        exact_(c.k * padded_d_), bound_(c.d) {
+        sums_{{c.k * c.d, 8, c}, {c.k * c.d, 8, c}},
+        totals_{{c.k, 8, c}, {c.k, 8, c}},
+        inertia_(tfkm::kDigits, 8, c),
+        exact_(c.k * padded_d_),
+        bound_(c.d) {
     with_type(c.dtype, [&](auto s) {
       c.wide ? fill<decltype(s), double>(draw) : fill<decltype(s), float>(draw);
     });
@@ -270,18 +309,22 @@ class Trial {
   }
 
   // Null, or what is wrong.
-  const char* run(const Accumulate& accumulate) { return run(accumulate, c_.threads.parallel_for()); }
+  const char* run(const Accumulate& accumulate) {
+    return run(accumulate, c_.threads.parallel_for());
+  }
   const char* run(const Accumulate& accumulate, const tfkm::ParallelFor& parallel_for) {
     labels_.clear(0xee), distances_.clear(0xee);
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
     inertia_.clear(0);
     int64_t changed = 0;
-    job_.changed = &changed, job_.before = before_.empty() ? tfkm::Before::kNothing : tfkm::Before::kLabels;
+    job_.changed = &changed,
+    job_.before = before_.empty() ? tfkm::Before::kNothing : tfkm::Before::kLabels;
     if (job_.goes_on()) std::copy(before_.begin(), before_.end(), job_.labels);
     if (job_.goes_on())
       for (int word : {0, 1}) {
         std::copy(sums_before_[word].begin(), sums_before_[word].end(), sums_[word].as<double>());
-        std::copy(weights_before_[word].begin(), weights_before_[word].end(), totals_[word].as<double>());
+        std::copy(weights_before_[word].begin(), weights_before_[word].end(),
+                  totals_[word].as<double>());
       }
     bool done;
     {
@@ -301,20 +344,24 @@ class Trial {
     int64_t differ = 0;
     for (size_t i = 0; i < before_.size(); ++i) differ += before_[i] != right_labels_[i];
     if (changed != differ) return "number of changed labels";
-    for (const Buffer* b : {&labels_, &distances_, &sums_[0], &sums_[1], &totals_[0], &totals_[1], &inertia_})
+    for (const Buffer* b :
+         {&labels_, &distances_, &sums_[0], &sums_[1], &totals_[0], &totals_[1], &inertia_})
       if (!b->intact()) return "wrote outside an array";
     return nullptr;
   }
 
-  // Null, or what is wrong with passes that go on from one another by bounds while centroids move. Needs sums.
+  // Null, or what is wrong with passes that go on from one another by bounds while centroids move.
+  // Needs sums.
   const char* run_on(const Accumulate& accumulate, Draw& draw) {
     const tfkm::Job job = job_;
     const std::vector<double> start = exact_;
-    const char* wrong = c_.wide ? run_on<double>(accumulate, draw) : run_on<float>(accumulate, draw);
+    const char* wrong =
+        c_.wide ? run_on<double>(accumulate, draw) : run_on<float>(accumulate, draw);
     job_ = job;
     for (int64_t i = 0; i < c_.k * c_.d; ++i) {
       double value = start[i / c_.d * padded_d_ + i % c_.d];
-      c_.wide ? void(centroids_.as<double>()[i] = value) : void(centroids_.as<float>()[i] = float(value));
+      c_.wide ? void(centroids_.as<double>()[i] = value)
+              : void(centroids_.as<float>()[i] = float(value));
     }
     return wrong;
   }
@@ -383,7 +430,8 @@ class Trial {
     int64_t d = c_.d;
     double most_weight = 1;  // of all parts of the sum, so not 0
     std::vector<double> most(d);
-    // As kernels/core/tiny.h: values whose squares underflow are compared multiplied by a power of two.
+    // As kernels/core/tiny.h: values whose squares underflow are compared multiplied by a power of
+    // two.
     double largest_centroid = 0;
     for (double value : exact_) largest_centroid = std::fmax(largest_centroid, std::fabs(value));
     std::vector<double> scaled_point(padded_d_), scaled_centroids = exact_;
@@ -402,7 +450,8 @@ class Trial {
       int32_t label = 0;
       if (sq_norm <= largest_sq_norm()) {
         for (int64_t c = 0; c < c_.k; ++c) {
-          double distance = sq_distance(scaled_point.data(), &(tiny ? scaled_centroids : exact_)[c * padded_d_], d);
+          double distance = sq_distance(scaled_point.data(),
+                                        &(tiny ? scaled_centroids : exact_)[c * padded_d_], d);
           if (c == 0 || distance < least) least = distance, label = int32_t(c);
         }
         least /= scale, least /= scale;
@@ -436,7 +485,8 @@ class Trial {
   // Labels of another pass, most of them the same as now, and the sums that belong to them.
   template <class S>
   void draw_before(Draw& draw) {
-    for (int word : {0, 1}) sums_before_[word].resize(c_.k * c_.d), weights_before_[word].resize(c_.k);
+    for (int word : {0, 1})
+      sums_before_[word].resize(c_.k * c_.d), weights_before_[word].resize(c_.k);
     auto add = [&](auto& words, int64_t at, double term, double bound) {
       double coarse = bound * 0x1p-52, fine = coarse * count_ * 0x1p-53;
       double most = std::nearbyint(term / coarse) * coarse;
@@ -447,7 +497,8 @@ class Trial {
       before_.push_back(int32_t(label));
       double weight = c_.weights ? job_.weights[i] : 1;
       for (int64_t j = 0; j < c_.d; ++j)
-        add(sums_before_, label * c_.d + j, weight * double(points_.as<S>()[i * stride_ + j]), bound_[j]);
+        add(sums_before_, label * c_.d + j, weight * double(points_.as<S>()[i * stride_ + j]),
+            bound_[j]);
       add(weights_before_, label, weight, job_.grid.weights);
     }
   }
@@ -462,11 +513,13 @@ class Trial {
     std::vector<double> words(2 * c_.k * (c_.d + 1)), digits(tfkm::kDigits);
     auto words_in = [&](double* at) { return tfkm::Words{at, at + c_.k * c_.d}; };
     tfkm::Job plain = job_;
-    plain.labels = alone.data(), plain.sq_distances = own.data(), plain.before = tfkm::Before::kNothing;
+    plain.labels = alone.data(), plain.sq_distances = own.data(),
+    plain.before = tfkm::Before::kNothing;
     plain.wanted = tfkm::Wanted::kDistancesAndSums;
     plain.high = words_in(words.data()), plain.low = words_in(words.data() + words.size() / 2);
     plain.inertia = digits.data();
-    job_.wanted = tfkm::Wanted::kSumsAndBounds, job_.margins = margins.as<T>(), job_.spent = spent.as<double>();
+    job_.wanted = tfkm::Wanted::kSumsAndBounds, job_.margins = margins.as<T>(),
+    job_.spent = spent.as<double>();
     for (int word : {0, 1}) sums_[word].clear(0), totals_[word].clear(0);
     for (int pass = 0; pass < 6; ++pass) {
       int64_t changed = 0, differ = 0;
@@ -478,13 +531,19 @@ class Trial {
         auto parallel_for = c_.threads.parallel_for();
         if (accumulate(job_, parallel_for) || accumulate(plain, parallel_for)) return "no memory";
       }
-      if (!std::equal(alone.begin(), alone.end(), job_.labels)) return "label of a pass that goes on";
+      if (!std::equal(alone.begin(), alone.end(), job_.labels))
+        return "label of a pass that goes on";
       for (int word : {0, 1}) {
         const tfkm::Words& sums = word ? plain.low : plain.high;
-        if (std::memcmp(sums.sums, sums_[word].as<double>(), c_.k * c_.d * 8)) return "sum of a pass that goes on";
-        if (std::memcmp(sums.weights, totals_[word].as<double>(), c_.k * 8)) return "weight of a pass that goes on";
+        if (std::memcmp(sums.sums, sums_[word].as<double>(), c_.k * c_.d * 8))
+          return "sum of a pass that goes on";
+        if (std::memcmp(sums.weights, totals_[word].as<double>(), c_.k * 8))
+          return "weight of a pass that goes on";
       }
-      if (!with_type(c_.dtype, [&](auto s) { return bounded<decltype(s)>(margins.as<T>(), spent.as<double>()); })) return "bound";
+      if (!with_type(c_.dtype, [&](auto s) {
+        return bounded<decltype(s)>(margins.as<T>(), spent.as<double>());
+      }))
+        return "bound";
       for (int64_t i = 0; i < c_.n; ++i) differ += before[i] != alone[i];
       if (pass && changed != differ) return "number of changed labels";
       for (const Buffer* b : {&labels_, &margins, &spent})
@@ -497,7 +556,8 @@ class Trial {
       for (int64_t i = 0; i < c_.k; ++i) {
         if (draw.one_in(8) == most) continue;
         int64_t to = draw.below(c_.k) * c_.d;
-        for (int64_t j = 0; j < c_.d; ++j) c[i * c_.d + j] += share * (from[to + j] - c[i * c_.d + j]);
+        for (int64_t j = 0; j < c_.d; ++j)
+          c[i * c_.d + j] += share * (from[to + j] - c[i * c_.d + j]);
       }
     }
     return nullptr;
@@ -511,7 +571,8 @@ class Trial {
       for (int64_t c = 0; c < c_.k; ++c) {
         long double sum = 0;
         for (int64_t j = 0; j < c_.d; ++j) {
-          long double difference = double(points_.as<S>()[i * stride_ + j]) - (long double)centroids_.as<T>()[c * c_.d + j];
+          long double difference = double(points_.as<S>()[i * stride_ + j]) -
+                                   (long double)centroids_.as<T>()[c * c_.d + j];
           sum += difference * difference;
         }
         if (c == job_.labels[i])
@@ -527,7 +588,8 @@ class Trial {
   const char* check_sums() const {
     int64_t d = c_.d;
     Total inertia;
-    for (int64_t i = 0; i < c_.n && !any_bad_; ++i) inertia.add((c_.weights ? job_.weights[i] : 1) * right_distances_[i]);
+    for (int64_t i = 0; i < c_.n && !any_bad_; ++i)
+      inertia.add((c_.weights ? job_.weights[i] : 1) * right_distances_[i]);
     for (int64_t i = any_bad_; i < c_.k; ++i) {  // bad rows are in cluster 0 and in the inertia
       for (int64_t j = i * d; j < (i + 1) * d; ++j)
         if (!right_sums_[j].is(job_.high.sums[j], job_.low.sums[j])) return "sum";

@@ -1,5 +1,6 @@
-// The core against its specification, on each instruction set of this processor, without Python or TensorFlow.
-// `test_accumulate [N]` takes every N-th of the jobs: under sanitizers all would take minutes.
+// The core against its specification, on each instruction set of this processor, without Python or
+// TensorFlow. `test_accumulate [N]` takes every N-th of the jobs: under sanitizers all would take
+// minutes.
 #include "pool.h"
 #include "spec.h"
 
@@ -48,7 +49,7 @@ void check_small() {
 void check_large() {
   const int64_t ns[] = {1, 2, 15, 16, 17, 31, 32, 33, 40, 63, 64, 65, 100, 257, 1000};
   const int64_t ks[] = {1, 2, 3, 5, 8, 11, 12, 13, 16, 17, 31, 32, 33, 63, 64, 65, 100, 257, 1000};
-  const int64_t ds[] = {1,  2,  3,  4,  5,  6,  7,   8,   9,   15,  16,
+  const int64_t ds[] = {1,  2,  3,  4,  5,  6,   7,   8,   9,   15,  16,
                         17, 31, 32, 33, 64, 100, 511, 512, 513, 784, 1030};
   Draw draw{2};
   auto any = [&](auto& values) { return values[draw.below(sizeof values / sizeof *values)]; };
@@ -62,7 +63,7 @@ void check_large() {
 
 // Groups enough for several workers, on threads of the test's own, and on those of the package.
 void check_threads() {
-  const int64_t shapes[][3] = {{9001, 2, 1},    {9001, 5, 3},   {9001, 17, 8}, {4097, 33, 16},
+  const int64_t shapes[][3] = {{9001, 2, 1},    {9001, 5, 3},   {9001, 17, 8},  {4097, 33, 16},
                                {1000, 16, 100}, {1000, 3, 513}, {257, 33, 784}, {1000, 7, 1030}};
   Draw draw{3};
   for (auto& [n, k, d] : shapes)
@@ -77,7 +78,8 @@ void check_threads() {
           c.threads = {workers, true, order};
           for (const tfkm::Level& level : levels) {
             report(c, trial.run(accumulate_on(level), c.threads.parallel_for()), level.name);
-            report(c, trial.run(accumulate_on(level), tfkm::Pool(workers).parallel_for()), level.name);
+            report(c, trial.run(accumulate_on(level), tfkm::Pool(workers).parallel_for()),
+                   level.name);
           }
         }
     }

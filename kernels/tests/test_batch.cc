@@ -1,5 +1,5 @@
-// Many jobs in one call against each of them alone, bit for bit, on each instruction set of this processor.
-// `test_batch [N]` takes every N-th of the cases.
+// Many jobs in one call against each of them alone, bit for bit, on each instruction set of this
+// processor. `test_batch [N]` takes every N-th of the cases.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,9 +27,16 @@ struct Problems {
   std::vector<int64_t> own, rows;
 
   Problems(Draw& draw, Dtype dtype, bool large)
-      : dtype(dtype), count(draw.below(large ? 4 : 40)), n(large ? 4000 : draw.below(60)),
-        k(large ? 70 : 1 + draw.below(20)), d(large ? 64 : 1 + draw.below(20)), gap(draw.below(3)),
-        next((n + draw.below(3)) * (d + gap)), sums(draw.one_in(2)), weighted(draw.one_in(2)), counted(draw.one_in(2)) {
+      : dtype(dtype),
+        count(draw.below(large ? 4 : 40)),
+        n(large ? 4000 : draw.below(60)),
+        k(large ? 70 : 1 + draw.below(20)),
+        d(large ? 64 : 1 + draw.below(20)),
+        gap(draw.below(3)),
+        next((n + draw.below(3)) * (d + gap)),
+        sums(draw.one_in(2)),
+        weighted(draw.one_in(2)),
+        counted(draw.one_in(2)) {
     for (int64_t i = 0; i < sets * next + 1; ++i) points.push_back(cast<S>(8 * draw.unit()));
     for (int64_t i = 0; i < sets * k * d; ++i) centroids.push_back(T(8 * draw.unit()));
     for (int64_t i = 0; i < sets * n; ++i) weights.push_back(draw.unit() + 1);
@@ -38,7 +45,8 @@ struct Problems {
     goes_on = sums && draw.one_in(2), bounded = sums && draw.one_in(2);
     for (T c : centroids) moved.push_back(draw.one_in(2) ? c : c + T(draw.unit() / 4));
     grid_sums.assign(count * d, 0x1p20);
-    for (int64_t i = 0; i < count; ++i) grid.insert(grid.end(), {0x1p20, std::ldexp(1, int(13 + i % 3))});
+    for (int64_t i = 0; i < count; ++i)
+      grid.insert(grid.end(), {0x1p20, std::ldexp(1, int(13 + i % 3))});
   }
 
   struct Results {
@@ -46,12 +54,14 @@ struct Problems {
     std::vector<T> distances;
     std::vector<double> words[5];
     std::vector<int64_t> changed;
-    Results(const Problems& p) : labels(p.count * p.n, -1), distances(p.count * p.n, T(0)), changed(p.count) {
+    Results(const Problems& p)
+        : labels(p.count * p.n, -1), distances(p.count * p.n, T(0)), changed(p.count) {
       const int64_t sizes[] = {p.k * p.d, p.k, p.k * p.d, p.k, tfkm::kDigits};
       for (int i = 0; i < 5; ++i) words[i].assign(p.count * sizes[i], 0);
     }
     bool operator==(const Results& other) const {
-      bool equal = same(labels, other.labels) && same(distances, other.distances) && same(changed, other.changed);
+      bool equal = same(labels, other.labels) && same(distances, other.distances) &&
+                   same(changed, other.changed);
       for (int i = 0; i < 5; ++i) equal = equal && same(words[i], other.words[i]);
       return equal;
     }
@@ -64,11 +74,32 @@ struct Problems {
     if (!bounded) std::fill(out.distances.begin(), out.distances.end(), T(7));
     std::vector<T> margins(count * n), from;
     std::vector<double> spent(count * k);
-    tfkm::Batch batch{count, n, k, d, lie(0), next * int64_t(sizeof(S)), centroids.data(), sizeof(T) == 8,
-                      bounded ? Wanted::kSumsAndBounds : sums ? Wanted::kDistancesAndSums : Wanted::kDistances, Before::kNothing,
-                      weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), own.data(),
-                      counted ? rows.data() : nullptr, out.labels.data(),
-                      out.distances.data(), {}, {}, out.words[4].data(), nullptr, nullptr, nullptr, nullptr};
+    tfkm::Batch batch{count,
+                      n,
+                      k,
+                      d,
+                      lie(0),
+                      next * int64_t(sizeof(S)),
+                      centroids.data(),
+                      sizeof(T) == 8,
+                      bounded ? Wanted::kSumsAndBounds
+                      : sums  ? Wanted::kDistancesAndSums
+                              : Wanted::kDistances,
+                      Before::kNothing,
+                      weighted ? weights.data() : nullptr,
+                      grid_sums.data(),
+                      grid.data(),
+                      own.data(),
+                      counted ? rows.data() : nullptr,
+                      out.labels.data(),
+                      out.distances.data(),
+                      {},
+                      {},
+                      out.words[4].data(),
+                      nullptr,
+                      nullptr,
+                      nullptr,
+                      nullptr};
     if (bounded) batch.margins = margins.data(), batch.spent = spent.data();
     if (sums) {
       batch.high = {out.words[0].data(), out.words[1].data()};
@@ -77,9 +108,11 @@ struct Problems {
     *failed = tfkm::accumulate(batch, parallel_for);
     if (!goes_on) return out;
     for (int64_t i = 0; i < count; ++i)
-      from.insert(from.end(), &centroids[own[3 * i + 1] * k * d], &centroids[own[3 * i + 1] * k * d] + k * d);
+      from.insert(from.end(), &centroids[own[3 * i + 1] * k * d],
+                  &centroids[own[3 * i + 1] * k * d] + k * d);
     std::fill(out.words[4].begin(), out.words[4].end(), 0);
-    batch.centroids = moved.data(), batch.changed = out.changed.data(), batch.moved_from = from.data();
+    batch.centroids = moved.data(), batch.changed = out.changed.data(),
+    batch.moved_from = from.data();
     batch.before = bounded ? Before::kBounds : Before::kLabels;
     *failed += tfkm::accumulate(batch, parallel_for);
     return out;
@@ -128,8 +161,8 @@ struct Problems {
     std::vector<tfkm::Seeding> seedings;
     for (int64_t i = 0; i < count; ++i)
       seedings.push_back({n, k, d, lie(own[3 * i]), sizeof(T) == 8,
-                          weighted ? weights.data() : nullptr, nullptr, draw.below(n), 3, uniforms.data() + i * (k - 1) * 3,
-                          together.data() + i * k});
+                          weighted ? weights.data() : nullptr, nullptr, draw.below(n), 3,
+                          uniforms.data() + i * (k - 1) * 3, together.data() + i * k});
     if (tfkm::seed(seedings.data(), count, parallel_for)) return false;
     for (int64_t i = 0; i < count; ++i) {
       seedings[i].chosen = each.data() + i * k;
@@ -138,7 +171,8 @@ struct Problems {
     return same(together, each);
   }
 
-  // Passes of each job that follow one another in one call, and one by one; of jobs with centroids of their own.
+  // Passes of each job that follow one another in one call, and one by one; of jobs with centroids
+  // of their own.
   struct Passes {
     Results results;
     std::vector<T> last;
@@ -147,8 +181,8 @@ struct Problems {
       return results == other.results && same(last, other.last) && same(done, other.done);
     }
   };
-  Passes passes(const tfkm::ParallelFor& parallel_for, const std::vector<double>& thresholds, const std::vector<int64_t>& most,
-                bool from_another, bool at_once) const {
+  Passes passes(const tfkm::ParallelFor& parallel_for, const std::vector<double>& thresholds,
+                const std::vector<int64_t>& most, bool from_another, bool at_once) const {
     Passes out{Results(*this), {}, std::vector<int64_t>(count, 1)};
     std::vector<int64_t> table = own;
     std::vector<T> start, margins(count * n);
@@ -156,15 +190,34 @@ struct Problems {
     int64_t size = k * d;
     for (int64_t i = 0; i < count; ++i) {
       table[3 * i + 1] = i;
-      start.insert(start.end(), &centroids[own[3 * i + 1] * size], &centroids[own[3 * i + 1] * size] + size);
+      start.insert(start.end(), &centroids[own[3 * i + 1] * size],
+                   &centroids[own[3 * i + 1] * size] + size);
     }
     auto& words = out.results.words;
-    tfkm::Batch batch{count, n, k, d, lie(0), next * int64_t(sizeof(S)), start.data(), sizeof(T) == 8,
-                      Wanted::kSumsAndBounds, Before::kNothing,
-                      weighted ? weights.data() : nullptr, grid_sums.data(), grid.data(), table.data(),
-                      counted ? rows.data() : nullptr, out.results.labels.data(), nullptr,
-                      {words[0].data(), words[1].data()}, {words[2].data(), words[3].data()}, words[4].data(),
-                      nullptr, margins.data(), spent.data(), nullptr};
+    tfkm::Batch batch{count,
+                      n,
+                      k,
+                      d,
+                      lie(0),
+                      next * int64_t(sizeof(S)),
+                      start.data(),
+                      sizeof(T) == 8,
+                      Wanted::kSumsAndBounds,
+                      Before::kNothing,
+                      weighted ? weights.data() : nullptr,
+                      grid_sums.data(),
+                      grid.data(),
+                      table.data(),
+                      counted ? rows.data() : nullptr,
+                      out.results.labels.data(),
+                      nullptr,
+                      {words[0].data(), words[1].data()},
+                      {words[2].data(), words[3].data()},
+                      words[4].data(),
+                      nullptr,
+                      margins.data(),
+                      spent.data(),
+                      nullptr};
     if (from_another) tfkm::accumulate(batch, parallel_for);
     batch.changed = out.results.changed.data();
     if (from_another) batch.moved_from = batch.centroids, batch.before = Before::kBounds;
@@ -174,7 +227,8 @@ struct Problems {
     if (at_once) {
       out.last.resize(2 * count * size);
       std::vector<T> distances(count * n);
-      tfkm::Passes passes{thresholds.data(), most.data(), out.last.data(), out.done.data(), distances.data()};
+      tfkm::Passes passes{thresholds.data(), most.data(), out.last.data(), out.done.data(),
+                          distances.data()};
       tfkm::iterate(batch, passes, parallel_for);
       out.last.resize(count * size);
       return out;
@@ -192,7 +246,8 @@ struct Problems {
       one.margins = margins.data() + i * n, one.spent += i * k;
       std::vector<int64_t> alone{table[3 * i], 0, table[3 * i + 2]};
       one.problems = alone.data();
-      std::vector<T> before(&start[i * size], &start[i * size] + size), now(&moved[i * size], &moved[i * size] + size);
+      std::vector<T> before(&start[i * size], &start[i * size] + size),
+          now(&moved[i * size], &moved[i * size] + size);
       for (;; ++out.done[i]) {
         bool first = out.done[i] == 1 && !from_another;
         int64_t* changed = out.results.changed.data() + i;
@@ -215,7 +270,8 @@ struct Problems {
       }
       if (out.results.changed[i]) continue;
       std::vector<T> distances(n);
-      one.sq_distances = distances.data(), one.wanted = Wanted::kDistancesAndSums, one.before = Before::kLabels;
+      one.sq_distances = distances.data(), one.wanted = Wanted::kDistancesAndSums,
+      one.before = Before::kLabels;
       std::fill_n(one.inertia, tfkm::kDigits, 0.0);
       tfkm::accumulate(one, parallel_for);
     }
@@ -241,7 +297,8 @@ int run(int64_t every) {
   for (int64_t number = 0; number < 1200; ++number) {
     Dtype dtype = Dtype(draw.below(6));
     Threads threads{1 + int(draw.below(7)), draw.one_in(8), uint64_t(number)};
-    bool wide = dtype == Dtype::kFloat64 || draw.one_in(2), pool = draw.one_in(8), large = number % 100 == 0;
+    bool wide = dtype == Dtype::kFloat64 || draw.one_in(2), pool = draw.one_in(8),
+         large = number % 100 == 0;
     tfkm::Pool three(3);
     auto parallel_for = pool ? three.parallel_for() : threads.parallel_for();
     bool right = with_type(dtype, [&](auto s) {
@@ -250,16 +307,19 @@ int run(int64_t every) {
         if (number % every) return true;
         int lacking = 0;
         bool alike = problems.together(parallel_for, &lacking) == problems.alone();
-        return alike && !lacking && problems.seeds_alike(parallel_for, draw) && problems.goes_ahead(parallel_for, draw);
+        return alike && !lacking && problems.seeds_alike(parallel_for, draw) &&
+               problems.goes_ahead(parallel_for, draw);
       };
       return wide ? check(double()) : check(float());
     });
     if (right)
       ++passed;
     else if (++failed <= 10)
-      std::printf("wrong: number=%lld dtype=%d wide=%d workers=%d\n", (long long)number, int(dtype), wide, threads.workers);
+      std::printf("wrong: number=%lld dtype=%d wide=%d workers=%d\n", (long long)number, int(dtype),
+                  wide, threads.workers);
   }
-  std::printf("%s: %lld passed, %lld failed\n", tfkm::instruction_set(), (long long)passed, (long long)failed);
+  std::printf("%s: %lld passed, %lld failed\n", tfkm::instruction_set(), (long long)passed,
+              (long long)failed);
   return failed ? 1 : 0;
 }
 

@@ -1,4 +1,5 @@
-// The CUDA kernels against the core's specification, on the emulation of a card (emulated.h). `test_cuda [N]` takes every N-th job.
+// The CUDA kernels against the core's specification, on the emulation of a card (emulated.h).
+// `test_cuda [N]` takes every N-th job.
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -17,7 +18,8 @@ void report(const Case& c, const char* wrong) {
   if (!wrong) {
     ++passed;
   } else if (++failed <= kMostTold) {
-    std::printf("wrong %s on %s: %s\n", wrong, emulated_device.tile ? emulated_device.tile : "the tile of the rules",
+    std::printf("wrong %s on %s: %s\n", wrong,
+                emulated_device.tile ? emulated_device.tile : "the tile of the rules",
                 emulated_device.wrong.c_str());
     c.print();
   }
@@ -27,7 +29,8 @@ void check(Draw& draw, int64_t n, int64_t k, int64_t d, Dtype dtype, bool wide, 
   Case c{n, k, d, dtype, wide};
   c.draw_rest(draw);
   c.before = c.flush = false;  // a card does neither
-  if (c.wide && c.values == Values::kTiny) c.values = Values::kNoise;  // which tfkm/ops/cuda.py refuses
+  if (c.wide && c.values == Values::kTiny)
+    c.values = Values::kNoise;  // which tfkm/ops/cuda.py refuses
   EmulatedDevice device;
   device.tile = tile, device.order = emulation::Order(draw.below(3)), device.seed = draw.bits();
   device.processors = 1 + int(draw.below(draw.one_in(2) ? 40 : 3));
@@ -48,7 +51,8 @@ constexpr Dtype kDtypes[] = {Dtype::kFloat32,  Dtype::kFloat64, Dtype::kFloat16,
 // All types, on a tile that has them.
 void check_types(Draw& draw, int64_t n, int64_t k, int64_t d, const TileSize& tile) {
   for (Dtype dtype : kDtypes)
-    if (tile.doubles || dtype != Dtype::kFloat64) check(draw, n, k, d, dtype, tile.doubles, tile.name);
+    if (tile.doubles || dtype != Dtype::kFloat64)
+      check(draw, n, k, d, dtype, tile.doubles, tile.name);
 }
 
 // Every tail in all three dimensions of the small tiles.
@@ -93,11 +97,13 @@ void check_bad_centroids() {
   report({2, 3, 1, Dtype::kFloat32, false}, right ? nullptr : "centroids that are no numbers");
 }
 
-// Rows 4 GiB apart, in memory that is reserved and not there but for a page of each: places of points need 64 bits.
+// Rows 4 GiB apart, in memory that is reserved and not there but for a page of each: places of
+// points need 64 bits.
 void check_far_rows() {
   constexpr int64_t n = 3, d = 2, stride = int64_t(1) << 30;
   size_t bytes = size_t((n - 1) * stride + d) * sizeof(float);
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return std::perror("mmap"), void(++failed);
   float* points = static_cast<float*>(memory);
   for (int64_t i = 0; i < n; ++i) points[i * stride] = float(10 * i);
@@ -105,12 +111,14 @@ void check_far_rows() {
   int32_t labels[n];
   float sq_distances[n];
   tfkm::Job job{};
-  job.n = n, job.k = 3, job.d = d, job.points = {points, stride * int64_t(sizeof(float)), sizeof(float), Dtype::kFloat32};
+  job.n = n, job.k = 3, job.d = d,
+  job.points = {points, stride * int64_t(sizeof(float)), sizeof(float), Dtype::kFloat32};
   job.centroids = centroids, job.labels = labels, job.sq_distances = sq_distances;
   emulated_device = {};
   emulated_device.tile = "tiny";
   int status = accumulate_emulated(job, {});
-  bool right = status == 0 && labels[0] == 2 && labels[1] == 1 && labels[2] == 0 && sq_distances[2] == 1;
+  bool right =
+      status == 0 && labels[0] == 2 && labels[1] == 1 && labels[2] == 0 && sq_distances[2] == 1;
   report({n, 3, d, Dtype::kFloat32, false}, right ? nullptr : "far rows");
   munmap(memory, bytes);
 }
@@ -118,7 +126,8 @@ void check_far_rows() {
 // What the rules take.
 void check_rules() {
   Draw draw{3};
-  const int64_t shapes[][3] = {{0, 3, 2}, {300, 10, 100}, {50, 300, 17}, {70, 120, 3}, {4100, 100, 1}, {40, 3, 513}};
+  const int64_t shapes[][3] = {{0, 3, 2},    {300, 10, 100}, {50, 300, 17},
+                               {70, 120, 3}, {4100, 100, 1}, {40, 3, 513}};
   for (auto& [n, k, d] : shapes)
     for (Dtype dtype : kDtypes)
       for (bool wide : {false, true})

@@ -1,5 +1,5 @@
-// All distances and the largest magnitudes against their definitions, on each instruction set of this processor; and a call
-// that is told to stop.
+// All distances and the largest magnitudes against their definitions, on each instruction set of
+// this processor; and a call that is told to stop.
 #include "pool.h"
 #include "spec.h"
 
@@ -9,17 +9,21 @@ int64_t failed = 0, passed = 0;
 
 void expect(bool fine, const char* what, const char* level, int64_t number) {
   ++(fine ? passed : failed);
-  if (!fine && failed < 10) std::printf("%s wrong on %s: number=%lld\n", what, level, (long long)number);
+  if (!fine && failed < 10)
+    std::printf("%s wrong on %s: number=%lld\n", what, level, (long long)number);
 }
 
 bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
 template <class S, class T>
 void try_one(Draw& draw, Dtype dtype, const tfkm::Level& level, int64_t number) {
-  const int64_t n = draw.below(draw.one_in(4) ? 3000 : 70), k = 1 + draw.below(9), d = 1 + draw.below(draw.one_in(3) ? 300 : 20),
-                size = sizeof(S);
-  // Rows side by side, with gaps, features side by side, from the last to the first, or aligned to nothing.
-  const int64_t kind = draw.below(5), gap = kind == 1 ? size * (1 + draw.below(5)) : kind == 4 ? 1 + draw.below(9) : 0;
+  const int64_t n = draw.below(draw.one_in(4) ? 3000 : 70), k = 1 + draw.below(9),
+                d = 1 + draw.below(draw.one_in(3) ? 300 : 20), size = sizeof(S);
+  // Rows side by side, with gaps, features side by side, from the last to the first, or aligned to
+  // nothing.
+  const int64_t kind = draw.below(5), gap = kind == 1   ? size * (1 + draw.below(5))
+                                            : kind == 4 ? 1 + draw.below(9)
+                                                        : 0;
   int64_t row = d * size + gap, feature = size, begin = kind == 4 ? draw.below(2) : 0;
   if (kind == 2) feature = n * size, row = size;
   if (kind == 3) begin = n ? (n - 1) * row : 0, row = -row;
@@ -36,7 +40,8 @@ void try_one(Draw& draw, Dtype dtype, const tfkm::Level& level, int64_t number) 
   };
   std::vector<T> c(size_t(k * d));
   for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < d; ++j) set(i, j, double(draw.below(127)) - (dtype == Dtype::kUint8 ? 0 : 63));
+    for (int64_t j = 0; j < d; ++j)
+      set(i, j, double(draw.below(127)) - (dtype == Dtype::kUint8 ? 0 : 63));
   for (T& value : c) value = T(draw.below(63));
   const bool bad = n && dtype != Dtype::kInt8 && dtype != Dtype::kUint8 && draw.one_in(3);
   if (bad) set(draw.below(n), draw.below(d), draw.one_in(2) ? NAN : -INFINITY);
@@ -73,13 +78,13 @@ bool third(void* asked) { return ++*static_cast<int*>(asked) == 3; }
 void stop() {
   const int64_t n = 1 << 15, k = 1 << 10, d = 64;
   std::vector<float> x(n * d, 1), c(k * d, 2), out(size_t(n) * k);
-  tfkm::Distances call{n, k, d, tfkm::packed(x.data(), Dtype::kFloat32, d), c.data(), false, out.data()};
+  tfkm::Distances call{n,        k,     d,         tfkm::packed(x.data(), Dtype::kFloat32, d),
+                       c.data(), false, out.data()};
   for (int workers : {1, 3}) {
     int asked = 0;
     tfkm::Pool pool(workers, {third, &asked});
     bool interrupted = false;
-    for (int again = 0; again < 50 && !interrupted; ++again)
-      try {
+    for (int again = 0; again < 50 && !interrupted; ++again) try {
         tfkm::distances(call, pool.parallel_for());
       } catch (const tfkm::Interrupted&) {
         interrupted = true;
@@ -101,7 +106,8 @@ int main(int argc, char** argv) {
     for (const tfkm::Level& level : tested_levels())
       with_type(dtype, [&](auto s) {
         Draw own{seed};
-        wide ? try_one<decltype(s), double>(own, dtype, level, number) : try_one<decltype(s), float>(own, dtype, level, number);
+        wide ? try_one<decltype(s), double>(own, dtype, level, number)
+             : try_one<decltype(s), float>(own, dtype, level, number);
       });
   }
   stop();

@@ -1,4 +1,5 @@
-// The emulation itself: what it must find in a kernel, in every order of threads, and what it must let pass.
+// The emulation itself: what it must find in a kernel, in every order of threads, and what it must
+// let pass.
 #include "emulated.h"
 
 namespace {
@@ -8,7 +9,8 @@ using tfkm::Shared;
 int failed = 0, passed = 0;
 
 void expect(const char* name, const char* wrong, int threads, void (*kernel)()) {
-  for (auto order : {emulation::Order::kForward, emulation::Order::kBackward, emulation::Order::kShuffled})
+  for (auto order :
+       {emulation::Order::kForward, emulation::Order::kBackward, emulation::Order::kShuffled})
     for (uint64_t seed : {1, 2, 3}) {
       std::string found = emulation::machine().launch({2, 1, 1}, threads, order, seed, kernel);
       bool right = *wrong ? found.find(wrong) != std::string::npos : found.empty();

@@ -1,5 +1,6 @@
-// Greedy k-means++ against its definition, on points and weights of small integers: there every sum is exact in any
-// order. On each instruction set of this processor; `test_seed [N]` takes every N-th of the cases.
+// Greedy k-means++ against its definition, on points and weights of small integers: there every sum
+// is exact in any order. On each instruction set of this processor; `test_seed [N]` takes every
+// N-th of the cases.
 #include <algorithm>
 
 #include "pool.h"
@@ -9,21 +10,26 @@ namespace {
 
 struct Problem {
   int64_t n, k, d, gap;
-  bool weighted, around;  // point 0, which is there already
+  bool weighted, around;                          // point 0, which is there already
   std::vector<double> points, weights, uniforms;  // (n, d), (n,), (k − 1, trials)
   int trials;
 
   // far: two groups, so far apart that products round and so near that distances do not.
   Problem(Draw& draw, bool far)
-      : n(1 + draw.below(draw.one_in(4) ? 3000 : 80)), k(1 + draw.below(20)), d(1 + draw.below(far || draw.one_in(4) ? 100 : 9)),
-        gap(draw.one_in(2) ? draw.below(20) : 0), weighted(draw.one_in(2)), around(draw.one_in(3)),
+      : n(1 + draw.below(draw.one_in(4) ? 3000 : 80)),
+        k(1 + draw.below(20)),
+        d(1 + draw.below(far || draw.one_in(4) ? 100 : 9)),
+        gap(draw.one_in(2) ? draw.below(20) : 0),
+        weighted(draw.one_in(2)),
+        around(draw.one_in(3)),
         trials(1 + int(draw.below(20))) {
     int64_t values = 1 + draw.below(draw.one_in(2) ? 6 : 60);
     for (int64_t i = 0; i < n * d; ++i) points.push_back(double(draw.below(values)));
     if (draw.one_in(2)) std::sort(points.begin(), points.end());  // so that neighbours lie together
     for (int64_t i = 0; far && i < n; ++i) points[i * d] += draw.one_in(2) ? 2048 : 0;
     for (int64_t i = 0; i < n; ++i) weights.push_back(i ? double(draw.below(4)) : 1);
-    for (int64_t i = 0; i < (k - 1) * trials; ++i) uniforms.push_back(double(draw.below(1 << 20)) * 0x1p-20);
+    for (int64_t i = 0; i < (k - 1) * trials; ++i)
+      uniforms.push_back(double(draw.below(1 << 20)) * 0x1p-20);
   }
 
   std::vector<int64_t> definition() const {
@@ -41,7 +47,8 @@ struct Problem {
       std::vector<double> after = nearest;
       for (int64_t i = 0; i < n; ++i) {
         double sum = 0;
-        for (int64_t j = 0; j < d; ++j) sum += std::pow(points[i * d + j] - points[candidate * d + j], 2);
+        for (int64_t j = 0; j < d; ++j)
+          sum += std::pow(points[i * d + j] - points[candidate * d + j], 2);
         after[i] = std::fmin(after[i], sum);
       }
       return after;
@@ -62,13 +69,23 @@ struct Problem {
   }
 
   template <class S>
-  std::vector<int64_t> run(const tfkm::Level& level, Dtype dtype, bool wide, const tfkm::ParallelFor& parallel_for) const {
+  std::vector<int64_t> run(const tfkm::Level& level, Dtype dtype, bool wide,
+                           const tfkm::ParallelFor& parallel_for) const {
     std::vector<S> x((n - 1) * (d + gap) + d, cast<S>(100));
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = 0; j < d; ++j) x[i * (d + gap) + j] = cast<S>(points[i * d + j]);
     std::vector<int64_t> chosen(k);
-    tfkm::Seeding seeding{n, k, d, {x.data(), (d + gap) * int64_t(sizeof(S)), sizeof(S), dtype}, wide, weighted ? weights.data() : nullptr, nullptr, 0,
-                          trials, uniforms.data(), chosen.data()};
+    tfkm::Seeding seeding{n,
+                          k,
+                          d,
+                          {x.data(), (d + gap) * int64_t(sizeof(S)), sizeof(S), dtype},
+                          wide,
+                          weighted ? weights.data() : nullptr,
+                          nullptr,
+                          0,
+                          trials,
+                          uniforms.data(),
+                          chosen.data()};
     std::vector<double> known;
     for (int64_t i = 0; i < n; ++i) {
       known.push_back(0);
@@ -100,12 +117,14 @@ int main(int argc, char** argv) {
     tfkm::Pool three(3);
     for (const tfkm::Level& level : levels) {
       std::vector<int64_t> chosen = with_type(dtype, [&](auto s) {
-        return problem.run<decltype(s)>(level, dtype, wide, pool ? three.parallel_for() : threads.parallel_for());
+        return problem.run<decltype(s)>(level, dtype, wide,
+                                        pool ? three.parallel_for() : threads.parallel_for());
       });
       ++(chosen == right ? passed : failed);
       if (chosen == right || failed > 10) continue;
-      std::printf("wrong on %s: number=%lld n=%lld k=%lld d=%lld trials=%d dtype=%d wide=%d\n", level.name, (long long)number,
-                  (long long)problem.n, (long long)problem.k, (long long)problem.d, problem.trials, int(dtype), wide);
+      std::printf("wrong on %s: number=%lld n=%lld k=%lld d=%lld trials=%d dtype=%d wide=%d\n",
+                  level.name, (long long)number, (long long)problem.n, (long long)problem.k,
+                  (long long)problem.d, problem.trials, int(dtype), wide);
     }
   }
   std::printf("%lld passed, %lld failed\n", (long long)passed, (long long)failed);

@@ -1,6 +1,7 @@
-// XLA's handlers for a card, with a table of functions in place of XLA's and fake_driver.cc in place of the driver.
-#include <cstdint>
+// XLA's handlers for a card, with a table of functions in place of XLA's and fake_driver.cc in
+// place of the driver.
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -21,7 +22,8 @@ void expect(bool right, const char* what) {
   if (!right) std::printf("wrong: %s\n", what);
 }
 
-// --- XLA's side ------------------------------------------------------------------------------------------
+// --- XLA's side
+// ------------------------------------------------------------------------------------------
 
 std::string error_text;
 std::vector<std::pair<std::string, XLA_FFI_Handler*>> handlers;
@@ -36,11 +38,14 @@ XLA_FFI_Error* register_handler(XLA_FFI_Handler_Register_Args* args) {
   handlers.emplace_back(std::string(args->name.data, args->name.size), args->execute);
   return nullptr;
 }
-XLA_FFI_Error* get_stream(XLA_FFI_Stream_Get_Args* args) { return args->stream = &handlers, nullptr; }
+XLA_FFI_Error* get_stream(XLA_FFI_Stream_Get_Args* args) {
+  return args->stream = &handlers, nullptr;
+}
 XLA_FFI_Error* allocate(XLA_FFI_DeviceMemory_Allocate_Args* args) {
   expect(args->alignment <= 16, "XLA grants an alignment of 16");
   allocated += args->size;
-  args->data = std::aligned_alloc(args->alignment, (args->size + args->alignment) / args->alignment * args->alignment);
+  args->data = std::aligned_alloc(
+      args->alignment, (args->size + args->alignment) / args->alignment * args->alignment);
   return nullptr;
 }
 XLA_FFI_Error* give_back(XLA_FFI_DeviceMemory_Free_Args* args) {
@@ -52,18 +57,21 @@ XLA_FFI_Error* give_back(XLA_FFI_DeviceMemory_Free_Args* args) {
 XLA_FFI_Api table() {
   XLA_FFI_Api api{};
   api.struct_size = sizeof api, api.version = {sizeof api.version, nullptr, 0, 1};
-  api.Error_Create = create_error, api.Handler_Register = register_handler, api.Stream_Get = get_stream;
+  api.Error_Create = create_error, api.Handler_Register = register_handler,
+  api.Stream_Get = get_stream;
   api.DeviceMemory_Allocate = allocate, api.DeviceMemory_Free = give_back;
   return api;
 }
 
-// --- a call ----------------------------------------------------------------------------------------------
+// --- a call
+// ----------------------------------------------------------------------------------------------
 
 struct Array {
   std::vector<int64_t> dims;
   XLA_FFI_Buffer buffer;
   template <class T>
-  Array(XLA_FFI_DataType dtype, std::vector<T>& data, std::vector<int64_t> shape) : dims(std::move(shape)) {
+  Array(XLA_FFI_DataType dtype, std::vector<T>& data, std::vector<int64_t> shape)
+      : dims(std::move(shape)) {
     buffer = {sizeof buffer, nullptr, dtype, data.data(), int64_t(dims.size()), dims.data()};
   }
 };
@@ -86,16 +94,22 @@ struct Frame {
 int main() {
   XLA_FFI_Api api = table();
   expect(tfkm_register_cuda(&api) == nullptr, "registration");
-  expect(handlers.size() == 2 && handlers[0].first == "tfkm_assign" && handlers[1].first == "tfkm_accumulate", "names");
+  expect(handlers.size() == 2 && handlers[0].first == "tfkm_assign" &&
+             handlers[1].first == "tfkm_accumulate",
+         "names");
 
   constexpr int64_t n = 5, k = 3, d = 2;
-  std::vector<float> points = {0, 0, 9, 1, 10, 0, 4, 4, 5, 5}, centroids = {0, 0, 10, 0, 5, 5}, sq(n);
+  std::vector<float> points = {0, 0, 9, 1, 10, 0, 4, 4, 5, 5}, centroids = {0, 0, 10, 0, 5, 5},
+                     sq(n);
   std::vector<int32_t> labels(n);
-  std::vector<double> weights = {1, 2, 1, 1, 1}, grid_sums = {1024, 1024}, grid = {256, 8}, words[2][2];
+  std::vector<double> weights = {1, 2, 1, 1, 1}, grid_sums = {1024, 1024}, grid = {256, 8},
+                      words[2][2];
   std::vector<int64_t> digits(tfkm::kDigits + 1);
   for (auto& word : words) word[0].resize(k * d), word[1].resize(k);
-  Array x(XLA_FFI_F32, points, {n, d}), c(XLA_FFI_F32, centroids, {k, d}), w(XLA_FFI_F64, weights, {n});
-  Array none(XLA_FFI_F64, weights, {0}), g(XLA_FFI_F64, grid_sums, {d}), gs(XLA_FFI_F64, grid, {2}), in(XLA_FFI_S64, digits, {tfkm::kDigits + 1});
+  Array x(XLA_FFI_F32, points, {n, d}), c(XLA_FFI_F32, centroids, {k, d}),
+      w(XLA_FFI_F64, weights, {n});
+  Array none(XLA_FFI_F64, weights, {0}), g(XLA_FFI_F64, grid_sums, {d}), gs(XLA_FFI_F64, grid, {2}),
+      in(XLA_FFI_S64, digits, {tfkm::kDigits + 1});
   Array l(XLA_FFI_S32, labels, {n}), s(XLA_FFI_F32, sq, {n}), short_s(XLA_FFI_F32, sq, {n - 1});
   std::vector<Array> sums;
   for (auto& word : words) {
@@ -104,32 +118,43 @@ int main() {
   }
   for (size_t i : {0, 1, 2, 3}) sums[i].buffer.dims = sums[i].dims.data();  // moved with the vector
   Frame assign(&api, {&x, &c}, {&l, &s}), wrong(&api, {&x, &c}, {&l, &short_s});
-  Frame accumulate(&api, {&x, &c, &w, &g, &gs}, {&l, &s, &sums[0], &sums[1], &sums[2], &sums[3], &in});
-  Frame unweighted(&api, {&x, &c, &none, &g, &gs}, {&l, &s, &sums[0], &sums[1], &sums[2], &sums[3], &in});
+  Frame accumulate(&api, {&x, &c, &w, &g, &gs},
+                   {&l, &s, &sums[0], &sums[1], &sums[2], &sums[3], &in});
+  Frame unweighted(&api, {&x, &c, &none, &g, &gs},
+                   {&l, &s, &sums[0], &sums[1], &sums[2], &sums[3], &in});
 
-  expect(handlers[0].second(&assign.frame) && error_text.find("compiled") != std::string::npos, "no kernels yet");
+  expect(handlers[0].second(&assign.frame) && error_text.find("compiled") != std::string::npos,
+         "no kernels yet");
   void* kernels = nullptr;
   const char* why = tfkm_cuda_load("float32", &kernels);
   if (why) return std::printf("no kernels: %s\n", why), 1;
   tfkm_cuda_use(0, 0, 0, kernels);
-  expect(handlers[0].second(&wrong.frame) && error_text.find("shapes") != std::string::npos, "wrong shapes");
+  expect(handlers[0].second(&wrong.frame) && error_text.find("shapes") != std::string::npos,
+         "wrong shapes");
 
   expect(handlers[0].second(&assign.frame) == nullptr, "assign");
-  expect(labels == std::vector<int32_t>({0, 1, 1, 2, 2}) && sq == std::vector<float>({0, 2, 0, 2, 0}), "assignment");
+  expect(
+      labels == std::vector<int32_t>({0, 1, 1, 2, 2}) && sq == std::vector<float>({0, 2, 0, 2, 0}),
+      "assignment");
   expect(handlers[1].second(&accumulate.frame) == nullptr, "accumulate");
-  expect(words[0][0] == std::vector<double>({0, 0, 28, 2, 9, 9}) && words[0][1] == std::vector<double>({1, 3, 2}), "sums");
+  expect(words[0][0] == std::vector<double>({0, 0, 28, 2, 9, 9}) &&
+             words[0][1] == std::vector<double>({1, 3, 2}),
+         "sums");
   expect(words[1][0] == std::vector<double>(6), "low words");
   double inertia = 0;
   for (int i = 0; i < tfkm::kDigits; ++i) inertia += std::ldexp(double(digits[i]), 32 * i - 1074);
   expect(inertia == 6 && digits[tfkm::kDigits] == 0, "inertia");
   expect(handlers[1].second(&unweighted.frame) == nullptr, "accumulate without weights");
-  expect(words[0][0] == std::vector<double>({0, 0, 19, 1, 9, 9}) && words[0][1] == std::vector<double>({1, 2, 2}), "counts");
+  expect(words[0][0] == std::vector<double>({0, 0, 19, 1, 9, 9}) &&
+             words[0][1] == std::vector<double>({1, 2, 2}),
+         "counts");
   expect(allocated > 0 && allocated == given_back, "scratch is given back");
 
   XLA_FFI_Metadata metadata{};
   XLA_FFI_Metadata_Extension ask{{sizeof ask, 1, nullptr}, &metadata};
   assign.frame.extensions = &ask.base;
-  expect(handlers[0].second(&assign.frame) == nullptr && metadata.api_version.minor_version == 1, "metadata");
+  expect(handlers[0].second(&assign.frame) == nullptr && metadata.api_version.minor_version == 1,
+         "metadata");
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed ? 1 : 0;
 }

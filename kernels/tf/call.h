@@ -78,18 +78,24 @@ inline const double* doubles(const TF_Tensor* tensor) {
   return static_cast<const double*>(TF_TensorData(tensor));
 }
 
-// What a job has from the shapes and types of the points and centroids, behind `leading` batch dimensions.
-inline tfkm::Job sized_job(Call& call, const TF_Tensor* points, const TF_Tensor* centroids, int leading) {
+// What a job has from the shapes and types of the points and centroids, behind `leading` batch
+// dimensions.
+inline tfkm::Job sized_job(Call& call, const TF_Tensor* points, const TF_Tensor* centroids,
+                           int leading) {
   tfkm::Job job{};
   if (!call.check(TF_NumDims(points) == leading + 2 && TF_NumDims(centroids) == leading + 2,
                   leading ? "points, centroids: need rank 3" : "points, centroids: need rank 2"))
     return job;
-  job.n = TF_Dim(points, leading), job.d = TF_Dim(points, leading + 1), job.k = TF_Dim(centroids, leading);
-  job.points = tfkm::packed(nullptr, dtype_of(points), job.d), job.wide = TF_TensorType(centroids) == TF_DOUBLE;
+  job.n = TF_Dim(points, leading), job.d = TF_Dim(points, leading + 1),
+  job.k = TF_Dim(centroids, leading);
+  job.points = tfkm::packed(nullptr, dtype_of(points), job.d),
+  job.wide = TF_TensorType(centroids) == TF_DOUBLE;
   call.check(job.k >= 1 && job.d >= 1, "centroids: need at least one row and one feature");
-  call.check(TF_Dim(centroids, leading + 1) == job.d, "centroids: need as many features as points have");
+  call.check(TF_Dim(centroids, leading + 1) == job.d,
+             "centroids: need as many features as points have");
   call.check(job.k <= INT32_MAX, "centroids: more rows than an int32 label can name");
-  call.check(job.wide || job.points.dtype != tfkm::Dtype::kFloat64, "centroids: need float64 for float64 points");
+  call.check(job.wide || job.points.dtype != tfkm::Dtype::kFloat64,
+             "centroids: need float64 for float64 points");
   return job;
 }
 
@@ -119,7 +125,8 @@ void* create(TF_OpKernelConstruction* construction) {
 
 inline void destroy(void* kernel) { delete static_cast<Kernel*>(kernel); }
 
-// Starts the definition of an op on points and centroids; the caller adds outputs and gives it to register_op.
+// Starts the definition of an op on points and centroids; the caller adds outputs and gives it to
+// register_op.
 inline TF_OpDefinitionBuilder* new_op_of_distances(const char* name) {
   TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder(name);
   TF_OpDefinitionBuilderAddAttr(op, "S: {float, double, half, bfloat16, int8, uint8}");
@@ -141,15 +148,15 @@ inline TF_OpDefinitionBuilder* new_op(const char* name) {
 using Shapes = void (*)(TF_ShapeInferenceContext*, TF_Status*);
 using Compute = void (*)(void*, TF_OpKernelContext*);
 
-// TensorFlow takes as this library's the ops that are registered while it is being loaded. A failure shows as an op
-// that is missing, which tfkm/ops/native.py reports.
+// TensorFlow takes as this library's the ops that are registered while it is being loaded. A
+// failure shows as an op that is missing, which tfkm/ops/native.py reports.
 template <bool with_sums>
 bool register_op(const char* name, TF_OpDefinitionBuilder* op, Shapes shapes, Compute compute) {
   if (with_sums) {
     for (const char* input : {"weights: double", "grid_sums: double", "grid: double"})
       TF_OpDefinitionBuilderAddInput(op, input);
-    for (const char* output : {"high_sums: double", "high_weights: double", "low_sums: double", "low_weights: double",
-                               "inertia: double"})
+    for (const char* output : {"high_sums: double", "high_weights: double", "low_sums: double",
+                               "low_weights: double", "inertia: double"})
       TF_OpDefinitionBuilderAddOutput(op, output);
   }
   TF_OpDefinitionBuilderSetShapeInferenceFunction(op, shapes);

@@ -5,15 +5,18 @@
 namespace {
 
 enum Input { kPoints, kCentroids, kWeights, kGridSums, kGrid };
-enum Output { kLabels, kSqDistances, kHigh, kLow = kHigh + 2, kInertia = kLow + 2 };
+enum Output { kLabels = 0, kSqDistances = 1, kHigh = 2, kLow = 4, kInertia = 6 };
 
-// --- the kernels ---------------------------------------------------------------------------------------
+// --- the kernels
+// ---------------------------------------------------------------------------------------
 
 void read_sums(Call& call, tfkm::Job& job) {
-  TF_Tensor *weights = call.input(kWeights), *sums = call.input(kGridSums), *rest = call.input(kGrid);
+  TF_Tensor *weights = call.input(kWeights), *sums = call.input(kGridSums),
+            *rest = call.input(kGrid);
   if (!call.ok()) return;
   bool given = TF_Dim(weights, 0) != 0;
-  call.check(!given || TF_Dim(weights, 0) == job.n, "weights: one is needed for each point, or none at all");
+  call.check(!given || TF_Dim(weights, 0) == job.n,
+             "weights: one is needed for each point, or none at all");
   call.check(TF_Dim(sums, 0) == job.d, "grid_sums: one is needed for each feature");
   if (!call.check(TF_Dim(rest, 0) == 2, "grid: needs shape (2,)")) return;
   job.weights = given ? doubles(weights) : nullptr;
@@ -35,7 +38,8 @@ void compute(void* opaque, TF_OpKernelContext* context) {
   job.sq_distances = distances_of(call, kSqDistances, job.wide, {job.n});
   if (kernel.with_sums) job.wanted = tfkm::Wanted::kDistancesAndSums, read_sums(call, job);
   if (!call.ok()) return;
-  call.check(tfkm::accumulate(job, tfkm::Pool(int(kernel.threads)).parallel_for()) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
+  call.check(tfkm::accumulate(job, tfkm::Pool(int(kernel.threads)).parallel_for()) == 0, kNoMemory,
+             TF_RESOURCE_EXHAUSTED);
 }
 
 void compute_distances(void* opaque, TF_OpKernelContext* context) {
@@ -47,17 +51,22 @@ void compute_distances(void* opaque, TF_OpKernelContext* context) {
   job.points.data = TF_TensorData(points);
   void* out = distances_of(call, 0, job.wide, {job.n, job.k});
   if (!call.ok()) return;
-  tfkm::Distances distances{job.n, job.k, job.d, job.points, TF_TensorData(centroids), job.wide, out};
+  tfkm::Distances distances{job.n,    job.k, job.d, job.points, TF_TensorData(centroids),
+                            job.wide, out};
   tfkm::Pool pool(int(static_cast<const Kernel*>(opaque)->threads));
-  call.check(tfkm::distances(distances, pool.parallel_for()) == 0, kNoMemory, TF_RESOURCE_EXHAUSTED);
+  call.check(tfkm::distances(distances, pool.parallel_for()) == 0, kNoMemory,
+             TF_RESOURCE_EXHAUSTED);
 }
 
-// --- shapes --------------------------------------------------------------------------------------------
+// --- shapes
+// --------------------------------------------------------------------------------------------
 
-// Outputs 0 and 1 are (n,); the sums, if any, are as the centroids (k, d), (k,), and the digits of the inertia.
+// Outputs 0 and 1 are (n,); the sums, if any, are as the centroids (k, d), (k,), and the digits of
+// the inertia.
 template <bool with_sums>
 void shapes(TF_ShapeInferenceContext* context, TF_Status* status) {
-  TF_ShapeHandle *points = TF_NewShapeHandle(), *centroids = TF_NewShapeHandle(), *rows = TF_NewShapeHandle();
+  TF_ShapeHandle *points = TF_NewShapeHandle(), *centroids = TF_NewShapeHandle(),
+                 *rows = TF_NewShapeHandle();
   TF_ShapeHandle* digits = TF_ShapeInferenceContextVectorFromSize(context, tfkm::kDigits);
   auto fine = [&] { return TF_GetCode(status) == TF_OK; };
   auto get = [&](int i, TF_ShapeHandle* shape) {
@@ -104,7 +113,8 @@ TF_OpDefinitionBuilder* op_of_distances() {
   return op;
 }
 
-// --- registration ----------------------------------------------------------------------------------------
+// --- registration
+// ----------------------------------------------------------------------------------------
 
 [[maybe_unused]] const bool registered =
     register_op<false>("Tfkm>Assign", new_op("Tfkm>Assign"), shapes<false>, compute) &&

@@ -1,4 +1,5 @@
-// The buffers of a call as tfkm/ops/xla_call.py hands them over, for the handlers of a processor and of a card.
+// The buffers of a call as tfkm/ops/xla_call.py hands them over, for the handlers of a processor
+// and of a card.
 #pragma once
 
 #include <algorithm>
@@ -25,13 +26,16 @@ struct Buffers {
   // False if they are not what the calls have.
   // digits: doubles, or of a card 64-bit integers.
   template <bool with_sums>
-  bool read(const XLA_FFI_CallFrame& frame, XLA_FFI_DataType digits = XLA_FFI_F64, int64_t count = kDigits) {
-    enum Argument { kWeights = 2, kGridSums, kGrid };
-    enum Result { kLabels, kSqDistances, kHigh, kLow = kHigh + 2, kInertia = kLow + 2 };
-    if (!read_inputs(frame, with_sums ? 5 : 2) || frame.rets.size != (with_sums ? 7 : 2)) return false;
+  bool read(const XLA_FFI_CallFrame& frame, XLA_FFI_DataType digits = XLA_FFI_F64,
+            int64_t count = kDigits) {
+    enum Argument { kWeights = 2, kGridSums = 3, kGrid = 4 };
+    enum Result { kLabels = 0, kSqDistances = 1, kHigh = 2, kLow = 4, kInertia = 6 };
+    if (!read_inputs(frame, with_sums ? 5 : 2) || frame.rets.size != (with_sums ? 7 : 2))
+      return false;
     auto in = [&](int i) -> const XLA_FFI_Buffer& { return *frame.args.buffers[i]; };
     auto out = [&](int i) -> const XLA_FFI_Buffer& { return *frame.rets.buffers[i]; };
-    if (!is(out(kLabels), XLA_FFI_S32, {n}) || !is(out(kSqDistances), computed(), {n})) return false;
+    if (!is(out(kLabels), XLA_FFI_S32, {n}) || !is(out(kSqDistances), computed(), {n}))
+      return false;
     labels = static_cast<int32_t*>(out(kLabels).data), sq_distances = out(kSqDistances).data;
     if (!with_sums) return true;
 
@@ -51,7 +55,9 @@ struct Buffers {
 
   // Of the call whose only result are all distances, (n, k).
   bool read_distances(const XLA_FFI_CallFrame& frame) {
-    if (!read_inputs(frame, 2) || frame.rets.size != 1 || !is(*frame.rets.buffers[0], computed(), {n, k})) return false;
+    if (!read_inputs(frame, 2) || frame.rets.size != 1 ||
+        !is(*frame.rets.buffers[0], computed(), {n, k}))
+      return false;
     sq_distances = frame.rets.buffers[0]->data;
     return true;
   }
@@ -69,7 +75,8 @@ struct Buffers {
            is(c, dtype == Dtype::kFloat64 ? XLA_FFI_F64 : computed(), {k, d});
   }
   XLA_FFI_DataType computed() const { return wide ? XLA_FFI_F64 : XLA_FFI_F32; }
-  static bool is(const XLA_FFI_Buffer& buffer, XLA_FFI_DataType dtype, std::initializer_list<int64_t> dims) {
+  static bool is(const XLA_FFI_Buffer& buffer, XLA_FFI_DataType dtype,
+                 std::initializer_list<int64_t> dims) {
     return buffer.dtype == dtype && buffer.rank == int64_t(dims.size()) &&
            std::equal(dims.begin(), dims.end(), buffer.dims);
   }
@@ -88,22 +95,26 @@ struct Buffers {
   }
 };
 
-inline XLA_FFI_Error* ffi_error(const XLA_FFI_Api* api, XLA_FFI_Error_Code code, const char* message) {
-  XLA_FFI_Error_Create_Args args{XLA_FFI_SIZE(XLA_FFI_Error_Create_Args, code), nullptr, message, code};
+inline XLA_FFI_Error* ffi_error(const XLA_FFI_Api* api, XLA_FFI_Error_Code code,
+                                const char* message) {
+  XLA_FFI_Error_Create_Args args{XLA_FFI_SIZE(XLA_FFI_Error_Create_Args, code), nullptr, message,
+                                 code};
   return api->Error_Create(&args);
 }
 
 // Whether XLA only asks for the version that a handler was built for, which this answers.
 inline bool answer_metadata(const XLA_FFI_CallFrame& frame) {
   if (!frame.extensions || frame.extensions->type != 1) return false;
-  XLA_FFI_Metadata* metadata = reinterpret_cast<XLA_FFI_Metadata_Extension*>(frame.extensions)->metadata;
+  XLA_FFI_Metadata* metadata =
+      reinterpret_cast<XLA_FFI_Metadata_Extension*>(frame.extensions)->metadata;
   metadata->api_version = {XLA_FFI_SIZE(XLA_FFI_Api_Version, minor_version), nullptr, 0, 1};
   metadata->traits = 0;
   return true;
 }
 
 // Null if XLA has taken the handler, else why it has not.
-inline const char* register_handler(const XLA_FFI_Api* api, const char* platform, const char* name, XLA_FFI_Handler* handler) {
+inline const char* register_handler(const XLA_FFI_Api* api, const char* platform, const char* name,
+                                    XLA_FFI_Handler* handler) {
   if (api->version.major_version != 0 || api->struct_size < sizeof(XLA_FFI_Api))
     return "its version is not one that the library was made for";
   XLA_FFI_Handler_Register_Args args{XLA_FFI_SIZE(XLA_FFI_Handler_Register_Args, traits),

@@ -1,6 +1,7 @@
-// The part of XLA's FFI C interface that is used, declared here, as kernels/tf/abi.h has TensorFlow's.
-// Names and layouts as in xla/ffi/api/c_api.h, version 0.1, that of TensorFlow 2.20. A newer XLA takes
-// what was made for an older version (seen: 0.2 in TensorFlow 2.21, 0.4 in 2.22rc0); an older one refuses.
+// The part of XLA's FFI C interface that is used, declared here, as kernels/tf/abi.h has
+// TensorFlow's. Names and layouts as in xla/ffi/api/c_api.h, version 0.1, that of TensorFlow 2.20.
+// A newer XLA takes what was made for an older version (seen: 0.2 in TensorFlow 2.21, 0.4
+// in 2.22rc0); an older one refuses.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,13 @@ struct XLA_FFI_Api;
 
 enum XLA_FFI_Error_Code : int { XLA_FFI_INVALID_ARGUMENT = 3, XLA_FFI_RESOURCE_EXHAUSTED = 8 };
 enum XLA_FFI_DataType : int {
-  XLA_FFI_S8 = 2, XLA_FFI_S32 = 4, XLA_FFI_S64 = 5, XLA_FFI_U8 = 6, XLA_FFI_F16 = 10, XLA_FFI_F32 = 11, XLA_FFI_F64 = 12,
+  XLA_FFI_S8 = 2,
+  XLA_FFI_S32 = 4,
+  XLA_FFI_S64 = 5,
+  XLA_FFI_U8 = 6,
+  XLA_FFI_F16 = 10,
+  XLA_FFI_F32 = 11,
+  XLA_FFI_F64 = 12,
   XLA_FFI_BF16 = 16
 };
 
@@ -33,7 +40,8 @@ struct XLA_FFI_Api_Version {
   int major_version, minor_version;
 };
 
-// --- what a handler is called with -----------------------------------------------------------------------
+// --- what a handler is called with
+// -----------------------------------------------------------------------
 
 struct XLA_FFI_Buffer {
   size_t struct_size;
@@ -75,7 +83,8 @@ struct XLA_FFI_Metadata_Extension {
 
 typedef XLA_FFI_Error* XLA_FFI_Handler(XLA_FFI_CallFrame*);
 
-// --- what we call ----------------------------------------------------------------------------------------
+// --- what we call
+// ----------------------------------------------------------------------------------------
 
 struct XLA_FFI_Span {
   const char* data;

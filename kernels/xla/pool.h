@@ -13,7 +13,8 @@ class XlaPool {
   ParallelFor parallel_for() { return {run, this, workers_, nullptr}; }
 
  private:
-  static void run(void* pool, int64_t count, void (*task)(void* arg, int64_t index, int worker), void* arg);
+  static void run(void* pool, int64_t count, void (*task)(void* arg, int64_t index, int worker),
+                  void* arg);
   bool schedule(void (*task)(void* data), void* data) const;
 
   const XLA_FFI_Api* api_;

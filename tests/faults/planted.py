@@ -47,7 +47,7 @@ _CORE = [
     ("tail of a widened row", "rows.h", "for (; i < count; ++i) out[i] = T(x[i]);", "for (; i + 1 < count; ++i) out[i] = T(x[i]);"),
     ("gap between rows not skipped", "rows.h", "widen_(at(first + i * step), d_, out + i * d_)", "widen_(static_cast<const char*>(at(first)) + i * step * d_ * points_.feature, d_, out + i * d_)"),
     ("rows that lie backwards", "rows.h", "points_.row * step / int64_t(sizeof(T))", "std::llabs(points_.row) * step / int64_t(sizeof(T))"),
-    ("features that lie apart", "rows.h", "points.feature == int64_t(sizeof(S)) && ", ""),
+    ("features that lie apart", "rows.h", "points.feature == int64_t(sizeof(S)) &&", ""),
     ("rows between two values", "rows.h", "points.row % int64_t(sizeof(S)) == 0 &&", "true &&"),
     ("row of what is gathered", "rows.h", "first + i * row + j * feature", "first + i * d * feature + j * feature"),
     ("last of a distance's rows", "distances.h", "for (int64_t i = 0; i < last - first; ++i)", "for (int64_t i = 0; i + 1 < last - first; ++i)"),
@@ -83,7 +83,7 @@ _CALLS = [
     ("first point beyond the last", "core/c_api.cc", "(seeding.first < 0 || seeding.first >= seeding.n)", "seeding.first < 0", "native_calls"),
     ("float32 for float64 points", "core/c_api.cc", "if (!wide && dtype == tfkm::Dtype::kFloat64)", "if (false)", "native_calls"),
     ("threads of the parent", "core/pool.cc", "pthread_atfork(nullptr, nullptr, [] { instance = new Threads; });", "", "process"),
-    ("op without a check", "tf/call.h", "  call.check(TF_Dim(centroids, leading + 1) == job.d, \"centroids: need as many features as points have\");\n", "", "native"),
+    ("op without a check", "tf/call.h", "  call.check(TF_Dim(centroids, leading + 1) == job.d,\n             \"centroids: need as many features as points have\");\n", "", "process"),
 ]  # fmt: skip
 
 _CUDA = [

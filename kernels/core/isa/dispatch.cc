@@ -10,12 +10,12 @@
 namespace tfkm {
 
 // Those of accumulate.cc, seed.cc and distances.cc, which are compiled once for each level.
-#define TFKM_DECLARE(level)                                \
-  namespace level {                                        \
-  void accumulate(const Job&, const ParallelFor&);         \
-  void seed(const Seeding&, const ParallelFor&);           \
-  void distances(const Distances&, const ParallelFor&);    \
-  void magnitudes(const Magnitudes&, const ParallelFor&);  \
+#define TFKM_DECLARE(level)                               \
+  namespace level {                                       \
+  void accumulate(const Job&, const ParallelFor&);        \
+  void seed(const Seeding&, const ParallelFor&);          \
+  void distances(const Distances&, const ParallelFor&);   \
+  void magnitudes(const Magnitudes&, const ParallelFor&); \
   }
 TFKM_DECLARE(base)
 TFKM_DECLARE(avx2)
@@ -25,19 +25,24 @@ TFKM_DECLARE(avx512bf16)
 const Level* levels() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  static const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                               __builtin_cpu_supports("f16c");
+  static const bool has_avx512 =
+      has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   static const bool has_avx512bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
   // bfloat16 is of use to an assignment alone.
   static const Level all[] = {
-      {"avx512bf16", avx512bf16::accumulate, avx512::seed, avx512::distances, avx512::magnitudes, has_avx512bf16},
-      {"avx512", avx512::accumulate, avx512::seed, avx512::distances, avx512::magnitudes, has_avx512},
+      {"avx512bf16", avx512bf16::accumulate, avx512::seed, avx512::distances, avx512::magnitudes,
+       has_avx512bf16},
+      {"avx512", avx512::accumulate, avx512::seed, avx512::distances, avx512::magnitudes,
+       has_avx512},
       {"avx2", avx2::accumulate, avx2::seed, avx2::distances, avx2::magnitudes, has_avx2},
       {"base", base::accumulate, base::seed, base::distances, base::magnitudes, true},
       {}};
 #else
-  static const Level all[] = {{"base", base::accumulate, base::seed, base::distances, base::magnitudes, true}, {}};
+  static const Level all[] = {
+      {"base", base::accumulate, base::seed, base::distances, base::magnitudes, true}, {}};
 #endif
   return all;
 }
@@ -80,7 +85,9 @@ int accumulate(const Job& job, const ParallelFor& parallel_for, const Level& lev
   });
 }
 
-int accumulate(const Job& job, const ParallelFor& parallel_for) { return accumulate(job, parallel_for, level()); }
+int accumulate(const Job& job, const ParallelFor& parallel_for) {
+  return accumulate(job, parallel_for, level());
+}
 
 int seed(const Seeding& seeding, const ParallelFor& parallel_for) {
   return run([&] { level().seed(seeding, parallel_for); });

@@ -1,5 +1,5 @@
-// The operations that an instruction set may do better, written for any of them. An overload or a specialisation in its own
-// header is taken instead.
+// The operations that an instruction set may do better, written for any of them. An overload or a
+// specialisation in its own header is taken instead.
 #pragma once
 
 #include "vectors.h"
@@ -8,15 +8,23 @@ namespace {
 
 // a·b + c. Two roundings here, one where there is an instruction for it: no result depends on that.
 template <class V>
-inline V fma(V a, V b, V c) { return a * b + c; }
+inline V fma(V a, V b, V c) {
+  return a * b + c;
+}
 template <class V>
-inline V least(V a, V b) { return a < b ? a : b; }
+inline V least(V a, V b) {
+  return a < b ? a : b;
+}
 template <class V>
-inline V most(V a, V b) { return a > b ? a : b; }
+inline V most(V a, V b) {
+  return a > b ? a : b;
+}
 
 // Exchanges the last bits of a value for a tag: mask keeps, tag is below it.
 template <class V, class I>
-inline V tagged(V v, I mask, I tag) { return (V)(((I)v & mask) | tag); }
+inline V tagged(V v, I mask, I tag) {
+  return (V)(((I)v & mask) | tag);
+}
 
 // One value in every lane. GCC 12 adds a scalar 0 first for `V{} + *p` of floats.
 template <class V, class T>
@@ -27,9 +35,12 @@ inline V broadcast(const T* p) {
     return *p - V{};
 }
 
-// GCC 12 reads a value again for each product that it is in; it does not read again what this returns.
+// GCC 12 reads a value again for each product that it is in; it does not read again what this
+// returns.
 template <class V>
-inline V read_once(V v) { return v; }
+inline V read_once(V v) {
+  return v;
+}
 
 // A bit for each lane whose value is not at least the bound's: NaN is below.
 template <class V>
@@ -41,7 +52,9 @@ inline unsigned lanes_below(V v, V bound) {
 
 // Floats as the lanes of V.
 template <class V, class Single>
-inline V converted(Single x) { return __builtin_convertvector(x, V); }
+inline V converted(Single x) {
+  return __builtin_convertvector(x, V);
+}
 
 // The first `count` floats as the lanes of V, 0 for the rest, which is not read.
 template <class V>

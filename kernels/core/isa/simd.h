@@ -1,7 +1,8 @@
 // Vectors of the instruction set that the file including this is compiled for.
 //
-// An instruction set (a level) is added in three places: its header here, named as it is, with the struct `Isa` that says what
-// it has and what it does better than generic.h; its name and flags in CMakeLists.txt; its row in dispatch.cc.
+// An instruction set (a level) is added in three places: its header here, named as it is, with the
+// struct `Isa` that says what it has and what it does better than generic.h; its name and flags in
+// CMakeLists.txt; its row in dispatch.cc.
 #pragma once
 
 #ifndef TFKM_LEVEL
@@ -32,8 +33,8 @@ inline Doubles splat(const double* p) { return broadcast<Doubles>(p); }
 inline Simd<float>::Index splat(const int32_t* p) { return broadcast<Simd<float>::Index>(p); }
 inline Simd<double>::Index splat(const int64_t* p) { return broadcast<Simd<double>::Index>(p); }
 
-// Transposes a square of vectors by exchanging blocks of kHalf × kHalf, then of half that (Eklundh 1972).
-// With fewer vectors than lanes, so many squares beside each other.
+// Transposes a square of vectors by exchanging blocks of kHalf × kHalf, then of half that (Eklundh
+// 1972). With fewer vectors than lanes, so many squares beside each other.
 template <class T, int count, int kHalf = count / 2>
 inline void turn(typename Simd<T>::Vector (&v)[count]) {
   constexpr auto lanes = std::make_integer_sequence<int, kVectorBytes / sizeof(T)>();
@@ -53,7 +54,8 @@ inline typename Simd<T>::Vector sum_each(typename Simd<T>::Vector (&v)[kVectorBy
   constexpr auto lanes = std::make_integer_sequence<int, kVectorBytes / sizeof(T)>();
 #pragma GCC unroll 16
   for (int i = 0; i < kHalf; ++i)
-    v[i] = kept_blocks<kHalf>(v[i], v[i + kHalf], lanes) + other_blocks<kHalf>(v[i], v[i + kHalf], lanes);
+    v[i] = kept_blocks<kHalf>(v[i], v[i + kHalf], lanes) +
+           other_blocks<kHalf>(v[i], v[i + kHalf], lanes);
   if constexpr (kHalf > 1) return sum_each<T, kHalf / 2>(v);
   return v[0];
 }

@@ -1,5 +1,6 @@
-// While it lives, this thread computes with subnormal numbers as they are. TensorFlow's threads take them for 0, others
-// do not: a result would depend on the thread, and a value of 0 that carries bits of an index (registers.h) loses them.
+// While it lives, this thread computes with subnormal numbers as they are. TensorFlow's threads
+// take them for 0, others do not: a result would depend on the thread, and a value of 0 that
+// carries bits of an index (registers.h) loses them.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,9 @@ namespace {
 class Subnormals {
  public:
 #if defined(__x86_64__)
-  Subnormals() : mode_(_mm_getcsr()) { _mm_setcsr(mode_ & ~0x8040u); }  // flush to zero, denormals are zero
+  Subnormals() : mode_(_mm_getcsr()) {
+    _mm_setcsr(mode_ & ~0x8040u);
+  }  // flush to zero, denormals are zero
   ~Subnormals() { _mm_setcsr(mode_); }
 
  private:
