@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import itertools
 import re
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from benchmarks import verdicts
 from benchmarks.rows import Row, Run, peak, unique
 
 INK = "#010203"  # a colour that nothing else has: becomes the page's text colour
@@ -24,6 +27,9 @@ COLOURS = (
     "#7d9a1f", "#e0484a",
 )  # fmt: skip
 MARKERS = "osD^vPX<>ph"
+INKED = (
+    "text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"
+)  # fmt: skip
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tfkm",
@@ -38,10 +44,7 @@ STYLE = {
     "legend.fontsize": 8,
     "lines.markersize": 4.5,
     "lines.linewidth": 1.6,
-    **dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
-    ),
-    "grid.color": INK,
+    **dict.fromkeys(INKED, INK),
 }
 SIZE = 4.6, 4.2  # inches: little wider than a phone, so that text stays readable on one
 AXES = {"n": "points in a call, n", "k": "clusters, k", "d": "features, d", "threads": "threads"}
@@ -50,9 +53,69 @@ AXES = {"n": "points in a call, n", "k": "clusters, k", "d": "features, d", "thr
 NEAR = ((0, 7, "center"), (-7, -3, "right"), (7, -3, "left"))
 FAR = ((-6, 16, "right"), (6, 16, "left"), (-6, -22, "right"), (6, -22, "left"))
 LEADER = {"arrowstyle": "-", "color": INK, "lw": 0.5, "shrinkA": 0, "shrinkB": 2}
+VERDICTS = {
+    "faster": "#2a8fbd",
+    "level": "#8a8f98",
+    "slower": "#e0702a",
+}  # of the page's tables too
+GREY = "#808080"  # can be read on white and on black
+CASE, TITLE = 0.0115, 0.24  # inches: the height of a case and of a rival's name in `ratios`
 LOWEST = 0.01  # of what is shown of inertias above the lowest, %
 
 Picture = tuple[str, str]  # title, SVG
+
+
+@matplotlib.rc_context(STYLE)
+def opening(run: Run) -> list[Picture]:
+    """Return `ratios` for a page; nothing where no rival was met, or of a quick run."""
+    title = "Each case's ratio: a rival's time over tfkm's"
+    return [_svg(ratios(run), "ratios", title)] if verdicts.met(run) else []
+
+
+@matplotlib.rc_context(STYLE | dict.fromkeys(INKED, GREY) | {"svg.fonttype": "path"})
+def write_ratios(run: Run, path: Path) -> None:
+    """Write `ratios` as a file for a page that is light or dark."""
+    ratios(run).savefig(path, transparent=True, metadata={"Date": None})
+
+
+def ratios(run: Run) -> Figure:
+    """Draw for each rival a bar for each case of what tfkm takes by itself, sorted; from 1× on."""
+    met = verdicts.met(run)
+    cases = sum(len(one.rows) for one in met)
+    tall = CASE * cases + TITLE * len(met)
+    figure = Figure(figsize=(SIZE[0], tall + 0.85), layout="constrained")
+    axes = figure.subplots()
+    at = 0.0  # inches from the top
+    for one in met:
+        found = sorted((row.rivals[one.rival] for row in one.rows), key=lambda v: -v.ratio)
+        faster = sum(versus.verdict == "faster" for versus in found)
+        name, share = one.title.removeprefix("Against "), f"faster in {faster} of {len(found)}"
+        for x, ha, text in (0.005, "left", name), (0.995, "right", share):
+            where = {"transform": axes.get_yaxis_transform(), "ha": ha, "va": "center"}
+            axes.text(x, at + 0.55 * TITLE, text, **where)
+        at += TITLE
+        places = at + CASE * (0.5 + np.arange(len(found)))
+        for verdict, color in VERDICTS.items():
+            bars = [
+                ([1, versus.ratio, np.nan], [y] * 3)
+                for y, versus in zip(places, found, strict=True)
+                if versus.verdict == verdict
+            ]
+            if bars:  # they overlap, since seams between them would shimmer
+                thick = {"linewidth": 1.5 * 72 * CASE, "solid_capstyle": "butt"}
+                axes.plot(*np.concatenate(bars, axis=1), color=color, **thick)
+        end = at + CASE * len(found)
+        axes.plot([1, 1], [at, end], color=matplotlib.rcParams["axes.edgecolor"], linewidth=1)
+        at = end
+    axes.set(xscale="log", ylim=(at, 0), yticks=[], xlabel="the rival's time over tfkm's")
+    axes.spines["left"].set_visible(False)
+    _tick(axes.xaxis, 4, "×")
+    figure.legend(
+        [Patch(color=color) for color in VERDICTS.values()],
+        ["tfkm faster", "level", "tfkm slower"],
+        loc="outside upper left", ncols=3, frameon=False,
+    )  # fmt: skip
+    return figure
 
 
 @matplotlib.rc_context(STYLE)
@@ -193,21 +256,21 @@ def _figure(x: str, y: str) -> tuple[Figure, Axes]:
 
 def _finished(figure: Figure) -> None:
     """Legend and ticks: what takes room beside the axes, once all is drawn into them."""
-    if not figure.legends:
+    if not figure.legends:  # else it is finished
         figure.legend(loc="outside lower left", ncols=2)
         for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
             if axis.get_scale() == "log":
                 _tick(axis)
 
 
-def _tick(axis: Axis) -> None:
-    """Labels at powers of ten; where there are less than three of these at 1, 2, 5, 10, too."""
+def _tick(axis: Axis, decades: float = 2.5, unit: str = "") -> None:
+    """Labels at powers of ten; where there are fewer decades than this at 1, 2, 5, 10, too."""
     low, high = axis.get_view_interval()
-    short = np.log10(high / low) < 2.5
+    short = np.log10(high / low) < decades
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if short else (1,), numticks=10))
     axis.set_minor_formatter(NullFormatter())
-    if short:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if short or unit:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{unit}"))
 
 
 def _svg(figure: Figure, name: str, title: str) -> Picture:

@@ -1,4 +1,4 @@
-"""Makes the report of a recorded run: one HTML page and a Markdown summary.
+"""Makes the report of a recorded run: one HTML page, and the same in Markdown with its picture.
 
 python -m benchmarks.report benchmarks/out/bench.json -o benchmarks/out/
 """
@@ -13,6 +13,8 @@ from markupsafe import Markup, escape
 
 from benchmarks import formats, plots, tables, verdicts
 from benchmarks.rows import Run, load
+
+PICTURE = "ratios.svg"
 
 
 def code(text: str) -> Markup:
@@ -30,28 +32,32 @@ def _page(run: Run, template: str, **facts: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"speed": formats.speed, "code": code}
-    # A quick run has no headline: three rounds of small shapes tell nobody who is faster.
-    brief = [] if run.about["quick"] else tables.brief(run)
-    facts |= {"brief": brief, "tables": tables.of(run)}
+    facts |= {
+        "verdicts": verdicts,
+        "op_by_op": tables.op_by_op(run),
+        "tables": tables.of(run),
+    }
     return environment.get_template(template).render(run=run, about=run.about, **facts)
 
 
-def markdown(run: Run) -> str:
-    """report.md."""
-    return _page(run, "report.md.j2", verdicts=verdicts.markdown(run))
+def markdown(run: Run, picture: str = PICTURE) -> str:
+    """report.md; picture: where it finds what `plots.write_ratios` wrote."""
+    return _page(run, "report.md.j2", picture=picture)
 
 
 def html(run: Run) -> str:
     """report.html, which needs no other file."""
-    return _page(run, "report.html.j2", verdicts=verdicts.of(run), figures=plots.of(run))
+    return _page(run, "report.html.j2", opening=plots.opening(run), figures=plots.of(run))
 
 
 def write(run: Run, folder: Path) -> list[Path]:
-    """report.html and report.md in `folder`; returns their paths."""
+    """report.html, report.md and its picture in `folder`; returns the paths of both pages."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = {folder / "report.html": html(run), folder / "report.md": markdown(run)}
     for path, page in pages.items():
         path.write_text(page, encoding="utf-8")
+    if verdicts.met(run):
+        plots.write_ratios(run, folder / PICTURE)
     return list(pages)
 
 

@@ -1,7 +1,7 @@
 """Recorded runs that are kept, one for each release and machine, and the tables that are made of them.
 
 python -m benchmarks.results keep benchmarks/out/bench.json  # into benchmarks/results/
-python -m benchmarks.results write                           # into README.md and two pages of docs/
+python -m benchmarks.results write                           # into README.md and docs/
 
 Tables are made, never typed: a test compares them with what `write` would make.
 """
@@ -13,10 +13,11 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks import formats, report, verdicts
+from benchmarks import formats, plots, report, verdicts
 from benchmarks.rows import Run, load
 
 ROOT = Path(__file__).resolve().parents[1]
+IMAGE = ROOT / "docs" / "images" / "ratios.svg"
 KEPT = Path(__file__).parent / "results"
 BEGIN, END = "<!-- made by benchmarks/results.py -->", "<!-- end -->"
 
@@ -69,7 +70,8 @@ def summary(run: Run) -> str:
     """Markdown: the machine, then a sentence for each rival."""
     version, threads = run.about["tfkm_version"], run.about["threads"]["tfkm"]
     machine = f"{threads} threads of {run.processor}"
-    return f"tfkm {version} on {machine}, {run.date}:\n\n{verdicts.brief(run)}"
+    sentences = verdicts.markdown(verdicts.of(run))
+    return f"tfkm {version} on {machine}, {run.date}:\n\n{sentences}"
 
 
 def unbeaten(run: Run) -> str:
@@ -101,7 +103,9 @@ def tables(run: Run) -> dict[Path, str]:
     """The pages with the tables of this run in them."""
     parts = {
         ROOT / "README.md": summary(run),
-        ROOT / "docs" / "benchmarks.md": report.markdown(run).partition("\n")[2],
+        ROOT / "docs" / "benchmarks.md": report.markdown(run, "images/ratios.svg").partition("\n")[
+            2
+        ],
         ROOT / "docs" / "when-not.md": unbeaten(run),
     }
     return {path: _with(path.read_text(), part) for path, part in parts.items()}
@@ -129,9 +133,12 @@ def main() -> None:
         except (OSError, ValueError) as error:
             parser.error(str(error))
         return
-    for path, page in tables(newest()).items():
+    run = newest()
+    for path, page in tables(run).items():
         path.write_text(page)
         print(path.relative_to(ROOT))
+    plots.write_ratios(run, IMAGE)
+    print(IMAGE.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -119,9 +119,14 @@ def _curve(found: dict) -> Table:
     return Table("inertia against time", about, [*head, Cell("last", "above the lowest")], rows)
 
 
-def brief(run: Run) -> list[Table]:
-    """Of each device: how the backend that tfkm takes did against each rival, op by op."""
-    tables = []
+def op_by_op(run: Run) -> list[Table]:
+    """Return for each device how what tfkm takes by itself did against each rival.
+
+    A quick run has none: three rounds of small shapes tell nobody who is faster.
+    """
+    tables: list[Table] = []
+    if run.about["quick"]:
+        return tables
     for device in unique(row.device for row in run.rows):
         rows = [row for row in run.rows if row.device == device and run.is_taken(row)]
         names = [name for name in run.rivals if any(name in row.rivals for row in rows)]
@@ -134,7 +139,7 @@ def brief(run: Run) -> list[Table]:
                 lines.append([Cell(title), *(_range(own, name) for name in names)])
         if lines:
             head = [Cell("op"), *map(Cell, names)]
-            tables.append(Table("In brief", rows[0].who, head, lines))
+            tables.append(Table("op by op", rows[0].who, head, lines))
     return tables
 
 

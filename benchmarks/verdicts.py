@@ -1,8 +1,9 @@
-"""The first lines of the report: who wins where, defeats included, and who is missing."""
+"""What the report says in sentences: who wins where, defeats included, and who is missing."""
 
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -19,61 +20,92 @@ class Verdict(NamedTuple):
     said: str
 
 
-def of(run: Run) -> list[Verdict]:
-    """What failed; tfkm against each rival on each device; its other backends; who is not here.
+class Met(NamedTuple):
+    """The cases of one rival on one device, which the title names only where there are several."""
 
-    Of a quick run nothing about who is faster.
+    title: str
+    rival: str
+    rows: list[Row]
+
+
+def of(run: Run) -> list[Verdict]:
+    """Return what failed, then one sentence for each rival on each device.
+
+    A quick run has no sentence about who is faster.
     """
     said = f"{', '.join(run.failed)}, and so without a time."
     lines = [Verdict("Failed", said)] if run.failed else []
-    for device in unique(row.device for row in run.rows) if not run.about["quick"] else []:
-        rows = [row for row in run.rows if row.device == device]
-        taken = [row for row in rows if run.is_taken(row)]
-        lines += [
-            _against(name, taken) for name in run.rivals if any(name in r.rivals for r in taken)
-        ]
-        lines += _others(run, [row for row in rows if not run.is_taken(row)])
-    about = run.about
-    absent = [f"{name} ({why})" for name, why in (about["absent_rivals"] | about["absent"]).items()]
-    return lines + ([Verdict("Not here", f"{'; '.join(absent)}.")] if absent else [])
+    return lines + [Verdict(one.title, f"tfkm is {_tally(one)}.") for one in met(run)]
 
 
-def markdown(run: Run) -> str:
-    """A list of them."""
-    return "\n".join(f"- **{verdict.about}:** {verdict.said}" for verdict in of(run))
+def not_faster(run: Run) -> list[Verdict]:
+    """Return for each rival the cases in which it is level or faster, the worst for tfkm first."""
+    lines = []
+    for one in met(run):
+        said = []
+        for verdict in ("slower", "level"):
+            if found := [r for r in one.rows if r.rivals[one.rival].verdict == verdict]:
+                said.append(f"{verdict.capitalize()}: {_named(found, one.rival)}.")
+        if said:
+            lines.append(Verdict(one.title, " ".join(said)))
+    return lines
 
 
-def brief(run: Run) -> str:
-    """Markdown: of what tfkm takes by itself, one sentence for each rival."""
+def other_backends(run: Run) -> list[Verdict]:
+    """Return a sentence for each rival of each backend that tfkm takes only when asked to."""
+    rest = [] if run.about["quick"] else [row for row in run.rows if not run.is_taken(row)]
+    lines = []
+    for who in unique(row.who for row in rest):
+        own = [row for row in rest if row.who == who]
+        for rival in run.rivals:
+            if rows := [row for row in own if rival in row.rivals]:
+                lines.append(Verdict(f"{who} against {rival}", f"{_tally(Met('', rival, rows))}."))
+    return lines
+
+
+def absent(run: Run) -> str:
+    """Return the rivals and devices that were not there to be measured, with the reason of each."""
+    missing = run.about["absent_rivals"] | run.about["absent"]
+    return "; ".join(f"{name} ({why})" for name, why in missing.items())
+
+
+def markdown(verdicts: Iterable[Verdict]) -> str:
+    """Return verdicts as a list."""
+    lines = (f"- **{verdict.about}:** {verdict.said}" for verdict in verdicts)
+    return "\n".join(textwrap.fill(line, 100, subsequent_indent="  ") for line in lines)
+
+
+def met(run: Run) -> list[Met]:
+    """Return the encounters of what tfkm takes by itself; none of a quick run."""
+    if run.about["quick"]:
+        return []
     devices = unique(row.device for row in run.rows)
-    taken = [[row for row in run.rows if row.device == d and run.is_taken(row)] for d in devices]
-    said = [
-        f"- Against **{rival}** tfkm ({met[0].who}) is {_tally(met, rival)}."
-        for rows in taken
-        for rival in run.rivals
-        if (met := [row for row in rows if rival in row.rivals])
-    ]
-    return "\n".join(textwrap.fill(line, 100, subsequent_indent="  ") for line in said)
+    found = []
+    for device in devices:
+        taken = [row for row in run.rows if row.device == device and run.is_taken(row)]
+        where = f" on {device}" if len(devices) > 1 else ""
+        for rival in run.rivals:
+            if rows := [row for row in taken if rival in row.rivals]:
+                found.append(Met(f"Against {rival}{where}", rival, rows))
+    return found
 
 
-def _against(rival: str, rows: list[Row]) -> Verdict:
-    met = [row for row in rows if rival in row.rivals]
-    said = f"tfkm ({met[0].who}) is {_tally(met, rival)}"
-    for verdict in ("slower", "level"):
-        if found := [row for row in met if row.rivals[rival].verdict == verdict]:
-            said += f". {verdict.capitalize()}: {_named(found, rival)}"
-    return Verdict(f"Against {rival}", said + ".")
-
-
-def _tally(rows: list[Row], rival: str) -> str:
-    found = [row.rivals[rival] for row in rows]
-    count = {word: sum(v.verdict == word for v in found) for word in ("faster", "level", "slower")}
-    best = max(rows, key=lambda row: row.rivals[rival].ratio)
-    most = f" (most in {case(best)}, {times(best.rivals[rival].ratio)})"
-    return (
-        f"faster in {count['faster']} of {len(rows)} cases{most if count['faster'] else ''}, "
-        f"level in {count['level']}, slower in {count['slower']}"
+def _tally(one: Met) -> str:
+    count = Counter(row.rivals[one.rival].verdict for row in one.rows)
+    by_ratio = sorted(one.rows, key=lambda row: row.rivals[one.rival].ratio)
+    worst, best = (
+        f"{times(row.rivals[one.rival].ratio)}, {case(row)}" for row in (by_ratio[0], by_ratio[-1])
     )
+    every = len(one.rows)
+    share = (
+        f"all {every}" if count["faster"] == every else f"{count['faster'] or 'none'} of {every}"
+    )
+    said = [f"faster in {share} cases" + (f" (up to {best})" if count["faster"] else "")]
+    if count["level"]:
+        said.append(f"level in {count['level']}")
+    if count["slower"]:
+        said.append(f"slower in {count['slower']} (down to {worst})")
+    return ", ".join(said)
 
 
 def _named(rows: Iterable[Row], rival: str) -> str:
@@ -89,17 +121,5 @@ def _named(rows: Iterable[Row], rival: str) -> str:
 
 
 def case(row: Row) -> str:
-    """Its op and its name, but once where an op is measured on one thing only."""
+    """Return its op and its name, but once where an op is measured on one thing only."""
     return row.op if row.op in ALONE else f"{row.op} {row.name}"
-
-
-def _others(run: Run, rows: list[Row]) -> list[Verdict]:
-    """Backends that tfkm takes only when asked to, each in a sentence for each rival that it met."""
-    lines = []
-    for backend in unique(row.backend for row in rows):
-        own = [row for row in rows if row.backend == backend]
-        for rival in run.rivals:
-            if met := [row for row in own if rival in row.rivals]:
-                said = f"{_tally(met, rival)}, against {rival}. tfkm takes it only when asked to."
-                lines.append(Verdict(met[0].who, said))
-    return lines

@@ -1,9 +1,6 @@
-"""Draws docs/images/*.svg, from scikit-learn's digits and the newest kept benchmark."""
+"""Draws docs/images/*.svg from scikit-learn's digits; `benchmarks.results write` draws ratios.svg."""
 
-import sys
 from pathlib import Path
-
-sys.path.append(str(Path(__file__).parents[1]))  # for benchmarks; the installed tfkm comes first
 
 import matplotlib
 
@@ -11,11 +8,8 @@ matplotlib.use("svg")
 import numpy as np
 from matplotlib import pyplot
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
 
 import tfkm
-from benchmarks import results
 from tfkm import datasets
 
 IMAGES = Path(__file__).parent / "images"
@@ -72,49 +66,11 @@ def far_from_origin(points: np.ndarray, model: tfkm.KMeans) -> Figure:
     return figure
 
 
-def ratios(points: np.ndarray, model: tfkm.KMeans) -> Figure:
-    """For each rival a bar for each case of the newest kept run, sorted; below 1 the rival is faster."""
-    run = results.newest()
-    taken = [row for row in run.rows if run.is_taken(row)]
-    figure, grid = pyplot.subplots(
-        -(-len(run.rivals) // 3), 3, sharey=True, squeeze=False, figsize=(7, 4.4),
-        layout="constrained",
-    )  # fmt: skip
-    colours = {"faster": "C0", "level": GREY, "slower": "C1"}
-    for rival, ax in zip(run.rivals, grid.flat, strict=False):
-        met = [row.rivals[rival] for row in taken if rival in row.rivals]
-        met.sort(key=lambda versus: versus.ratio)
-        heights = [versus.ratio - 1 for versus in met]
-        ax.bar(
-            range(len(met)), heights, bottom=1, width=1,
-            color=[colours[versus.verdict] for versus in met],
-        )  # fmt: skip
-        faster = sum(versus.verdict == "faster" for versus in met)
-        ax.set_title(f"{rival}\nfaster in {faster} of {len(met)}", fontsize=9)
-        ax.axhline(1, color=GREY, linewidth=1)
-        ax.set(yscale="log", xticks=[], ylim=(0.03, 40), yticks=[0.1, 1, 10])
-        ax.set_yticklabels(["0.1×", "1×", "10×"])
-        ax.yaxis.set_minor_locator(NullLocator())
-    for ax in grid.flat[len(run.rivals) :]:
-        ax.set_axis_off()
-    figure.legend(
-        [Patch(color=color) for color in colours.values()],
-        ["tfkm faster", "level", "tfkm slower"],
-        loc="outside upper center", ncols=3, frameon=False,
-    )  # fmt: skip
-    figure.supylabel("the rival's time over tfkm's", fontsize=9)
-    threads = run.about["threads"]["tfkm"]
-    figure.supxlabel(
-        f"cases, sorted; {threads} threads of {run.processor}, {run.date[:10]}", fontsize=9
-    )
-    return figure
-
-
 def main() -> None:
     points = datasets.load("digits").points
     model = tfkm.KMeans(n_clusters=10, random_state=0).fit(points)
     with matplotlib.rc_context(STYLE):
-        for make in (digits_centroids, elbow, silhouettes, far_from_origin, ratios):
+        for make in (digits_centroids, elbow, silhouettes, far_from_origin):
             figure = make(points, model)
             figure.savefig(IMAGES / f"{make.__name__}.svg", metadata={"Date": None})
             pyplot.close(figure)

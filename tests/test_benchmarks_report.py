@@ -73,32 +73,83 @@ def test_what_tfkm_takes_is_what_all_rivals_met(run):
     assert others.is_taken(others.rows[0])
 
 
-def first_lines(page: str) -> str:
-    """Before any table of the page."""
-    return page[: page.index("In brief")]
+def opening(page: str) -> str:
+    """What stands before the first section."""
+    return re.split("<nav|\n## ", page)[0]
 
 
-def test_first_lines_name_rivals_defeats_and_who_is_missing(run, pages):
-    defeats = 0
-    for lines, end in zip(map(first_lines, pages), (":</strong>", ":**"), strict=True):
+def test_a_page_opens_with_the_picture_and_a_sentence_for_each_rival(run, pages):
+    for page, picture, end in (
+        (pages[0], "<svg", ":</strong>"),
+        (pages[1], "](ratios.svg)", ":**"),
+    ):
+        lines = opening(page)
+        assert lines.count(picture) == 1
         for rival in run.rivals:
-            sentence = lines.split(f"Against {rival}{end}")[1].splitlines()[0]
-            slower = sentence.partition("Slower:")[2]
-            for row in filter(run.is_taken, run.rows):
-                if rival in row.rivals and row.rivals[rival].verdict == "slower":
-                    what = row.op if row.op in verdicts.ALONE else row.name
-                    assert f"{what} {formats.times(row.rivals[rival].ratio)}" in slower
-                    defeats += 1
-        for name, why in (run.about["absent_rivals"] | run.about["absent"]).items():
-            assert f"{name} ({why})" in html.unescape(lines)
+            said = lines[lines.index(f"Against {rival}{end}") :]
+            assert lines.index(picture) < lines.index(said)
+            assert re.match(r"[^.]*tfkm\s+is\s+faster\s+in", said.replace(".", "", 1))
+        assert "Slower:" not in lines and "Level:" not in lines and "In brief" not in page
+
+
+def test_every_case_in_which_tfkm_is_not_faster_is_named(run, pages):
+    sections = {one.about: one.said for one in verdicts.not_faster(run)}
+    defeats = 0
+    for row in filter(run.is_taken, run.rows):
+        what = row.op if row.op in verdicts.ALONE else row.name
+        for rival, versus in row.rivals.items():
+            if versus.verdict != "faster":
+                slower, _, level = sections[f"Against {rival}"].partition("Level:")
+                named = slower if versus.verdict == "slower" else level
+                assert f"{what} {formats.times(versus.ratio)}" in named
+                defeats += 1
     assert defeats > 0
+    for page in map(html.unescape, pages):
+        flat = " ".join(page.split())
+        assert all(said in flat for said in sections.values())
+
+
+def test_a_sentence_counts_and_names_the_extremes(run):
+    def met(**versus):
+        row = run.select("import")[0]
+        rows = [
+            dataclasses.replace(row, op="fit", name=name, rivals={"it": Versus(1.0, *v, 3)})
+            for name, v in versus.items()
+        ]
+        return verdicts.of(dataclasses.replace(run, rows=rows))[0].said
+
+    faster, level, slower = (1.5, 2, 2.5), (0.9, 1.2, 1.3), (0.4, 0.5, 0.6)
+    assert met(a=faster, b=faster) == "tfkm is faster in all 2 cases (up to 2.0×, fit b)."
+    assert met(a=slower, b=level, c=faster) == (
+        "tfkm is faster in 1 of 3 cases (up to 2.0×, fit c), level in 1, "
+        "slower in 1 (down to 0.50×, fit a)."
+    )
+    assert met(a=slower) == "tfkm is faster in none of 1 cases, slower in 1 (down to 0.50×, fit a)."
+
+
+def test_the_picture_has_a_bar_for_each_case(run):
+    (axes,) = plots.ratios(run).axes
+    bars = {}
+    for verdict, color in plots.VERDICTS.items():
+        lines = [line for line in axes.lines if line.get_color() == color]
+        ratios = [x for line in lines for x in line.get_xdata()[1::3]]
+        bars[verdict] = sorted(ratios)
+    for verdict, drawn in bars.items():
+        assert drawn == sorted(
+            versus.ratio
+            for row in filter(run.is_taken, run.rows)
+            for versus in row.rivals.values()
+            if versus.verdict == verdict
+        )
+    assert axes.get_xscale() == "log" and bars["slower"] and bars["faster"]
 
 
 def test_a_quick_run_has_no_headline():
     quick = load(RECORDED)
     for page in report.html(quick), report.markdown(quick):
         assert "A quick run" in page and "Not here" in page
-        assert "In brief" not in page and "faster in" not in page
+        for word in ("Op by op", "Against", "faster in", "ratios", "not faster"):
+            assert word not in page
 
 
 def test_a_range_is_marked_only_if_all_of_it_is_on_one_side(run):
@@ -119,8 +170,9 @@ def test_no_label_of_a_plot_hides_another(run, monkeypatch):
         plots, "_svg", lambda figure, *rest: (figures.append(figure), svg(figure, *rest))[1]
     )
     for one in run, results.newest():
+        plots.opening(one)
         plots.of(one)
-    assert len(figures) == 12
+    assert len(figures) == 14
     for figure in figures:
         figure.draw_without_rendering()
         (axes,) = figure.axes
@@ -177,7 +229,7 @@ def test_all_that_is_missing_and_all_versions_are_in_both(run, pages):
 def test_the_page_needs_nothing_else(pages):
     page = pages[0]
     assert not any(word in page for word in ("src=", "<script", "<link", "@import"))
-    assert "prefers-color-scheme: dark" in page and page.count("<svg") == 6
+    assert "prefers-color-scheme: dark" in page and page.count("<svg") == 7
     assert_whole(page)
 
 
@@ -191,9 +243,9 @@ def test_a_run_on_two_devices(run):
     )
     assert len(tables.of(both)) == 2 * len(tables.of(run)) - len(run.curves)
     page = report.html(both)
-    assert page.count("<svg") == 7  # two rooflines
+    assert page.count("<svg") == 8  # two rooflines
     for device in limits:
-        assert f"tfkm (native on {device}) is" in first_lines(page)
+        assert f"Against scikit-learn on {device}:" in opening(page)
     assert_whole(page)
 
 
@@ -226,4 +278,4 @@ def test_keeps_no_quick_run(tmp_path):
     (tmp_path / "bench.json").write_text(json.dumps(run))
     kept = load(results.keep(tmp_path / "bench.json", tmp_path / "kept"))
     assert [row.name for row in kept.rows] == [row.name for row in load(RECORDED).rows]
-    assert all(f"**{rival}**" in results.summary(kept) for rival in kept.rivals)
+    assert all(f"**Against {rival}:**" in results.summary(kept) for rival in kept.rivals)
