@@ -310,13 +310,13 @@ def cuda(session: nox.Session) -> None:
     session.install(*GROUPS(PROJECT, "cuda"), *GROUPS(PROJECT, "nvcc"))
     record = "benchmarks/recorded/cuda_kernels.json"
     check = ("--out", "build/cuda", "--record", record, *session.posargs)
-    session.run("python", "-m", "tfkm.cuda.build", *check)
+    session.run("python", "-m", "benchmarks.cuda.build", *check)
     (nvcc,) = Path(session.virtualenv.location).glob(
         "lib/python*/site-packages/nvidia/cu13/bin/nvcc"
     )
-    session.run("python", "-m", "tfkm.cuda.build", "--nvcc", str(nvcc), "--arch", "sm_90")
+    session.run("python", "-m", "benchmarks.cuda.build", "--nvcc", str(nvcc), "--arch", "sm_90")
     if "--update" in session.posargs:
-        session.run("python", "-m", "benchmarks.roofline")
+        session.run("python", "-m", "benchmarks.cuda.roofline")
     core(session, "fake_driver")
     run_emulated(session, "-m", "", "tests/test_cuda.py")
 
@@ -420,7 +420,9 @@ def bench_gpu(session: nox.Session) -> None:
     measure(session, "gpu", "rivals-gpu", "--device=gpu", *session.posargs)
     # The kernels alone: batches up to the memory's limit, copies counted and not.
     quick = [option for option in session.posargs if option == "--quick"]
-    session.run("python", "-m", "tfkm.cuda.bench", "--json", "benchmarks/out/cuda.json", *quick)
+    session.run(
+        "python", "-m", "benchmarks.cuda.bench", "--json", "benchmarks/out/cuda.json", *quick
+    )
 
 
 @nox.session(name="bench-compare")

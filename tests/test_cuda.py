@@ -19,9 +19,9 @@ import pytest
 import tensorflow as tf
 
 import tfkm
+from benchmarks.cuda import bench, build, limits, roofline, timed_card
 from tfkm import exact
-from tfkm.cuda import bench, build, check, driver, nvrtc
-from tfkm.cuda.limits import Limits
+from tfkm.cuda import check, driver, nvrtc
 from tfkm.ops import cuda, native_ops, sums, tensor_backends, xla, xla_call
 from tfkm.testing import CASES, SHAPES, Shape, assert_same_assignment
 from tfkm.types import Assignment
@@ -177,11 +177,11 @@ def test_bench(emulation, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(check, "SHAPES", {"even": (70, 20, 9)})  # test_self_check has them all
     monkeypatch.setattr(check, "MANY", 200)
     out = tmp_path / "bench.json"
-    limits = Limits(2e12, 4e12, 1e12)
-    assert bench.main(["--quick", "--json", str(out)], load, lambda card: limits) == 0
+    most = limits.Limits(2e12, 4e12, 1e12)
+    assert bench.main(["--quick", "--json", str(out)], load, lambda card: most) == 0
     found = json.loads(out.read_text())
     rows = found["rows"]
-    assert found["limits"] == limits._asdict()
+    assert found["limits"] == most._asdict()
     for row in rows:
         assert min(row["ms"], row["with_copies"]) > 0
         assert row["of_flops"] == pytest.approx(row["tflops"] / 2)
@@ -201,32 +201,39 @@ def test_xla_takes_the_handlers():
 
 
 LIMITS = """
+    from pathlib import Path
     from tfkm.cuda import nvrtc
-    program = nvrtc._Compiler(nvrtc._library()).compile("compute_90", "limits.cu", []).cubin.decode()
+    source = Path("{source}")
+    program = nvrtc._Compiler(nvrtc._library()).compile("compute_90", source, []).cubin.decode()
     for instruction, in_a_turn in ("mma.sync", 8), ("fma.rn.f32", 16):
         count = program.count(instruction)
         assert count and count % in_a_turn == 0, (instruction, count)
     assert "ld.global.v4.f32" in program or "ld.global.nc.v4.f32" in program
-    assert nvrtc.compile_limits("sm_90").cubin
+    assert nvrtc.compile_source(source, "sm_90").cubin
 """
 
 
 def test_the_limits_of_a_card_are_not_optimised_away(python):
     """Compiled, not run. NVRTC looks for a driver, and does not survive the emulation's."""
     pytest.importorskip("nvidia.cuda_nvrtc", reason="NVRTC is in the dependency group cuda")
-    python(LIMITS, LD_LIBRARY_PATH="")
+    python(LIMITS.replace("{source}", str(limits.SOURCE)), LD_LIBRARY_PATH="")
 
 
 def test_a_source_tree_makes_its_own_launcher(monkeypatch):
-    """For python -m tfkm.cuda.bench where nothing is installed."""
-    monkeypatch.setattr(driver, "__file__", str(ROOT / "tfkm" / "cuda" / "driver.py"))
-    library = driver._compiled()
+    """For python -m benchmarks.cuda.bench where nothing is installed."""
+    library = timed_card.compiled_launcher()
     assert library.tfkm_register_cuda and library.tfkm_cuda_use
     call = driver.Call(n=9, k=2, d=3, stride=3)
     assert library.tfkm_cuda_scratch_bytes(ctypes.byref(call), 1) > 0
-    monkeypatch.setattr(driver.shutil, "which", lambda name: None)
-    with pytest.raises(RuntimeError, match="was not built"):
-        driver._compiled()
+    monkeypatch.setattr(timed_card.shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match="was not built, and there is no C"):
+        timed_card.compiled_launcher()
+
+
+def test_without_the_launcher_it_says_so(monkeypatch):
+    monkeypatch.setattr(driver, "_launcher_path", lambda: None)
+    with pytest.raises(RuntimeError, match="tfkm/_cuda.so, was not built"):
+        driver.launcher.__wrapped__()
 
 
 def test_without_a_gpu_it_says_so():
@@ -396,9 +403,9 @@ ptxas info    : Used 40 registers
 
 
 def test_a_spill_in_a_hot_kernel_is_found():
-    taken = nvrtc.resources(LOG)
-    assert taken["screen_wide"] == nvrtc.Resources(128, 280, 300, 88, 24324)
-    assert taken["settle_wide"] == nvrtc.Resources(40, 8, 8, 8, 0)
+    taken = build.resources(LOG)
+    assert taken["screen_wide"] == build.Resources(128, 280, 300, 88, 24324)
+    assert taken["settle_wide"] == build.Resources(40, 8, 8, 8, 0)
     assert build.spills({"sm_90 float32": taken}) == [
         "sm_90 float32: screen_wide spills 280 and 300 bytes"
     ]
@@ -409,31 +416,24 @@ def test_the_record_has_no_spill_in_a_hot_kernel():
     assert {name.split()[0] for name in record} == set(build.ARCHITECTURES)
     assert len(record) == len(build.ARCHITECTURES) * len(nvrtc.PAIRS)
     taken = {
-        name: {kernel: nvrtc.Resources(*numbers) for kernel, numbers in kernels.items()}
+        name: {kernel: build.Resources(*numbers) for kernel, numbers in kernels.items()}
         for name, kernels in record.items()
     }
     assert not build.spills(taken)
 
 
 def test_the_document_has_the_tables_that_the_code_makes():
-    roofline = pytest.importorskip("benchmarks.roofline")
     text = roofline.DOCUMENT.read_text()
-    assert roofline.fill(text) == text, "run python -m benchmarks.roofline"
-
-
-def test_the_roofline_knows_how_many_take_the_second_pass():
-    roofline = pytest.importorskip("benchmarks.roofline")
-    record = json.loads(roofline.DOUBTS.read_text())
-    for name, tile in ("narrow", "slim"), ("pixels", "wide"), ("compact", "halves"):
-        assert tuple(record[name][tile]) == roofline.doubts(SHAPES[name], tile)
-    x = np.random.default_rng(0).standard_normal(1000)
-    np.testing.assert_array_equal(
-        roofline._bfloat16(x), tf.cast(tf.cast(x, tf.float32), tf.bfloat16)
-    )
+    assert roofline.fill(text) == text, "run python -m benchmarks.cuda.roofline"
 
 
 def test_the_self_check_has_every_tile():
-    roofline = pytest.importorskip("benchmarks.roofline")
     assert set(check.SHAPES) == set(roofline.TILES)
     for tile, shape in check.SHAPES.items():
         assert roofline.tile_for(Shape(*shape)) == tile
+
+
+def test_no_developer_tool_is_in_the_package():
+    """It has what compiles, launches and checks at run time."""
+    files = {path.stem for path in (ROOT / "tfkm" / "cuda").glob("*.py")}
+    assert files == {"__init__", "check", "driver", "nvrtc"}

@@ -1,4 +1,4 @@
-"""A card by the CUDA driver, and the kernels on it, by ctypes alone: for `bench` and the tests.
+"""A card by the CUDA driver, and the kernels on it, by ctypes alone: for `check`, CuPy and the tests.
 
 TensorFlow is not needed, and where it is used this is not: XLA calls the same launcher with its own memory.
 """
@@ -10,11 +10,6 @@ import functools
 import importlib.metadata
 import importlib.util
 import math
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +66,7 @@ class Answer(NamedTuple):
 class Card:
     """A card that the driver shows, with memory of its own and the kernels that were loaded for it.
 
-    Any thread may use it, one at a time.
+    Any thread may use it, one at a time. library: the launcher, if not the installed one.
 
     Raises:
       RuntimeError: there is no driver, no card, or no launcher (`tfkm/_cuda.so`).
@@ -79,9 +74,9 @@ class Card:
 
     _PROCESSORS, _MAJOR, _MINOR = 16, 75, 76
 
-    def __init__(self, number: int = 0) -> None:
+    def __init__(self, number: int = 0, library: ctypes.CDLL | None = None) -> None:
         self._driver = _library()
-        self.launcher = launcher()
+        self.launcher = library or launcher()
         self._device, self._context = ctypes.c_int(), ctypes.c_void_p()
         self._do("cuInit", 0)
         self._do("cuDeviceGet", ctypes.byref(self._device), number)
@@ -135,7 +130,7 @@ class Card:
             raise ValueError(f"sizes that the kernels do not take: {call.n}, {call.k}, {call.d}")
         return size
 
-    # --- memory and time
+    # --- memory
     # ---------------------------------------------------------------------------
 
     def allocate(self, size: int) -> Memory:
@@ -156,35 +151,6 @@ class Card:
         size = ctypes.c_size_t(array.nbytes)
         self._do("cuMemcpyDtoH_v2", ctypes.c_void_p(array.ctypes.data), memory.at, size)
         return array
-
-    def milliseconds(self, work: Callable[[], None], times: int = 1) -> float:
-        """How long the card takes for what `work` launches, the mean of so many times: the host launches
-        ahead, so that only what is shorter than its launches is timed with them."""
-        events = [ctypes.c_void_p() for _ in range(2)]
-        for event in events:
-            self._do("cuEventCreate", ctypes.byref(event), 0)
-        self._do("cuEventRecord", events[0], None)
-        for _ in range(times):
-            work()
-        self._do("cuEventRecord", events[1], None)
-        self._do("cuEventSynchronize", events[1])
-        taken = ctypes.c_float()
-        self._do("cuEventElapsedTime", ctypes.byref(taken), *events)
-        for event in events:
-            self._do("cuEventDestroy_v2", event)
-        return taken.value / times
-
-    def function(self, image: bytes, name: str) -> Callable[..., None]:
-        """A kernel of an image, as function(blocks, threads, *arguments), which are of ctypes."""
-        module, kernel = ctypes.c_void_p(), ctypes.c_void_p()
-        self._do("cuModuleLoadData", ctypes.byref(module), image)
-        self._do("cuModuleGetFunction", ctypes.byref(kernel), module, name.encode())
-
-        def launch(blocks: int, threads: int, *arguments) -> None:
-            at = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
-            self._do("cuLaunchKernel", kernel, blocks, 1, 1, threads, 1, 1, 0, None, at, None)
-
-        return launch
 
     def wait(self) -> None:
         self._do("cuStreamSynchronize", None)
@@ -235,14 +201,14 @@ class Prepared:
         self.grid = grid
         given = {"points": points, "centroids": centroids, "weights": weights}
         given["grid_sums"], given["grid"] = grid or (None, None)
-        self._held = {name: card.copy(a) for name, a in given.items() if a is not None}
-        self._held["labels"] = card.allocate(4 * n)
-        self._held["sq_distances"] = card.allocate(centroids.itemsize * n)
+        self.held = {name: card.copy(a) for name, a in given.items() if a is not None}
+        self.held["labels"] = card.allocate(4 * n)
+        self.held["sq_distances"] = card.allocate(centroids.itemsize * n)
         self._words = [[card.allocate(8 * size) for size in (k * d, k)] for _ in range(2)]
         self._digits = card.allocate(8 * DIGITS)
         self.call = Call(n=n, k=k, d=d, stride=d, dtype=_DTYPES.index(points.dtype.name))
         self.call.wide, self.call.tile = centroids.dtype == np.float64, tile and tile.encode()
-        for name, memory in self._held.items():
+        for name, memory in self.held.items():
             setattr(self.call, name, memory.at)
         if grid:
             self.call.high, self.call.low = (Words(*(m.at for m in word)) for word in self._words)
@@ -252,13 +218,6 @@ class Prepared:
 
     def launch(self) -> None:
         self.card.accumulate(self.call)
-
-    def again(self, points: np.ndarray) -> np.ndarray:
-        """`launch` with the points copied to the card before; the labels."""
-        self.card.fill(self._held["points"], points)
-        self.launch()
-        self.card.wait()
-        return self.card.fetch(self._held["labels"], self.shape[:1], np.int32)
 
     def answer(self) -> Answer:
         self.card.wait()
@@ -271,8 +230,8 @@ class Prepared:
             for word in self._words
         ]
         digits = self.card.fetch(self._digits, (DIGITS,), np.int64)
-        labels = self.card.fetch(self._held["labels"], (n,), np.int32)
-        distances = self.card.fetch(self._held["sq_distances"], (n,), self.dtype)
+        labels = self.card.fetch(self.held["labels"], (n,), np.int32)
+        distances = self.card.fetch(self.held["sq_distances"], (n,), self.dtype)
         if not self.grid:
             return Answer(labels, distances, None, None, None)
         high, low = words
@@ -313,40 +272,22 @@ def _library() -> ctypes.CDLL:
 
 @functools.cache
 def launcher() -> ctypes.CDLL:
-    """The library of kernels/cuda/by_ctypes.h: the installed one, else made of the source tree.
+    """The library of kernels/cuda/by_ctypes.h.
 
     Raises:
-      RuntimeError: it was not built, and cannot be.
+      RuntimeError: it was not built.
     """
     path = _launcher_path()
-    library = ctypes.CDLL(path) if path else _compiled()
+    if path is None:
+        raise RuntimeError("the launcher of the CUDA kernels, tfkm/_cuda.so, was not built")
+    return declared(ctypes.CDLL(path))
+
+
+def declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    """Return the launcher with the types of its results."""
     library.tfkm_cuda_load.restype = library.tfkm_cuda_accumulate.restype = ctypes.c_char_p
     library.tfkm_cuda_scratch_bytes.restype = ctypes.c_int64
     return library
-
-
-def _compiled() -> ctypes.CDLL:
-    """As CMakeLists.txt makes it, by whatever C++ compiler there is: some seconds."""
-    kernels = Path(__file__).parents[2] / "kernels"
-    files = [str(kernels / name) for name in ("cuda/by_ctypes.cc", "xla/cuda_handlers.cc")]
-    missing = "the launcher of the CUDA kernels, tfkm/_cuda.so, was not built"
-    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None or not kernels.exists():
-        raise RuntimeError(missing)
-    flags = [
-        "-std=c++17",
-        "-O2",
-        "-shared",
-        "-fPIC",
-        *(f"-I{kernels / n}" for n in ("core", "cuda")),
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "_cuda.so")
-        command = [compiler, *flags, *files, "-ldl", "-o", path]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{missing}, and {compiler} fails: {done.stderr}")
-        return ctypes.CDLL(path)
 
 
 def _launcher_path() -> str | None:

@@ -11,9 +11,8 @@ import functools
 import hashlib
 import importlib.util
 import os
-import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,17 +36,6 @@ class Compiled(NamedTuple):
     log: str
 
 
-class Resources(NamedTuple):
-    """What a kernel takes. registers: of a thread; the others in bytes: of a thread, shared of a
-    block."""
-
-    registers: int
-    spill_stores: int
-    spill_loads: int
-    stack: int
-    shared: int
-
-
 def compile_kernels(arch: str, points: str, wide: bool) -> Compiled:
     """The kernels for points of a dtype, computed in float64 if `wide` else in float32.
 
@@ -58,12 +46,12 @@ def compile_kernels(arch: str, points: str, wide: bool) -> Compiled:
     Raises:
       RuntimeError: there is no NVRTC, or it refuses the source, with what it says.
     """
-    return _Compiler(_library()).compile(_target(arch), "kernels.cu", definitions(points, wide))
+    return compile_source(sources() / "kernels.cu", arch, definitions(points, wide))
 
 
-def compile_limits(arch: str) -> Compiled:
-    """Those of kernels/cuda/limits.cu, as `compile_kernels`."""
-    return _Compiler(_library()).compile(_target(arch), "limits.cu", [])
+def compile_source(source: Path, arch: str, definitions: Iterable[str] = ()) -> Compiled:
+    """Another source, as `compile_kernels`; it may include what the kernels do."""
+    return _Compiler(_library()).compile(_target(arch), source, definitions)
 
 
 def cached(arch: str, points: str, wide: bool, anew: bool = False) -> bytes:
@@ -108,25 +96,6 @@ def keep(path: Path, content: bytes) -> None:
         pass  # a home that cannot be written: made again next time
 
 
-def resources(log: str) -> dict[str, Resources]:
-    """Of each kernel, from what the compiler says."""
-    found = {}
-    for part in log.split("Compiling entry function '")[1:]:
-
-        def number(pattern: str, part: str = part) -> int:
-            match = re.search(pattern, part)
-            return int(match[1]) if match else 0
-
-        found[part.partition("'")[0]] = Resources(
-            number(r"Used (\d+) registers"),
-            number(r"(\d+) bytes spill stores"),
-            number(r"(\d+) bytes spill loads"),
-            number(r"(\d+) bytes stack frame"),
-            number(r"(\d+) bytes smem"),
-        )
-    return found
-
-
 def sources() -> Path:
     """The folder of the kernels: installed beside this file, or in the source tree."""
     here = Path(__file__).parent
@@ -156,10 +125,10 @@ class _Compiler:
         self.library = library
         self.program = ctypes.c_void_p()
 
-    def compile(self, target: str, file: str, definitions: list[str]) -> Compiled:
-        source = (sources() / file).read_bytes()
+    def compile(self, target: str, source: Path, definitions: Iterable[str]) -> Compiled:
         options = [f"-arch={target}", f"-I{sources()}", *_OPTIONS, *definitions]
-        self._call("nvrtcCreateProgram", source, file.encode(), 0, None, None)
+        text, name = source.read_bytes(), source.name.encode()
+        self._call("nvrtcCreateProgram", text, name, 0, None, None)
         try:
             given = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
             status = self.library.nvrtcCompileProgram(self.program, len(options), given)

@@ -1,6 +1,6 @@
 """Compiles every kernel for every architecture, and fails on a spill where it would cost.
 
-`python -m tfkm.cuda.build`, which `nox -s cuda` runs where there is neither a card nor TensorFlow.
+`python -m benchmarks.cuda.build`, which `nox -s cuda` runs where there is neither a card nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
+from benchmarks.cuda import limits
 from tfkm.cuda import nvrtc
 
 # A100; H100 and H200; B100, B200 and GB200; RTX 50 and RTX PRO 6000 Blackwell.
@@ -22,23 +25,54 @@ ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
 # Whose inner loops are the time of a pass. The others run over k, or over few points.
 HOT = "screen_"
 
-Record = dict[str, dict[str, nvrtc.Resources]]
+
+class Resources(NamedTuple):
+    """What a kernel takes. registers: of a thread; the others in bytes: of a thread, shared of a
+    block."""
+
+    registers: int
+    spill_stores: int
+    spill_loads: int
+    stack: int
+    shared: int
+
+
+Record = dict[str, dict[str, Resources]]
 
 
 def build(architectures: Iterable[str], out: Path | None) -> Record:
     """{"sm_90 float32": {kernel: its resources}}; cubins into `out`, if given."""
 
-    def one(job: tuple[str, str, bool]) -> tuple[str, dict[str, nvrtc.Resources]]:
+    def one(job: tuple[str, str, bool]) -> tuple[str, dict[str, Resources]]:
         arch, points, wide = job
         compiled = nvrtc.compile_kernels(arch, points, wide)
         name = f"{arch} {points}{' in float64' if wide else ''}"
         if out is not None:
             (out / f"{name.replace(' ', '_')}.cubin").write_bytes(compiled.cubin)
-        return name, dict(sorted(nvrtc.resources(compiled.log).items()))
+        return name, dict(sorted(resources(compiled.log).items()))
 
     jobs = [(arch, *pair) for arch in architectures for pair in nvrtc.PAIRS]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(pool.map(one, jobs))
+
+
+def resources(log: str) -> dict[str, Resources]:
+    """Return what each kernel takes, from the log of the compiler."""
+    found = {}
+    for part in log.split("Compiling entry function '")[1:]:
+
+        def number(pattern: str, part: str = part) -> int:
+            match = re.search(pattern, part)
+            return int(match[1]) if match else 0
+
+        found[part.partition("'")[0]] = Resources(
+            number(r"Used (\d+) registers"),
+            number(r"(\d+) bytes spill stores"),
+            number(r"(\d+) bytes spill loads"),
+            number(r"(\d+) bytes stack frame"),
+            number(r"(\d+) bytes smem"),
+        )
+    return found
 
 
 def by_nvcc(nvcc: str, architectures: Iterable[str]) -> list[str]:
@@ -93,7 +127,7 @@ def main() -> int:
     record = build(options.arch or ARCHITECTURES, options.out)
     wrong = spills(record)
     for arch in options.arch or ARCHITECTURES:
-        nvrtc.compile_limits(arch)
+        nvrtc.compile_source(limits.SOURCE, arch)
     if options.record and options.update:
         options.record.write_text(text(record))
     elif options.record and options.record.read_text() != text(record):
@@ -104,7 +138,7 @@ def main() -> int:
 
 
 def text(record: Record) -> str:
-    """The record as JSON, a line for each cubin; of a kernel the numbers of `nvrtc.Resources`."""
+    """The record as JSON, a line for each cubin; of a kernel the numbers of `Resources`."""
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(k)}" for name, k in record.items())
     version = ".".join(map(str, nvrtc.version()))
     return f'{{"nvrtc": "{version}", "kernels": {{\n{lines}\n}}}}\n'

@@ -1,18 +1,21 @@
-"""What a card can do at most, measured: every time of `bench` is judged by it."""
+"""Measures what a card can do at most, beside which `bench` sets every time."""
 
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.cuda.timed_card import TimedCard
 from tfkm.cuda import nvrtc
-from tfkm.cuda.driver import Card
+
+SOURCE = Path(__file__).parent / "limits.cu"
 
 _THREADS, _TURNS, _ROUNDS = 256, 20_000, 5
 _BYTES = 2**30  # beyond any cache
-# Of one thread in one turn, see kernels/cuda/limits.cu; a fragment's product is 16·8·16 of a warp.
+# Operations of one thread in one turn of limits.cu; a fragment's product is 16·8·16 of a warp.
 _MULTIPLY_ADD, _FRAGMENTS = 2 * 16, 8 * 2 * 16 * 8 * 16 // 32
 
 
@@ -24,9 +27,9 @@ class Limits(NamedTuple):
     bandwidth: float
 
 
-def measure(card: Card) -> Limits:
+def measure(card: TimedCard) -> Limits:
     """The best of some rounds, a second in all."""
-    image = nvrtc.compile_limits(card.arch).cubin
+    image = nvrtc.compile_source(SOURCE, card.arch).cubin
     out, turns = card.allocate(4), ctypes.c_int64(_TURNS)
     blocks = 8 * card.processors
 

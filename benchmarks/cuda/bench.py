@@ -1,9 +1,9 @@
-"""Measures the CUDA kernels on the card that there is: `python -m tfkm.cuda.bench`, without TensorFlow.
+"""Measures the CUDA kernels on the card that there is: `python -m benchmarks.cuda.bench`.
 
-Needs the driver, NVRTC (from CUDA, CuPy's or TensorFlow's CUDA packages, or nvidia-cuda-nvrtc-cu12), NumPy
-and the launcher: that of an installed tfkm, else a C++ compiler makes it of the source tree. First the
-self-check: kernels that give wrong answers are not timed. Times are the card's own, medians of rounds of
-ten; what docs/gpu.md predicts is to be held against them.
+Needs no TensorFlow, but the driver, NVRTC (from CUDA, from CuPy's or TensorFlow's CUDA packages, or
+nvidia-cuda-nvrtc-cu12), NumPy and the launcher: that of an installed tfkm, else a C++ compiler makes
+it of the source tree. First comes the self-check: kernels that give wrong answers are not timed.
+Times are the card's own, medians of rounds of ten.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.cuda.limits import Limits
+from benchmarks.cuda.limits import measure as measure_limits
+from benchmarks.cuda.timed_card import TimedCard
 from tfkm.cuda import check
 from tfkm.cuda.driver import Card, Prepared, load_compiled, solve
-from tfkm.cuda.limits import Limits
-from tfkm.cuda.limits import measure as measure_limits
 from tfkm.shapes import SHAPES, Shape
 
 TILES = tuple(check.SHAPES)
@@ -53,7 +54,7 @@ class Row(NamedTuple):
 
 
 def measure(
-    card: Card,
+    card: TimedCard,
     limits: Limits,
     name: str,
     shape: Shape,
@@ -72,8 +73,8 @@ def measure(
     answer = prepared.answer()
     times = 10 if rounds > 1 else 1
     ms = statistics.median(card.milliseconds(prepared.launch, times) for _ in range(rounds))
-    prepared.again(points)  # the first copy finds pages that are new
-    copied = statistics.median(_milliseconds(lambda: prepared.again(points)) for _ in range(rounds))
+    _with_copies(prepared, points)  # the first copy finds pages that are new
+    copied = statistics.median(_with_copies(prepared, points) for _ in range(rounds))
     flops, moved = 2.0 * shape.n * shape.k * shape.d, points.nbytes + 8.0 * shape.n
     tflops, gbytes = flops / ms / 1e9, moved / ms / 1e6
     shares = (
@@ -87,9 +88,13 @@ def measure(
     )
 
 
-def _milliseconds(work: Callable[[], Any]) -> float:
+def _with_copies(prepared: Prepared, points: np.ndarray) -> float:
+    """Return the milliseconds of points to the card, a launch, and labels back."""
     begin = time.perf_counter()
-    work()
+    prepared.card.fill(prepared.held["points"], points)
+    prepared.launch()
+    prepared.card.wait()
+    prepared.card.fetch(prepared.held["labels"], (len(points),), np.int32)
     return 1000 * (time.perf_counter() - begin)
 
 
@@ -140,7 +145,6 @@ def prove(card: Card, load: Callable[[Card, str], None]) -> str:
     ""."""
     for dtype in ("float32", "float16"):
         load(card, dtype)
-
         if wrong := check.run(functools.partial(solve, card, dtype), dtype):
             return f"{dtype}: {wrong}"
     return ""
@@ -160,7 +164,7 @@ def report(card: Card, limits: Limits, rows: list[Row]) -> str:
 def main(
     arguments: list[str] | None = None,
     load: Callable[[Card, str], None] = load_compiled,
-    limits_of: Callable[[Card], Limits] = measure_limits,
+    limits_of: Callable[[TimedCard], Limits] = measure_limits,
 ) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -169,7 +173,7 @@ def main(
     parser.add_argument("--json", type=Path, help="file for the rows")
     options = parser.parse_args(arguments)
     try:
-        card = Card()
+        card = TimedCard()
         if not (wrong := prove(card, load)):
             limits = limits_of(card)
     except RuntimeError as error:

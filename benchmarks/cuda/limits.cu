@@ -1,6 +1,6 @@
 // What a card can do at most: read its memory, multiply and add on registers, multiply fragments.
 // Nothing is computed; the condition that never holds keeps the compiler from leaving the work out.
-// tfkm/cuda/limits.py launches them.
+// limits.py launches them.
 #include "device.h"
 
 constexpr int kChains = 16, kFragments = 8;  // independent, so that none waits for the one before
