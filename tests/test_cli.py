@@ -193,19 +193,27 @@ def test_help_and_version(run):
 def test_backends_lists_all(run):
     code, out, _ = run("backends")
     assert code == 0
-    names = [line.split()[0] for line in out.splitlines() if line[0] != " "]
+    about, listed, how = out.split("\n\n")
+    assert about == "A backend computes the distances. All give the same labels."
+    assert "--backend NAME" in how
+    names = [line.split()[0] for line in listed.splitlines() if line[0] != " "]
     assert names == list(tfkm.backends())
-    assert out.count(" will be used: ") == 1 and "native     will be used: compiled" in out
+    assert listed.count(" is the default: ") == 1 and "native     is the default: C++" in listed
     assert "cuda       cannot be used: TensorFlow shows no GPU." in out or "cuda       can" in out
+
+
+def test_the_default_that_is_listed_is_what_a_fit_takes(run, monkeypatch):
+    """Arrays are computed on the processor where there is a GPU, too, which is listed first."""
+    states = tfkm.backends()
+    on_gpu = {name: states[name] for name in ("xla", "native")}
+    monkeypatch.setattr(tfkm, "backends", lambda: on_gpu)
+    assert "native  is the default: " in run("backends")[1]
 
 
 def test_an_unusable_backend_is_listed_with_its_reason(run, monkeypatch):
     state = type(tfkm.backends()["xla"])(False, "no such instruction")
     monkeypatch.setattr(tfkm, "backends", lambda: {"fast": state})
-    assert run("backends")[1].split(maxsplit=1) == [
-        "fast",
-        "cannot be used: no such instruction.\n",
-    ]
+    assert "\nfast  cannot be used: no such instruction.\n" in run("backends")[1]
 
 
 def test_interrupt_exits_130_and_leaves_nothing(run, folder, monkeypatch):
@@ -251,10 +259,11 @@ def python_m_tfkm(*arguments, **options):
     )
 
 
-def test_as_a_process_stderr_holds_nothing_of_tensorflow(tmp_path):
+@pytest.mark.parametrize("command", ["fit x.npy -k 2", "fit x.npy -k 2 --backend xla", "backends"])
+def test_as_a_process_stderr_holds_nothing_of_tensorflow(tmp_path, command):
     np.save(tmp_path / "x.npy", POINTS)
-    done = python_m_tfkm("fit", tmp_path / "x.npy", "-k", 2, stdout=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (0, "") and "inertia" in done.stdout
+    done = python_m_tfkm(*command.split(), stdout=subprocess.PIPE, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout
 
 
 def test_a_reader_that_went_away():

@@ -1,12 +1,13 @@
 """The commands `fit`, `predict` and `backends`; `run` for whoever else has a command line.
 
-TensorFlow is imported by the command that needs it, so that `--help` and a wrong option are fast.
+TensorFlow is imported by what needs it, so that `--help` and a wrong option are fast.
 """
 
 from __future__ import annotations
 
 import csv
 import functools
+import importlib.util
 import os
 import shutil
 import sys
@@ -24,6 +25,7 @@ from tqdm import tqdm
 import tfkm
 from tfkm._version import __version__
 from tfkm.data import files
+from tfkm.ops.backends import NAMES, why_not
 from tfkm.saving import model_files
 
 _BLOCK_BYTES = 2**24  # of points at a time in predict
@@ -92,21 +94,25 @@ def run(command: click.Command, name: str) -> NoReturn:
     sys.exit(code)
 
 
-def import_quietly() -> None:
-    """Imports TensorFlow, and tfkm with it, without its log lines; call it before using either.
+def import_quietly(*, tensorflow: bool = False) -> None:
+    """Import tfkm so that TensorFlow's log lines are not shown; call it before using either.
 
-    The oneDNN line is written before any log level applies (TensorFlow 2.21), so the standard error
-    of the process is held back until the import is done.
+    tensorflow: whether what follows needs it, so that it is imported here, if it is installed. Its
+    oneDNN line is written before any log level applies (TensorFlow 2.21), so the standard error of
+    the process is held back until the import is done.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _stderr_held_back():
         from tfkm import kmeans  # noqa: F401
 
+        if tensorflow and importlib.util.find_spec("tensorflow") is not None:
+            import tensorflow as tf  # noqa: F401
+
 
 @click.group(name="tfkm")
 @click.version_option(__version__, package_name="tfkm", message="%(prog)s %(version)s")
 def tfkm_command() -> None:
-    """Exact k-means for TensorFlow."""
+    """Exact k-means for NumPy and TensorFlow."""
 
 
 @tfkm_command.command()
@@ -145,7 +151,7 @@ def fit(data, clusters, out, seed, init, n_init, max_iter, tol, backend, force, 
     out = out or data.with_suffix(".tfkm.npz")
     files.check_target(out, force=force)
     points, _ = files.read_named(data, *reading)
-    import_quietly()
+    import_quietly(tensorflow=_needs_tensorflow(backend))
     began = time.perf_counter()
     result = tfkm.kmeans(
         points,
@@ -204,7 +210,7 @@ def predict(model, data, out, backend, force, reading) -> None:
     files.check_target(out, force=force)
     model_files.read(model)  # better before TensorFlow's import than after
     points, ids = files.read_named(data, *reading)
-    import_quietly()
+    import_quietly(tensorflow=_needs_tensorflow(backend))
     estimator = tfkm.load(model)
     k, d = estimator.cluster_centers_.shape
     if points.shape[1] != d:
@@ -226,15 +232,19 @@ def predict(model, data, out, backend, force, reading) -> None:
 
 @tfkm_command.command()
 def backends() -> None:
-    """List the ways to compute, the fastest first, and say which is taken where none is named."""
-    import_quietly()
+    """List the backends, the fastest first: which is the default, and why one cannot be used."""
+    import_quietly(tensorflow=True)
     states, lines = tfkm.backends(), []
-    chosen = next((name for name, state in states.items() if state.usable), None)
+    default = next((name for name in NAMES if name in states and states[name].usable), None)
     for name, state in states.items():
-        can = "will be used" if name == chosen else "can be used"
+        can = "is the default" if name == default else "can be used"
         lines.append((name, f"{can if state.usable else 'cannot be used'}: {state.why}."))
     formatter = click.HelpFormatter(width=shutil.get_terminal_size().columns)
+    formatter.write_text("A backend computes the distances. All give the same labels.")
+    formatter.write_paragraph()
     formatter.write_dl(lines)
+    formatter.write_paragraph()
+    formatter.write_text("To choose one: --backend NAME, or backend='NAME' in Python.")
     click.echo(formatter.getvalue(), nl=False)
 
 
@@ -265,6 +275,10 @@ def _described(data: Path, points: np.ndarray) -> str:
 def _sizes(labels: np.ndarray, k: int) -> str:
     sizes = np.bincount(labels, minlength=k)
     return f"sizes from {sizes.min():,} to {sizes.max():,}, median {np.median(sizes):,.0f}"
+
+
+def _needs_tensorflow(backend: str | None) -> bool:
+    return backend != "native" and (backend is not None or why_not("native") != "")
 
 
 def _fastest() -> str:

@@ -38,7 +38,7 @@ DISTORTED = 12  # versions of each image, which the epochs take in turn
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 def command(epochs, further, seed) -> None:
     """Cluster digits in a space that is learnt together with the clusters."""
-    cli.import_quietly()
+    cli.import_quietly(tensorflow=True)
     digits = datasets.load("digits")
     assert digits.labels is not None
     images = digits.points.astype(np.float32) / np.float32(digits.points.max())

@@ -27,7 +27,7 @@ class State(NamedTuple):
     Examples:
         >>> import tfkm
         >>> tfkm.backends()["reference"]
-        State(usable=True, why='the specification: float64, holds n×k; for tests and small data')
+        State(usable=True, why='the definition in float64; slow, and holds n × k distances; for tests')
     """
 
     usable: bool
@@ -35,11 +35,11 @@ class State(NamedTuple):
 
 
 _GOOD_FOR = {
-    "native": "compiled C++ for this processor; CPU",
-    "cuda": "compiled CUDA for this card; GPU",
-    "xla": "compiled, in bounded memory; CPU and GPU",
-    "portable": "stock TensorFlow ops, in bounded memory; for exported models",
-    "reference": "the specification: float64, holds n×k; for tests and small data",
+    "native": "C++ compiled for this processor",
+    "cuda": "CUDA compiled for this GPU",
+    "xla": "compiled by TensorFlow's XLA for the processor or a GPU",
+    "portable": "TensorFlow's own operations; exported models are made of them",
+    "reference": "the definition in float64; slow, and holds n × k distances; for tests",
 }
 
 

@@ -42,7 +42,7 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
 
 
 def why_not_in_xla() -> str:
-    return "as many rows are decided twice as need it, and XLA's sizes are fixed"
+    return "XLA fixes the sizes of arrays, and some of these depend on the points"
 
 
 # k and d are arguments, since tracing for all n forgets the shapes.
