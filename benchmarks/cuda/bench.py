@@ -98,7 +98,7 @@ def _with_copies(prepared: Prepared, points: np.ndarray) -> float:
     return 1000 * (time.perf_counter() - begin)
 
 
-def jobs(card: Card, quick: bool) -> Iterator[tuple[str, Shape, str, str | None, str]]:
+def jobs(card: TimedCard, quick: bool) -> Iterator[tuple[str, Shape, str, str | None, str]]:
     """Named shapes by every tile and op, other dtypes, and n from 1 to what memory holds."""
     for name, shape in SHAPES.items():
         if quick:

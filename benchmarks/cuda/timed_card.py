@@ -29,6 +29,11 @@ class TimedCard(driver.Card):
             library = compiled_launcher()
         super().__init__(number, library)
 
+    def free_bytes(self) -> int:
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        self._do("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        return free.value
+
     def milliseconds(self, work: Callable[[], None], times: int = 1) -> float:
         """Return how long the card takes for what `work` launches, the mean of so many times.
 

@@ -98,11 +98,6 @@ class Card:
         self._do("cuDeviceGetName", name, len(name), self._device)
         return name.value.decode()
 
-    def free_bytes(self) -> int:
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        self._do("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
-        return free.value
-
     def load(self, points: str, wide: bool, image: bytes) -> None:
         """Takes the kernels for a dtype of points, computed in float64 if `wide`."""
         kernels = ctypes.c_void_p()

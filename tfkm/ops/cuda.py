@@ -44,7 +44,7 @@ def _accumulate(
     k, d = centroids.shape
     word = [xla_call.Value(tf.float64, shape) for shape in ([k, d], [k])]
     digits = xla_call.Value(tf.int64, [driver.DIGITS])
-    results = [*_per_point(points, centroids), *word, *word, digits]
+    results = [*xla_call.per_point(points, centroids), *word, *word, digits]
     labels, distances, *words, digits = _call(
         "tfkm_accumulate", [points, centroids, weights, *grid], results
     )
@@ -69,12 +69,9 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
 
 
 def _assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
-    return Assignment(*_call("tfkm_assign", [points, centroids], _per_point(points, centroids)))
-
-
-def _per_point(points: tf.Tensor, centroids: tf.Tensor) -> list[xla_call.Value]:
-    """Labels and distances."""
-    return [xla_call.Value(dtype, [points.shape[0]]) for dtype in (tf.int32, centroids.dtype)]
+    return Assignment(
+        *_call("tfkm_assign", [points, centroids], xla_call.per_point(points, centroids))
+    )
 
 
 def _call(target: str, arguments: list[tf.Tensor], results: list[xla_call.Value]):

@@ -14,7 +14,7 @@ from tfkm.types import Assignment, ExactStatistics, Words
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     """As `reference.assign`."""
     if validate.inside_xla():
-        results = _per_point(points, centroids)
+        results = xla_call.per_point(points, centroids)
         labels, distances = xla_call.call("tfkm_assign", [points, centroids], results)
     else:
         with tf.device("CPU"):
@@ -35,7 +35,7 @@ def accumulate(
         k, d = centroids.shape
         word = [xla_call.Value(tf.float64, shape) for shape in ([k, d], [k])]
         digits = xla_call.Value(tf.float64, [exact.DIGITS])
-        results = [*_per_point(points, centroids), *word, *word, digits]
+        results = [*xla_call.per_point(points, centroids), *word, *word, digits]
         return _accumulated(*xla_call.call("tfkm_accumulate", arguments, results))
     with tf.device("CPU"):
         return _accumulated(
@@ -101,8 +101,3 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
 def why_not_in_xla() -> str:
     """Why the kernels cannot be called in a program that XLA compiles; empty if they can."""
     return xla_call.why_not(native_library.library())
-
-
-def _per_point(points: tf.Tensor, centroids: tf.Tensor) -> list[xla_call.Value]:
-    """Labels and distances."""
-    return [xla_call.Value(dtype, [points.shape[0]]) for dtype in (tf.int32, centroids.dtype)]

@@ -36,6 +36,11 @@ class Value(NamedTuple):
     shape: list[int | None]
 
 
+def per_point(points: tf.Tensor, centroids: tf.Tensor) -> list[Value]:
+    """Return what labels and distances are."""
+    return [Value(dtype, [points.shape[0]]) for dtype in (tf.int32, centroids.dtype)]
+
+
 def call(
     target: str, arguments: list[tf.Tensor], results: list[Value], platform: str = "CPU"
 ) -> list[tf.Tensor]:
