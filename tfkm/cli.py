@@ -20,7 +20,6 @@ from typing import NoReturn
 
 import click
 import numpy as np
-from tqdm import tqdm
 
 import tfkm
 from tfkm._version import __version__
@@ -28,7 +27,6 @@ from tfkm.data import files
 from tfkm.ops.backends import NAMES, why_not
 from tfkm.saving import model_files
 
-_BLOCK_BYTES = 2**24  # of points at a time in predict
 _FAILURES = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 
 _FILE = click.Path(path_type=Path)
@@ -219,7 +217,10 @@ def predict(model, data, out, backend, force, reading) -> None:
         )
     if backend is not None:
         estimator.set_params(backend=backend)
-    labels = _labels(data, points, estimator)
+    try:
+        labels = estimator.predict(points)
+    except ValueError as error:
+        raise ValueError(f"{data}: {error}") from error
     with files.replacing(out, force=force) as file, files.writing(out):
         if out.suffix.lower() == ".csv":
             files.write_labels(file, labels, ids)
@@ -246,21 +247,6 @@ def backends() -> None:
     formatter.write_paragraph()
     formatter.write_text("To choose one: --backend NAME, or backend='NAME' in Python.")
     click.echo(formatter.getvalue(), nl=False)
-
-
-def _labels(data: Path, points: np.ndarray, estimator: tfkm.KMeans):
-    """(n,) int32, a block of points at a time, so that a memory map stays where it is."""
-    labels = np.empty(len(points), np.int32)
-    rows = max(1, _BLOCK_BYTES // (points.shape[1] * points.itemsize))
-    with tqdm(total=len(points), unit=" points", unit_scale=True, disable=None, leave=False) as bar:
-        for start in range(0, len(points), rows):
-            block = np.array(points[start : start + rows])
-            try:
-                labels[start : start + rows] = estimator.predict(block)
-            except ValueError as error:
-                raise ValueError(f"{data}, counting rows from {start}: {error}") from error
-            bar.update(len(block))
-    return labels
 
 
 def _show(name: str, value: object) -> None:
