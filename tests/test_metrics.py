@@ -150,32 +150,11 @@ def test_sums_by_label_do_not_depend_on_the_order():
     np.testing.assert_array_equal(sums(points, labels), sums(points[order], labels[order]))
 
 
-def test_sampled_silhouette_is_scikit_learns(tmp_path):
-    for size in 300, 5000:
-        mine = metrics.sampled_silhouette_score(DIGITS, LABELS, sample_size=size, random_state=5)
-        size = min(size, len(DIGITS))
-        theirs = rivals.silhouette_score(DIGITS, LABELS, sample_size=size, random_state=5)
-        assert mine == pytest.approx(theirs, rel=1e-12)
-    np.save(tmp_path / "x.npy", DIGITS)
-    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    assert metrics.sampled_silhouette_score(mapped, LABELS, random_state=5) == pytest.approx(mine)
-
-
 def test_labels_may_be_strings():
     names = np.array(list("abcdefghij"))[LABELS]
-    for name in "calinski_harabasz_score", "davies_bouldin_score", "sampled_silhouette_score":
-        options = dict(sample_size=300, random_state=0) if name.startswith("sampled") else {}
-        score = getattr(metrics, name)
+    for score in metrics.calinski_harabasz_score, metrics.davies_bouldin_score:
         for labels in names, names.tolist(), names.astype(object):
-            assert score(DIGITS, labels, **options) == score(DIGITS, LABELS, **options)
-
-
-def test_sampled_silhouette_reads_only_the_sample():
-    """Of 600 GB, which nothing else could go through in a test."""
-    rows = 5_000_000
-    points = np.lib.stride_tricks.as_strided(np.zeros(1), (rows, 2**14), (0, 0))
-    labels = np.arange(rows) % 2
-    assert metrics.sampled_silhouette_score(points, labels, sample_size=20, random_state=0) == 0
+            assert score(DIGITS, labels) == score(DIGITS, LABELS)
 
 
 @pytest.mark.parametrize(
@@ -228,11 +207,6 @@ def test_sampled_silhouette_reads_only_the_sample():
             lambda x: metrics.davies_bouldin_score(np.where(x == 3, np.nan, x), [0, 1] * 3),
             ValueError,
             r"points\[1, 1\] is NaN",
-        ),
-        (
-            lambda x: metrics.sampled_silhouette_score(x, [0, 1] * 3, sample_size=1),
-            ValueError,
-            "sample_size: 1; it needs an integer ≥ 2",
         ),
     ],
 )

@@ -145,11 +145,6 @@ def test_metrics():
         (metrics.davies_bouldin_score, labels),
     ]:
         assert score(X, argument) == score(DIGITS, argument)
-    sampled = [
-        metrics.sampled_silhouette_score(x, labels, sample_size=150, random_state=0)
-        for x in (X, DIGITS)
-    ]
-    assert sampled[0] == pytest.approx(sampled[1], rel=1e-6)
 
 
 @pytest.mark.parametrize(

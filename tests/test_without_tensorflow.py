@@ -43,7 +43,6 @@ for seeding in tfkm.kmeans_plusplus, tfkm.kmeans_parallel, tfkm.afk_mc2, tfkm.ra
     assert type(seeding(x, 4, random_state=0).indices) is np.ndarray
 metrics.inertia_curve(x, [1, 3]), metrics.simplified_silhouette_score(x, x[:3])
 metrics.davies_bouldin_score(x, model.labels_), metrics.calinski_harabasz_score(x, model.labels_)
-metrics.sampled_silhouette_score(x, model.labels_)
 
 stream = tfkm.KMeans(5, random_state=0, checkpoint_dir=os.path.join(folder, "c")).fit(path)
 assert same(stream.cluster_centers_, tfkm.KMeans(5, random_state=0).fit(x).cluster_centers_)

@@ -1,9 +1,10 @@
 """How many clusters, and how good they are: figures that stay affordable for many points.
 
-Where scikit-learn's own do well they are called (`sampled_silhouette_score`). Others are here for what
-was measured with 10⁶ float32 points of 32 features and scikit-learn 1.9.1: its `calinski_harabasz_score`
-copies all points to float64 (+268 MB for 122), and its `davies_bouldin_score` adds in float32, which is
-off by 7 % at 10⁴ times the spread from the origin. The simplified silhouette it does not have.
+The silhouette of a sample is scikit-learn's (`silhouette_score` with `sample_size`). What is here
+was measured with 10⁶ float32 points of 32 features and scikit-learn 1.9.1: its
+`calinski_harabasz_score` copies all points to float64 (+268 MB for 122), and its
+`davies_bouldin_score` adds in float32, which is off by 7 % at 10⁴ times the spread from the origin.
+The simplified silhouette it does not have.
 """
 
 from __future__ import annotations
@@ -15,12 +16,9 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-import sklearn
-from sklearn.metrics import silhouette_score
 from sklearn.utils import check_random_state
 
 from tfkm import checks, seeding
-from tfkm.data import arrays
 from tfkm.data.points import Points
 from tfkm.fits.kmeans import kmeans
 from tfkm.lloyd import by_label
@@ -30,7 +28,6 @@ from tfkm.reprs import brief
 from tfkm.types import Result
 
 _BLOCK = 2**17  # rows sorted by label at a time
-_MEBIBYTES = 64  # of distances at a time in scikit-learn's silhouette
 
 
 @brief()
@@ -201,49 +198,6 @@ def simplified_silhouette_score(
         0.8875
     """
     return float(simplified_silhouette_samples(points, centroids, labels, backend=backend).mean())
-
-
-def sampled_silhouette_score(
-    points, labels, *, sample_size: int = 10_000, random_state=None
-) -> float:
-    """Return scikit-learn's `silhouette_score` of a random sample; the greater the better.
-
-    Only the sample is read, of a memory map too, and at most 64 MB of its distances are held at a
-    time. The same seed draws the same sample as scikit-learn.
-
-    Args:
-        points: (n, d) array or tensor, as for `tfkm.kmeans`.
-        labels: (n,) integers, strings or anything else that can be sorted.
-        sample_size: How many points are drawn without replacement; all if there are no more. The
-            work is sample_size² · d.
-        random_state: None, an int or a `numpy.random.RandomState`.
-
-    Returns:
-        A float in [−1, 1].
-
-    Raises:
-        ValueError: An argument has a value that is not allowed, or the sample has one label, or as
-            many as it has points.
-        TypeError: An argument has a wrong type.
-
-    References:
-        Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of
-        cluster analysis".
-
-    Examples:
-        >>> from tfkm import metrics
-        >>> x, labels = [[0.0], [1.0], [9.0], [10.0]], [0, 0, 1, 1]
-        >>> metrics.sampled_silhouette_score(x, labels, random_state=0)
-        0.888...
-    """
-    checks.check_number("sample_size", sample_size, Integral, 2)
-    data = Points(points, copy=False)
-    labels = _checked_labels(labels, data.n)
-    chosen = check_random_state(random_state).permutation(data.n)[:sample_size]
-    chosen.sort()
-    sample = arrays.taken("points", points)[chosen] if data.is_sparse else data[chosen]
-    with sklearn.config_context(working_memory=_MEBIBYTES):
-        return float(silhouette_score(sample, labels[chosen]))
 
 
 def calinski_harabasz_score(points, labels) -> float:
