@@ -1,6 +1,8 @@
-"""How the report writes numbers."""
+"""How the reports write numbers and tables, and set them into a page."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 def times(ratio: float) -> str:
@@ -29,3 +31,24 @@ def speed(value: float) -> str:
 
 def percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.1 else f"{100 * share:.2g}%"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown."""
+    names = list(head)
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def between(page: str, begin: str, text: str) -> str:
+    """Return the page with this text between the line `begin` and the next line <!-- end -->.
+
+    Raises:
+      ValueError: the page lacks one of them.
+    """
+    end = "<!-- end -->"
+    before, found, rest = page.partition(f"{begin}\n")
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"page: it needs a line {begin} and then one {end}")
+    return f"{before}{begin}\n{text.strip()}\n{end}{after}"

@@ -6,12 +6,14 @@ python -m benchmarks.planning writes them into the pages, between their marks.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks import formats
+
 RECORD = Path(__file__).parent / "recorded" / "streams.json"
 DOCS = Path(__file__).parents[1] / "docs"
+MARK = "<!-- made by benchmarks/planning.py -->"
 _SHARD_BYTES = 2**28
 _POINTS = (10**9, 10**12)
 _MACHINES = (1, 10, 100, 1000)
@@ -38,48 +40,41 @@ def planned(record: dict[str, Any], n: int, machines: int, k: int, d: int) -> di
 
 
 def planning(record: dict[str, Any]) -> str:
-    lines = [
-        "| points | k, d | stored | shards | machines | a pass | limited by | each reads |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    head = "points", "k, d", "stored", "shards", "machines", "a pass", "limited by", "each reads"
+    lines = []
     for row in record["throughput"]:
         k, d = row["k"], row["d"]
         for n in _POINTS:
             for machines in _MACHINES:
                 plan = planned(record, n, machines, k, d)
                 limit = "workers" if plan["workers"] >= plan["driver"] else "the driver"
-                cells = (
+                lines.append((
                     f"{n:.0e}".replace("e+", "e"), f"{k}, {d}", f"{n * d * 4 / 1e12:g} TB",
                     f"{plan['shards']:,}", f"{machines:,}", duration(plan["seconds"]), limit,
                     f"{plan['bytes_per_second'] / 1e9:.2f} GB/s",
-                )  # fmt: skip
-                lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+                ))  # fmt: skip
+    return formats.table(head, lines)
 
 
 def figures(record: dict[str, Any]) -> str:
-    lines = [
-        "| n, k, d | memory, nobody watches | memory | .npy stream | array as a stream | .npy over memory "
-        "| array over memory |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    throughput = []
     for row in record["throughput"]:
         rates = [f"{row[way] / 1e6:.2f}" for way in ("unwatched", "memory", "npy", "array")]
         ratios = [f"{row[way] / row['memory']:.0%}" for way in ("npy", "array")]
-        lines.append(f"| {row['n']}, {row['k']}, {row['d']} | {' | '.join(rates + ratios)} |")
-    lines += [
-        "",
-        "| engine | k, d | four shards of 64 points | for a shard |",
-        "|---|---|---|---|",
-    ]
+        throughput.append([f"{row['n']}, {row['k']}, {row['d']}", *rates, *ratios])
+    overhead = []
     for row in record["overhead"]:
         one = row["seconds"] / row["shards"]
-        cells = row["engine"], f"{row['k']}, {row['d']}", duration(row["seconds"]), duration(one)
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "| engine | from a kill to the end of the next pass |", "|---|---|"]
-    for row in record["recovery"]:
-        lines.append(f"| {row['engine']} | {row['seconds']:.1f} s |")
-    return "\n".join(lines)
+        sizes = f"{row['k']}, {row['d']}"
+        overhead.append([row["engine"], sizes, duration(row["seconds"]), duration(one)])
+    recovery = ([row["engine"], f"{row['seconds']:.1f} s"] for row in record["recovery"])
+    ways = "memory, nobody watches", "memory", ".npy stream", "array as a stream"
+    tables = (
+        formats.table(("n, k, d", *ways, ".npy over memory", "array over memory"), throughput),
+        formats.table(("engine", "k, d", "four shards of 64 points", "for a shard"), overhead),
+        formats.table(("engine", "from a kill to the end of the next pass"), recovery),
+    )
+    return "\n\n".join(tables)
 
 
 def duration(seconds: float) -> str:
@@ -89,18 +84,11 @@ def duration(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def written(page: str, table: str) -> str:
-    """The page with this table between its marks."""
-    mark = r"(<!-- made by benchmarks/planning.py -->\n)(.*?)(<!-- end -->)"
-    assert re.search(mark, page, re.DOTALL), "the page has no marks"
-    return re.sub(mark, lambda m: f"{m[1]}{table}\n{m[3]}", page, flags=re.DOTALL)
-
-
 def main() -> None:
     record = json.loads(RECORD.read_text())
     for name, table in ("planning.md", planning(record)), ("streams.md", figures(record)):
         page = DOCS / name
-        page.write_text(written(page.read_text(), table))
+        page.write_text(formats.between(page.read_text(), MARK, table))
 
 
 if __name__ == "__main__":

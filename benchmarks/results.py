@@ -19,7 +19,7 @@ from benchmarks.rows import Run, load
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = ROOT / "docs" / "images" / "ratios.svg"
 KEPT = Path(__file__).parent / "results"
-BEGIN, END = "<!-- made by benchmarks/results.py -->", "<!-- end -->"
+MARK = "<!-- made by benchmarks/results.py -->"
 
 
 def keep(recorded: Path, folder: Path = KEPT) -> Path:
@@ -108,15 +108,7 @@ def tables(run: Run) -> dict[Path, str]:
         ],
         ROOT / "docs" / "when-not.md": unbeaten(run),
     }
-    return {path: _with(path.read_text(), part) for path, part in parts.items()}
-
-
-def _with(page: str, part: str) -> str:
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"page: it needs a line {BEGIN} and one {END}")
-    return f"{before}{BEGIN}\n{part.strip()}\n{END}{after}"
+    return {path: formats.between(path.read_text(), MARK, part) for path, part in parts.items()}
 
 
 def main() -> None:

@@ -67,6 +67,14 @@ def test_duration(seconds, text):
     assert formats.duration(seconds) == text
 
 
+def test_a_page_without_the_marks_is_refused():
+    page = "a\n<!-- here -->\nold\n<!-- end -->\nb\n"
+    assert formats.between(page, "<!-- here -->", "new\n") == page.replace("old", "new")
+    for other in "a\n<!-- end -->\n<!-- here -->\nold\n", "<!-- end -->\n":
+        with pytest.raises(ValueError, match="needs a line <!-- here -->"):
+            formats.between(other, "<!-- here -->", "new")
+
+
 def test_what_tfkm_takes_is_what_all_rivals_met(run):
     assert {row.backend for row in run.rows if run.is_taken(row)} == {"native"}
     others = dataclasses.replace(run, rows=[r for r in run.rows if r.backend != "native"])

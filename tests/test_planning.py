@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import planning
+from benchmarks import formats, planning
 
 RECORD = json.loads(planning.RECORD.read_text())
 
@@ -12,7 +12,7 @@ RECORD = json.loads(planning.RECORD.read_text())
 @pytest.mark.parametrize("name, make", [("planning.md", "planning"), ("streams.md", "figures")])
 def test_the_pages_are_of_the_record(name, make):
     page = (planning.DOCS / name).read_text()
-    assert planning.written(page, getattr(planning, make)(RECORD)) == page
+    assert formats.between(page, planning.MARK, getattr(planning, make)(RECORD)) == page
 
 
 def test_a_plan():

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import formats
 from benchmarks.cuda.limits import Limits
 from benchmarks.cuda.limits import measure as measure_limits
 from benchmarks.cuda.timed_card import TimedCard
@@ -152,10 +153,8 @@ def prove(card: Card, load: Callable[[Card, str], None]) -> str:
 
 def report(card: Card, limits: Limits, rows: list[Row]) -> str:
     """A table in Markdown."""
-    head = [*Row._fields]
-    lines = [head, ["---"] * len(head)]
-    lines += [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row] for row in rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row] for row in rows]
+    table = formats.table(Row._fields, cells)
     tera = (f"{limit / 1e12:.4g}" for limit in limits)
     about = "float32 {} TFLOP/s, bfloat16 by mma.sync {}, memory {} TB/s".format(*tera)
     return f"{card.name}, {card.arch}, {card.processors} processors; measured: {about}\n\n{table}"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import formats
 from benchmarks.cuda.build import Resources
 from tfkm.shapes import SHAPES, Shape
 
@@ -90,18 +90,12 @@ def floor(shape: Shape, card: Card) -> tuple[float, str]:
 # ------------------------------------------------------------------------------------
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head)]
-    lines += [["---"] * len(lines[0]), *map(list, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def cards() -> str:
     head = (
         "card", "float32 TFLOP/s", "float64", "bfloat16", "of it by mma.sync", "memory TB/s",
         "processors",
     )  # fmt: skip
-    return _table(
+    return formats.table(
         head,
         (
             [name, *map(str, c[:3]), f"{c.mma:.0%}", str(c.memory), str(c.processors)]
@@ -122,7 +116,7 @@ def counts() -> str:
         numbers = f"{flops / 1e9:.3g}", f"{padding:.0%}", f"{moved / 1e6:.3g}"
         sizes = ", ".join(map(str, shape))
         rows.append([name, sizes, tile_for(shape), *numbers, f"{flops / moved:.0f}"])
-    return _table(head, rows)
+    return formats.table(head, rows)
 
 
 def floors() -> str:
@@ -131,7 +125,7 @@ def floors() -> str:
     for name, shape in SHAPES.items():
         least = (floor(shape, card) for card in CARDS.values())
         rows.append([name, *(f"{1000 * seconds:.3g} {why}" for seconds, why in least)])
-    return _table(("shape", *CARDS), rows)
+    return formats.table(("shape", *CARDS), rows)
 
 
 def kernels() -> str:
@@ -141,7 +135,7 @@ def kernels() -> str:
     every = list(record["kernels"][names[0]])
     head = ("kernel", *(name.removesuffix(" float32") for name in names))
     rows = ([k, *(_taken(record["kernels"][n][k]) for n in names)] for k in every)
-    return _table(head, rows)
+    return formats.table(head, rows)
 
 
 def _taken(numbers: list[int]) -> str:
@@ -153,11 +147,7 @@ def _taken(numbers: list[int]) -> str:
 def fill(text: str) -> str:
     """Return the document with its tables, each between <!-- table: name --> and <!-- end -->."""
     for make in (cards, counts, floors, kernels):
-        begin = f"<!-- table: {make.__name__} -->\n"
-        before, found, rest = text.partition(begin)
-        if not found:
-            raise ValueError(f"{DOCUMENT.name}: no place for the table {make.__name__!r}")
-        text = before + begin + make() + "\n" + rest[rest.index("<!-- end -->") :]
+        text = formats.between(text, f"<!-- table: {make.__name__} -->", make())
     return text
 
 
