@@ -29,13 +29,8 @@ class Met(NamedTuple):
 
 
 def of(run: Run) -> list[Verdict]:
-    """Return what failed, then one sentence for each rival on each device.
-
-    A quick run has no sentence about who is faster.
-    """
-    said = f"{', '.join(run.failed)}, and so without a time."
-    lines = [Verdict("Failed", said)] if run.failed else []
-    return lines + [Verdict(one.title, f"tfkm is {_tally(one)}.") for one in met(run)]
+    """Return one sentence for each rival on each device; none of a quick run."""
+    return [Verdict(one.title, f"tfkm is {_tally(one)}.") for one in met(run)]
 
 
 def not_faster(run: Run) -> list[Verdict]:

@@ -199,8 +199,13 @@ def test_no_label_of_a_plot_hides_another(run, monkeypatch):
 def test_a_wrong_answer_of_ours_is_told_before_all_else(run):
     wrong = [{"case": "test_fit[x]", "failed": True, "reason": "Wrong: inertia 2 should be 1"}]
     failing = dataclasses.replace(run, about=run.about | {"not_measured": wrong})
-    assert verdicts.of(failing)[0].said.startswith("test_fit[x]")
-    assert "test_fit[x]: Wrong: inertia 2 should be 1" in report.markdown(failing)
+    for page, picture in (
+        (report.html(failing), "<svg"),
+        (report.markdown(failing), "](ratios.svg)"),
+    ):
+        told = page.index("Wrong or without an answer, and so without a time: test_fit[x].")
+        assert told < page.index(picture)
+        assert "test_fit[x]: Wrong: inertia 2 should be 1" in page
 
 
 def test_every_row_is_in_one_table_with_every_rival_it_met(run):
