@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,11 @@ import tensorflow as tf
 from tfkm import exact
 from tfkm.data import arrays
 from tfkm.data.points import Block
-from tfkm.ops import backends, batched, devices, tensor_backends
+from tfkm.ops import backends, batched, devices, interruptible, tensor_backends
 from tfkm.ops.backend import ONE, Problems, Sweep
 from tfkm.ops.magnitudes import magnitudes
 from tfkm.traces import traced
-from tfkm.types import Ahead, Assignment
+from tfkm.types import Ahead, Assignment, ExactStatistics
 
 if TYPE_CHECKING:
     from tfkm.data.points import Points
@@ -53,17 +53,21 @@ class OnTensors:
         return tf.identity(tensor) if self._on_gpu else tensor
 
     def assign(self, points: Any, centroids: np.ndarray) -> Assignment:
-        labels, distances = self._module.assign(*self._tensors(points, centroids))
-        return Assignment(labels.numpy(), distances.numpy().astype(centroids.dtype, copy=False))
+        x, c = self._tensors(points, centroids)
+        labels, distances = _arrays(x, c, ONE, lambda: self._module.assign(x, c))
+        return Assignment(labels, distances.astype(centroids.dtype, copy=False))
 
     def assign_batch(self, points: Any, centroids: np.ndarray, problems: Problems) -> Assignment:
         x, c = self._tensors(points, centroids)
-        labels, distances = batched.assign(self._module, x, c, _table(problems))
-        return Assignment(labels.numpy(), distances.numpy().astype(centroids.dtype, copy=False))
+        labels, distances = _arrays(
+            x, c, problems, lambda: batched.assign(self._module, x, c, _table(problems))
+        )
+        return Assignment(labels, distances.astype(centroids.dtype, copy=False))
 
     def sq_distances(self, points: Any, centroids: np.ndarray) -> np.ndarray:
-        distances = self._module.sq_distances(*self._tensors(points, centroids))
-        return distances.numpy().astype(centroids.dtype, copy=False)
+        x, c = self._tensors(points, centroids)
+        distances = _arrays(x, c, ONE, lambda: self._module.sq_distances(x, c))
+        return distances.astype(centroids.dtype, copy=False)
 
     @traced("tfkm: pass")
     def sweep(
@@ -78,23 +82,23 @@ class OnTensors:
         ahead: Ahead | None = None,
     ) -> Sweep:
         """As `Backend.sweep`; always measured, and never ahead."""
-        (x, c), w = (
-            self._tensors(points, centroids),
-            None if weights is None else tf.constant(weights),
-        )
+        x, c = self._tensors(points, centroids)
+        w = None if weights is None else tf.constant(weights)
         one = len(centroids) == len(x) == len(problems.table) == 1 and problems.rows is None
-        if one:  # this way takes less time
+
+        def one_alone() -> tuple[Assignment, ExactStatistics]:  # which takes less time
             own = exact.Grid(*(tf.constant(part[0]) for part in grid))
-            w = None if w is None else tf.squeeze(w, 0)
-            result = self._module.accumulate(tf.squeeze(x, 0), tf.squeeze(c, 0), w, own)
-        else:
-            every = exact.Grid(*map(tf.constant, grid))
-            result = batched.accumulate(self._module, x, c, w, every, _table(problems))
+            own_w = None if w is None else tf.squeeze(w, 0)
+            return self._module.accumulate(tf.squeeze(x, 0), tf.squeeze(c, 0), own_w, own)
 
-        def array(tensor: tf.Tensor) -> np.ndarray:
-            return np.asarray(tensor)[None] if one else np.asarray(tensor)
+        def every() -> tuple[Assignment, ExactStatistics]:
+            grids = exact.Grid(*map(tf.constant, grid))
+            return batched.accumulate(self._module, x, c, w, grids, _table(problems))
 
-        (labels, distances), statistics = tf.nest.map_structure(array, result)
+        result = _arrays(x, c, problems, one_alone if one else every)
+        if one:
+            result = tf.nest.map_structure(lambda part: part[None], result)
+        (labels, distances), statistics = result
         if before is None:
             changed = np.full(len(labels), labels.shape[1])
         else:
@@ -111,6 +115,14 @@ class OnTensors:
         if x.dtype == tf.float64:  # which tiny points have become
             centroids = centroids.astype(np.float64, copy=False)
         return x, tf.constant(centroids)
+
+
+def _arrays(
+    x: tf.Tensor, centroids: tf.Tensor, problems: Problems, function: Callable[[], Any]
+) -> Any:
+    """Return what `function` computes of these, in arrays."""
+    work = len(problems.table) * x.shape[-2] * centroids.shape[-2] * centroids.shape[-1]
+    return interruptible.run(work, lambda: tf.nest.map_structure(lambda t: t.numpy(), function()))
 
 
 def _table(problems: Problems) -> Problems:
