@@ -112,7 +112,7 @@ def forget():
     def forgotten() -> None:
         for asked in (
             backends._why_not_native,
-            backends._warn_of_missing_kernels,
+            backends.warn_of_missing_kernels,
             tensor_backends.why_not,
             native_library.ops,
             native_library.library,

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -268,6 +269,24 @@ def test_without_the_library_it_says_so(forget, monkeypatch):
     monkeypatch.setattr(native_library.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(native_library, "_installed_files", lambda: [])
     assert "were not built; install from source with a C++17" in tfkm.backends()["native"].why
-    assert backends.select(None).name == "xla"
+    with pytest.warns(RuntimeWarning, match=r"6 to 29 times"):
+        assert backends.select(None).name == "xla"
     with pytest.raises(RuntimeError, match=r"'native' cannot be used here: .*C\+\+17 compiler"):
         tfkm.assign([[0.0]], [[1.0]], backend="native")
+
+
+def test_what_is_lost_without_the_library_is_told_once_for_arrays_and_tensors(forget, monkeypatch):
+    monkeypatch.setattr(native_library.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(native_library, "_installed_files", lambda: [])
+    x = np.zeros((3, 1))
+    told = []
+    for points in x, tf.constant(x):
+        forget()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tfkm.assign(points, points[:1])
+            tfkm.accumulate(tf.constant(x), x[:1])
+            tfkm.kmeans(points, 1)
+        told.append([str(warning.message) for warning in caught])
+    assert told[0] == told[1] and len(told[0]) == 1
+    assert "C++17 compiler" in told[0][0] and "6 to 29 times" in told[0][0]

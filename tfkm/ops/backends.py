@@ -98,7 +98,7 @@ def _best() -> Backend:
     for name in names:
         if not why_not(name):
             if names[0] == "native" != name:
-                _warn_of_missing_kernels()
+                warn_of_missing_kernels(why_not("native"))
             return _backend(name)
     raise RuntimeError(f"backend: none can be used here; native: {why_not('native')}")
 
@@ -110,15 +110,14 @@ def check_name(name: str | None) -> None:
 
 
 @functools.cache
-def _warn_of_missing_kernels() -> None:
-    """Once: what a fit then takes is many times as long."""
-    if why := why_not("native"):
-        warnings.warn(
-            f"the compiled kernels cannot be used ({why}); fits take 6 to 29 times as long on TensorFlow's "
-            "own ops",
-            RuntimeWarning,
-            stacklevel=5,
-        )
+def warn_of_missing_kernels(why: str) -> None:
+    """Warn once that what is computed from now on takes many times as long."""
+    warnings.warn(
+        f"the compiled kernels cannot be used ({why}); fits take 6 to 29 times as long on TensorFlow's "
+        "own ops",
+        RuntimeWarning,
+        stacklevel=5,
+    )
 
 
 @functools.cache

@@ -30,7 +30,10 @@ def select(name: str | None) -> ModuleType:
         RuntimeError: It has, and cannot be used here.
     """
     if name is None:
-        name = next(n for n in fastest_first() if not _why_not_here(n))
+        names = fastest_first()
+        name = next(n for n in names if not _why_not_here(n))
+        if names[0] == "native" and (why := why_not("native")):
+            backends.warn_of_missing_kernels(why)
     backends.check_name(name)
     if why := _why_not_here(name):
         raise RuntimeError(f"backend: {name!r} cannot be used here: {why}")
