@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfkm
+from tfkm import callbacks
 from tfkm.seeding import draws
 from tfkm.types import Status
 
@@ -219,6 +220,28 @@ def test_progress_in_a_notebook_is_shown_though_its_stream_is_no_terminal(monkey
     assert shown() == ""
     monkeypatch.setitem(sys.modules, "IPython", type("IPython", (), {"get_ipython": lambda: shell}))
     assert "done: " in shown()
+
+
+def test_a_fit_has_one_bar_for_all_its_phases(monkeypatch):
+    """A notebook keeps a line for each bar that there was."""
+    from tqdm import tqdm
+
+    made = []
+
+    class Bar(tqdm):
+        def __init__(self, *args, **kwargs):
+            made.append(self)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(callbacks, "_tqdm", lambda: Bar)
+    dataset = tf.data.Dataset.from_tensor_slices(POINTS).batch(500)
+    for points in POINTS, dataset:
+        made.clear()
+        lines, _ = shown_of(points)
+        assert len(made) == 1
+        assert lines[-1].startswith("done: ") and any("points/s" in line for line in lines) == (
+            points is dataset
+        )
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -287,15 +287,33 @@ class Progress(Callback):
         bar, same = self._bar, (step.phase, step.unit) == (self._phase, self._unit)
         self._phase, self._unit = step.phase, step.unit
         if bar is None or not same or self._renewed or bar.total != step.total or step.done < bar.n:
-            self._finish()
             self._shard = ""
-            about = dict(desc=self._description(), total=step.total, initial=step.before)
-            usual = dict(unit=f" {step.unit}", unit_scale=step.unit == "points", miniters=1)
-            bar = self._bar = _tqdm()(**(usual | _where() | self._options | about), leave=False)
+            bar = self._begin(step)
         self._renewed = False
         self._shard = self._shard if shard is None else shard
         self._describe()
         bar.update(step.done - bar.n)
+
+    def _begin(self, step: Step) -> Any:
+        """The bar for a phase: that of the phase before, since a notebook keeps a line for each bar."""
+        description, bar = self._description(), self._bar
+        units = dict(unit=f" {step.unit}", unit_scale=step.unit == "points") | {
+            name: self._options[name] for name in ("unit", "unit_scale") if name in self._options
+        }
+        if bar is None:
+            options = {"miniters": 1} | _where() | self._options | units
+            about = dict(desc=description, total=step.total, initial=step.before, leave=False)
+            self._bar = _tqdm()(**options, **about)
+            return self._bar
+        vars(bar).update(units, initial=step.before, total=None)
+        bar.set_description_str(description, refresh=False)
+        bar.set_postfix_str("", refresh=False)
+        bar.reset(step.total)
+        bar.n = step.before
+        if step.total is None and hasattr(bar, "container"):
+            filled = bar.container.children[1]  # as tqdm makes it where there is no total
+            filled.max, filled.bar_style, filled.layout.width = 1, "info", "20px"
+        return bar
 
     def _describe(self) -> None:
         self._bar.set_description_str(self._description(), refresh=False)
