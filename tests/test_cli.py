@@ -240,6 +240,15 @@ def test_the_bar_is_shown_on_a_terminal_only(run, folder, monkeypatch):
     assert shown.endswith("\r")  # nothing of it is left
 
 
+@pytest.mark.parametrize("command", ["backends", "fit x.npy -k 2 --backend reference --force"])
+def test_tensorflow_says_nothing_where_it_is_used(folder, command):
+    done = subprocess.run(
+        [sys.executable, "-m", "tfkm", *command.split()],
+        cwd=folder, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_tensorflow_logs_while_importing_is_told_only_on_failure(capfd):
     with cli._stderr_held_back():
         os.write(2, b"noise\n")

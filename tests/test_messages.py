@@ -164,3 +164,39 @@ def test_integers_are_computed_in_float64(dtype):
         assert got.sq_distances.dtype == tf.float64
     small = tfkm.assign(X, (10 * X[:4]).astype(np.int8))
     assert small.sq_distances.dtype == tf.float32  # which holds all of int8
+
+
+@pytest.mark.parametrize(
+    "use, name",
+    [
+        (lambda path: tfkm.KMeans(2).fit(X).save(path), "path"),
+        (lambda path: tfkm.KMeans(2).fit(X).export(path), "path"),
+        (tfkm.load, "path"),
+        (lambda path: tfkm.kmeans(X, 2, checkpoint_dir=path), "checkpoint_dir"),
+    ],
+)
+def test_what_is_no_path(use, name):
+    for wrong, error in (5, TypeError), (b"a", TypeError), ("", ValueError):
+        with pytest.raises(error, match=f"^{name}: {re.escape(repr(wrong))}; it needs a path"):
+            use(wrong)
+
+
+@pytest.mark.parametrize(
+    "do, kind, said",
+    [
+        (lambda: tfkm.KMeans(2).fit([["a", "b"]] * 5), ValueError, "^X: could not convert"),
+        (lambda: tfkm.KMeans(2).fit([[1, 2], [3]]), ValueError, "^X: setting an array element"),
+        (lambda: tfkm.KMeans(2).fit(X, sample_weight="w"), ValueError, "^sample_weight: could not"),
+        (lambda: tfkm.kmeans_batch([X, X[:5]], 2), ValueError, "^points: setting an array element"),
+        (lambda: tfkm.kmeans(X, 2, callbacks="bar"), TypeError, "^callbacks: 'bar'; each has"),
+        (lambda: tfkm.kmeans(X, 2, copy="no"), TypeError, "^copy: 'no'; it needs True or False"),
+    ],
+)
+def test_what_another_library_refuses_is_named(do, kind, said):
+    with pytest.raises(kind, match=said):
+        do()
+
+
+def test_a_model_cannot_be_a_folder(tmp_path):
+    with pytest.raises(ValueError, match=f"^{tmp_path}: a folder, not a file"):
+        tfkm.KMeans(2).fit(X).save(tmp_path)

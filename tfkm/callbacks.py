@@ -149,7 +149,8 @@ class Callbacks:
         """callbacks: several, one alone, or None for none. Raises: TypeError if one is no `Callback`."""
         if callbacks is None:
             callbacks = ()
-        self._all: list[Any] = [*callbacks] if isinstance(callbacks, Iterable) else [callbacks]
+        several = isinstance(callbacks, Iterable) and not isinstance(callbacks, str)
+        self._all: list[Any] = [*callbacks] if several else [callbacks]
         for one in self._all:
             if isinstance(one, type) and issubclass(one, Callback):
                 raise TypeError(

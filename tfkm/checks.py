@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +67,26 @@ def packed(array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
 @functools.cache
 def _is_of(dtype: np.dtype, names: tuple[str, ...]) -> bool:
     return dtype.name in names  # to ask for a name takes 1 µs
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Have a ValueError of another library begin with the argument's name, if it does not."""
+    try:
+        yield
+    except ValueError as error:
+        if type(error) is not ValueError or str(error).startswith(name):
+            raise
+        raise ValueError(f"{name}: {error}") from error
+
+
+def path(name: str, value) -> Path:
+    """Return `value` as a path; raises TypeError, or ValueError for an empty one."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}: {value!r}; it needs a path, as text or pathlib.Path")
+    if not os.fspath(value):
+        raise ValueError(f"{name}: {value!r}; it needs a path")
+    return Path(value)
 
 
 def real_numbers(name: str, value) -> np.ndarray:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tfkm import checks, seeding
 from tfkm.callbacks import Callback
 from tfkm.lloyd import spherical
@@ -68,6 +70,8 @@ class FitOptions:
             )
         if self.engine is not None and not callable(self.engine):
             raise TypeError(f"engine: {self.engine!r}; it needs an engine, as tfkm.Ray(), or None")
+        if not isinstance(self.copy, bool | np.bool_):
+            raise TypeError(f"copy: {self.copy!r}; it needs True or False")
         self._become("n_init", self._starts())
         self._become("selected", backends.select(self.backend))
 

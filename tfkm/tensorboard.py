@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfkm import checks
 from tfkm.callbacks import Callback, Seeded
 from tfkm.data import files
 from tfkm.types import Pass, Result
@@ -36,7 +36,7 @@ class TensorBoard(Callback):
 
     def __init__(self, folder: str | os.PathLike) -> None:
         _needs_tensorboard()
-        self._folder = Path(folder)
+        self._folder = checks.path("folder", folder)
         self._writers: dict[int, Any] = {}
 
     def on_seed(self, done: Seeded) -> None:
@@ -109,7 +109,7 @@ def write_projector(
     if centroids is not None:
         points = np.concatenate([points, np.asarray(centroids)])
         lines += [f"centroid {j}\t{j}" for j in range(len(centroids))]
-    folder = Path(folder)
+    folder = checks.path("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     with files.replacing(folder / "points.tsv", force=True) as file:
         np.savetxt(file, points, fmt="%.9g", delimiter="\t")

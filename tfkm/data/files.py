@@ -130,7 +130,9 @@ def check_target(path: Path, *, force: bool = False) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {str(folder)!r}")
     if path.exists() and not path.is_file():
-        raise FileExistsError(f"{path}: is not a regular file")
+        raise ValueError(
+            f"{path}: a folder, not a file" if path.is_dir() else f"{path}: is no file"
+        )
     if path.exists() and not force:
         raise FileExistsError(
             f"{path}: exists already; --force (in Python force=True) overwrites it"

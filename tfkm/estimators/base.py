@@ -352,14 +352,15 @@ class CentroidEstimator(
             ):  # of another dtype, it would say
                 native = X.dtype.newbyteorder("=")
                 bits = X.view(native) if native in FRAME_DTYPES else X
-            array = validate_data(
-                self,
-                bits,
-                reset=reset,
-                dtype=None if bits is not X else FRAME_DTYPES,
-                accept_sparse="csr",
-                ensure_all_finite=False,
-            )
+            with checks.named("X"):
+                array = validate_data(
+                    self,
+                    bits,
+                    reset=reset,
+                    dtype=None if bits is not X else FRAME_DTYPES,
+                    accept_sparse="csr",
+                    ensure_all_finite=False,
+                )
             X = array if bits is X else X
         else:
             from tfkm.ops import validate
@@ -386,7 +387,8 @@ class CentroidEstimator(
     def _checked_weight(self, sample_weight, points) -> np.ndarray | None:
         if sample_weight is None:
             return None
-        weights = _check_sample_weight(sample_weight, points, dtype=np.float64)
+        with checks.named("sample_weight"):
+            weights = _check_sample_weight(sample_weight, points, dtype=np.float64)
         checks.check_weights(weights, "sample_weight")
         return weights
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from tfkm import checks
 from tfkm._version import __version__
 from tfkm.data import arrays
 from tfkm.estimators import centers, state
@@ -164,6 +165,7 @@ class Kept:
             array([1., 0.], dtype=float32)
         """
         check_is_fitted(self)
+        checks.path("path", path)
         if format not in _FORMATS:
             raise ValueError(f"format: {format!r}; allowed are {', '.join(map(repr, _FORMATS))}")
         arrays.tensorflow_for("export")

@@ -123,7 +123,9 @@ class _Batch(NamedTuple):
 
 
 def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
-    points = as_array(np.asarray(arrays.taken("points", points)), 3, "(B, n, d)")
+    with checks.named("points"):  # several lengths
+        points = np.asarray(arrays.taken("points", points))
+    points = as_array(points, 3, "(B, n, d)")
     points = points.astype(checks.point_dtype(points.dtype), copy=False)
     count, n = points.shape[:2]
     counts = np.full(count, n) if n_points is None else np.asarray(n_points)

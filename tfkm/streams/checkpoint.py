@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfkm import checks
 from tfkm.data import files
 from tfkm.saving import model_files
 from tfkm.traces import traced
@@ -37,7 +38,8 @@ class Checkpoints:
 
     def __init__(self, folder: str | os.PathLike, fit: dict[str, str | int | float]) -> None:
         """fit: what tells it from other fits."""
-        self._folder, self._fit = Path(folder), {"format": _FORMAT, **fit}
+        self._folder = checks.path("checkpoint_dir", folder)
+        self._fit = {"format": _FORMAT, **fit}
         self._number = 0
 
     def load(self) -> Loaded | None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tfkm import checks
 from tfkm.data import arrays, files
 
 
 def check_target(path: str | os.PathLike) -> Path:
     """Raises ValueError or OSError, if labels cannot be written there; an existing file is replaced."""
-    path = Path(path)
+    path = checks.path("out", path)
     if path.suffix.lower() not in _WRITERS:
         allowed = ", ".join(_WRITERS)
         raise ValueError(
