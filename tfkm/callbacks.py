@@ -149,8 +149,8 @@ class Callbacks:
         """callbacks: several, one alone, or None for none. Raises: TypeError if one is no `Callback`."""
         if callbacks is None:
             callbacks = ()
-        several = isinstance(callbacks, Iterable) and not isinstance(callbacks, str)
-        self._all: list[Any] = [*callbacks] if several else [callbacks]
+        several = not isinstance(callbacks, str) and isinstance(callbacks, Iterable)
+        self._all: list[Any] = list(callbacks) if several else [callbacks]  # type: ignore[arg-type]
         for one in self._all:
             if isinstance(one, type) and issubclass(one, Callback):
                 raise TypeError(
