@@ -27,9 +27,9 @@ inline Bfloat16 nearest(float x) {
   return {uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
-// Reads as many values as the vector V of floats or doubles has lanes.
+// Reads as many values as V has lanes, a vector that is a register or less.
 template <class V, class S>
-inline V widened(const S* x) {
+inline V widened_lanes(const S* x) {
   constexpr int kLanes = kLanesOf<V>;
   constexpr bool kAtOnce = Isa::kWidens && std::is_same_v<V, Floats> &&
                            (std::is_integral_v<S> || std::is_same_v<S, Float16>);
@@ -55,19 +55,49 @@ inline V widened(const S* x) {
   }
 }
 
+// Reads as many values as the vector V of floats or doubles has lanes.
+template <class V, class S>
+inline V widened(const S* x) {
+  constexpr int kLanes = kLanesOf<V>;
+  if constexpr (kInHalves<V>)
+    return {widened<decltype(V::low)>(x), widened<decltype(V::high)>(x + kLanes / 2)};
+  else
+    return widened_lanes<V>(x);
+}
+
 // Reads the first `count` of them and no more; the other lanes are 0.
 template <class V, class S>
 inline V widened(const S* x, int64_t count) {
-  if (count >= kLanesOf<V>) return widened<V>(x);
-  if constexpr (std::is_same_v<S, float>) return some_floats<V>(x, count);
-  S some[kLanesOf<V>] = {};
-  for (int64_t l = 0; l < count; ++l) some[l] = x[l];
-  return widened<V>(some);
+  constexpr int kLanes = kLanesOf<V>;
+  if (count >= kLanes) return widened<V>(x);
+  if constexpr (kInHalves<V>) {
+    using Half = decltype(V::low);
+    if (count <= kLanes / 2) return {widened<Half>(x, count), Half{}};
+    return {widened<Half>(x), widened<Half>(x + kLanes / 2, count - kLanes / 2)};
+  } else if constexpr (std::is_floating_point_v<S>) {
+    return some<V>(x, count);
+  } else {
+    S values[kLanes] = {};
+    for (int64_t l = 0; l < count; ++l) values[l] = x[l];
+    return widened<V>(values);
+  }
 }
 
-inline double total(Eight lanes) {
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
-         ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+// Converts eight doubles to eight lanes of T, or back.
+template <class V, class From>
+inline V eight_of(From x) {
+  if constexpr (std::is_same_v<V, From>)
+    return x;
+  else if constexpr (kInHalves<V> && kInHalves<From>)
+    return {eight_of<decltype(V::low)>(x.low), eight_of<decltype(V::high)>(x.high)};
+  else if constexpr (kInHalves<From>)  // doubles to floats
+    return joined(eight_of<typename Several<float, kLanesOf<V> / 2>::Vector>(x.low),
+                  eight_of<typename Several<float, kLanesOf<V> / 2>::Vector>(x.high));
+  else if constexpr (kInHalves<V>)  // floats to doubles
+    return {converted<decltype(V::low)>(part<0, kLanesOf<V> / 2>(x)),
+            converted<decltype(V::high)>(part<1, kLanesOf<V> / 2>(x))};
+  else
+    return converted<V>(x);
 }
 
 // Returns Σ(x − c)² in double: the direct form. It has 32 lanes and a fixed tree; with 8 lanes each

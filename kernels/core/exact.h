@@ -135,23 +135,17 @@ class Sums {
   // so that adding them in vectors is exact. Two steps are enough unless costs differ by more than
   // 2³⁰.
   void add_inertia(double* costs, const double* weights, int64_t count) {
-    Eight most = {};
-    decltype(most > most) bad = {};
+    Eight most = {}, bad = {};  // bad: infinity or NaN where a cost is none to add so
     for (int64_t i = 0; i < count; i += 8) {
       Eight cost = widened<Eight>(costs + i, count - i);
       if (weights) cost *= widened<Eight>(weights + i, count - i);
       store(costs + i, cost);
-      most = cost > most ? cost : most;
-      bad |= !(cost <= DBL_MAX / 4096);
+      most = where_less(most, cost, cost, most);
+      bad += cost * 4096;
     }
+    if (!(total(bad) <= DBL_MAX)) return add_singly(costs, count);
     double largest = 0;
-    for (int lane = 0; lane < 8; ++lane) {
-      if (bad[lane]) {
-        add_singly(costs, count);
-        return;
-      }
-      largest = most[lane] > largest ? most[lane] : largest;
-    }
+    for (int lane = 0; lane < 8; ++lane) largest = most[lane] > largest ? most[lane] : largest;
     constexpr int kBits = 41;  // of a cut: a lane adds up 2⁹ of them, and 8 lanes 2⁵³ steps
     static_assert(kMostRows <= 8 << 9, "more additions than are exact");
     while (largest > 0) {
@@ -162,8 +156,8 @@ class Sums {
         Eight cost = load<Eight>(costs + i), cut = (cost + shift) - shift, rest = cost - cut;
         sums += cut;
         store(costs + i, rest);
-        rest = rest < 0 ? -rest : rest;
-        left = rest > left ? rest : left;
+        rest = where_less(rest, Eight{}, -rest, rest);
+        left = where_less(left, rest, rest, left);
       }
       inertia_.add(total(sums));
       largest = 0;

@@ -26,7 +26,7 @@ class Narrow {
  public:
   static constexpr int kRows = 32;  // of a block
 
-  using Eights = typename Several<T, 8>::Vector;
+  using Eights = EightOf<T>;
 
   // Takes candidates (count, d). Adding `shift` to a cost and taking it away rounds the cost.
   Narrow(const tfkm::Seeding& seeding, double shift, const T* candidates, int count)
@@ -40,7 +40,7 @@ class Narrow {
     transpose<d>(points, last - first);
     for (int u = 0; u < kRows; u += 8) {
       Eights old = load<Eights>(nearest + first + u), distance = distances<d>(u, candidates_);
-      store(nearest + first + u, distance < old ? distance : old);
+      store(nearest + first + u, where_less(distance, old, distance, old));
     }
   }
 
@@ -177,17 +177,17 @@ class Narrow {
     }
     Eight sum = ((squares[0] + squares[4]) + (squares[2] + squares[6])) +
                 ((squares[1] + squares[5]) + (squares[3] + squares[7]));
-    return __builtin_convertvector(sum, Eights);
+    return eight_of<Eights>(sum);
   }
 
   // A block's rows beyond `last` are below zero in `nearest`, so nothing is gained there.
   template <int d>
   double gain_of(int64_t first, int64_t last, int u, const T* candidate, const T* nearest) const {
-    Eight after = __builtin_convertvector(distances<d>(u, candidate), Eight);
+    Eight after = eight_of<Eight>(distances<d>(u, candidate));
     Eight before = widened<Eight>(nearest + first + u), weights = Eight{} + 1.0;
     if (seeding_.weights) weights = widened<Eight>(seeding_.weights + first + u, last - first - u);
     Eight gain = rounded(weights * before) - rounded(weights * after);
-    return total(after < before ? gain : Eight{});
+    return total(where_less(after, before, gain, Eight{}));
   }
   Eight rounded(Eight costs) const { return (costs + shift_) - shift_; }
 

@@ -47,6 +47,30 @@ inline Doubles32 read_once(Doubles32 v) {
   return v;
 }
 
+template <>
+inline Doubles32 converted<Doubles32>(Several<float, 4>::Vector x) {
+  return (Doubles32)_mm256_cvtps_pd((__m128)x);
+}
+
+// The mask that reads `count` of eight words, or half as many of four long ones.
+inline __m256i mask_of(int64_t words) {
+  alignas(32) static constexpr int32_t kMasks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256((const __m256i*)(kMasks + 8 - words));
+}
+template <>
+inline Floats32 some<Floats32>(const float* x, int64_t count) {
+  return (Floats32)_mm256_maskload_ps(x, mask_of(count));
+}
+template <>
+inline Doubles32 some<Doubles32>(const double* x, int64_t count) {
+  return (Doubles32)_mm256_maskload_pd(x, mask_of(2 * count));
+}
+template <>
+inline Doubles32 some<Doubles32>(const float* x, int64_t count) {
+  __m128i mask = _mm256_castsi256_si128(mask_of(count));
+  return (Doubles32)_mm256_cvtps_pd(_mm_maskload_ps(x, mask));
+}
+
 // A whole vector of floats by one instruction, for which GCC 12 takes many: a seeding of uint8
 // takes a third of the time.
 inline Floats32 widened_floats(const uint8_t* x) {

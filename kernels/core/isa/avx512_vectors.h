@@ -77,21 +77,24 @@ inline unsigned lanes_below(Doubles64 v, Doubles64 bound) {
 
 // GCC 12 converts to a vector twice as long in halves, which it then puts together.
 template <>
-inline Eight converted<Eight>(Several<float, 8>::Vector x) {
-  return (Eight)_mm512_cvtps_pd((__m256)x);
+inline Doubles64 converted<Doubles64>(Several<float, 8>::Vector x) {
+  return (Doubles64)_mm512_cvtps_pd((__m256)x);
 }
 
 template <>
-inline Eight some_floats<Eight>(const float* x, int64_t count) {
-  return (Eight)_mm512_cvtps_pd(_mm256_maskz_loadu_ps(__mmask8((1 << count) - 1), x));
+inline Doubles64 some<Doubles64>(const double* x, int64_t count) {
+  return (Doubles64)_mm512_maskz_loadu_pd(__mmask8((1 << count) - 1), x);
 }
 template <>
-inline Several<float, 8>::Vector some_floats<Several<float, 8>::Vector>(const float* x,
-                                                                        int64_t count) {
+inline Doubles64 some<Doubles64>(const float* x, int64_t count) {
+  return (Doubles64)_mm512_cvtps_pd(_mm256_maskz_loadu_ps(__mmask8((1 << count) - 1), x));
+}
+template <>
+inline Several<float, 8>::Vector some<Several<float, 8>::Vector>(const float* x, int64_t count) {
   return (Several<float, 8>::Vector)_mm256_maskz_loadu_ps(__mmask8((1 << count) - 1), x);
 }
 template <>
-inline Floats64 some_floats<Floats64>(const float* x, int64_t count) {
+inline Floats64 some<Floats64>(const float* x, int64_t count) {
   return (Floats64)_mm512_maskz_loadu_ps(__mmask16((1 << count) - 1), x);
 }
 

@@ -50,18 +50,22 @@ inline unsigned lanes_below(V v, V bound) {
   return bits;
 }
 
-// Floats as the lanes of V.
+// Converts between floats and doubles, lane by lane.
 template <class V, class Single>
 inline V converted(Single x) {
   return __builtin_convertvector(x, V);
 }
 
-// The first `count` floats as the lanes of V, 0 for the rest, which is not read.
-template <class V>
-inline V some_floats(const float* x, int64_t count) {
-  float some[kLanesOf<V>] = {};
-  for (int64_t l = 0; l < count; ++l) some[l] = x[l];
-  return converted<V>(load<typename Several<float, kLanesOf<V>>::Vector>(some));
+// Reads the first `count` values, fewer than V has lanes, and no more; the other lanes are 0.
+template <class V, class S>
+inline V some(const S* x, int64_t count) {
+  S values[kLanesOf<V>] = {};
+  for (int64_t l = 0; l < count; ++l) values[l] = x[l];
+  auto all = load<typename Several<S, kLanesOf<V>>::Vector>(values);
+  if constexpr (std::is_same_v<decltype(all), V>)
+    return all;
+  else
+    return converted<V>(all);
 }
 
 }  // namespace

@@ -27,6 +27,15 @@ struct Simd {
 using Floats = Simd<float>::Vector;
 using Doubles = Simd<double>::Vector;
 
+// Vectors of eight lanes: one, two or four. Their sums have the same bits for every instruction
+// set.
+template <class T>
+using EightOf = std::conditional_t<
+    sizeof(T) * 8 <= kVectorBytes, typename Several<T, 8>::Vector,
+    std::conditional_t<sizeof(T) * 4 <= kVectorBytes, Halves<typename Simd<T>::Vector>,
+                       Halves<Halves<typename Simd<T>::Vector>>>>;
+using Eight = EightOf<double>;
+
 // One value in every lane.
 inline Floats splat(const float* p) { return broadcast<Floats>(p); }
 inline Doubles splat(const double* p) { return broadcast<Doubles>(p); }

@@ -17,23 +17,57 @@ struct Several {
   typedef S Vector __attribute__((vector_size(count * sizeof(S))));
 };
 
-// Eight doubles are one vector, two or four: the same lanes, so the same bits, for every
-// instruction set.
-using Eight = Several<double, 8>::Vector;
+// A vector of twice the lanes, as two. GCC 12 keeps a vector that is wider than a register in
+// memory, and takes its lanes one by one to convert it or to read a part.
+template <class V>
+struct Halves {
+  V low, high;
+  auto operator[](int lane) const {
+    constexpr int kLanes = sizeof(V) / sizeof(V{}[0]);
+    return lane < kLanes ? low[lane] : high[lane - kLanes];
+  }
+  friend Halves operator+(Halves a, Halves b) { return {a.low + b.low, a.high + b.high}; }
+  friend Halves operator-(Halves a, Halves b) { return {a.low - b.low, a.high - b.high}; }
+  friend Halves operator*(Halves a, Halves b) { return {a.low * b.low, a.high * b.high}; }
+  friend Halves operator+(Halves a, double b) { return {a.low + b, a.high + b}; }
+  friend Halves operator-(Halves a, double b) { return {a.low - b, a.high - b}; }
+  friend Halves operator*(Halves a, double b) { return {a.low * b, a.high * b}; }
+  friend Halves operator-(Halves a) { return {-a.low, -a.high}; }
+  template <class B>
+  Halves& operator+=(B b) {
+    return *this = *this + b;
+  }
+  template <class B>
+  Halves& operator*=(B b) {
+    return *this = *this * b;
+  }
+};
+
+template <class V>
+constexpr bool kInHalves = false;
+template <class V>
+constexpr bool kInHalves<Halves<V>> = true;
 
 template <class V>
 constexpr int kLanesOf = sizeof(V) / sizeof(V{}[0]);
 
 template <class V, class T>
 inline V load(const T* p) {  // p need not be aligned; V may be a number
-  V v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
+  if constexpr (kInHalves<V>) {
+    return {load<decltype(V::low)>(p), load<decltype(V::high)>(p + kLanesOf<V> / 2)};
+  } else {
+    V v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+  }
 }
 
 template <class V, class T>
 inline void store(T* p, V v) {
-  __builtin_memcpy(p, &v, sizeof v);
+  if constexpr (kInHalves<V>)
+    store(p, v.low), store(p + kLanesOf<V> / 2, v.high);
+  else
+    __builtin_memcpy(p, &v, sizeof v);
 }
 
 // The first lanes of v, each `times` times.
@@ -46,10 +80,47 @@ inline V repeated(V v) {
   return repeated<times>(v, std::make_integer_sequence<int, kLanesOf<V>>());
 }
 
-// Two halves as one vector.
+// Takes the lanes of c where those of a are less than those of b, else those of d.
+template <class V>
+inline V where_less(V a, V b, V c, V d) {
+  if constexpr (kInHalves<V>)
+    return {where_less(a.low, b.low, c.low, d.low), where_less(a.high, b.high, c.high, d.high)};
+  else
+    return a < b ? c : d;
+}
+
+// Returns ((v₀ + v₄) + (v₂ + v₆)) + ((v₁ + v₅) + (v₃ + v₇)), and so on for other numbers of lanes.
+template <class V, int... l>
+inline auto folded(V v, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(v, v, l...) +
+         __builtin_shufflevector(v, v, int(sizeof...(l)) + l...);
+}
+template <class V>
+inline auto total(V v) {
+  if constexpr (kInHalves<V>)
+    return total(v.low + v.high);
+  else if constexpr (kLanesOf<V> == 2)
+    return v[0] + v[1];
+  else
+    return total(folded(v, std::make_integer_sequence<int, kLanesOf<V> / 2>()));
+}
+
+// Two halves as one vector, and a part of that many lanes of one.
+template <class Half, int... l>
+inline auto joined(Half low, Half high, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(low, high, l...);
+}
 template <class Half>
 inline auto joined(Half low, Half high) {
-  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return joined(low, high, std::make_integer_sequence<int, 2 * kLanesOf<Half>>());
+}
+template <int first, class V, int... l>
+inline auto part(V v, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(v, v, first + l...);
+}
+template <int number, int lanes, class V>
+inline auto part(V v) {
+  return part<number * lanes>(v, std::make_integer_sequence<int, lanes>());
 }
 
 // Takes lanes of a and b, in blocks of kHalf lanes of each in turn: those at even places, or those
