@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm.data import files
+from tfkm.data import whole_files
 from tfkm.seeding import draws
 from tfkm.streams import checkpoint, kmeans
 from tfkm.streams.blocks import Part
@@ -194,7 +194,7 @@ def test_what_a_killed_writer_left_is_removed(tmp_path):
     assert not any((tmp_path / name).exists() for name in left)
     # Of any other file, one of the same number is in nobody's way.
     (tmp_path / f".labels.npy.{number}.tmp").write_bytes(b"half")
-    with files.replacing(tmp_path / "labels.npy") as file:
+    with whole_files.replacing(tmp_path / "labels.npy") as file:
         file.write(b"whole")
     assert (tmp_path / "labels.npy").read_bytes() == b"whole"
     assert not list(tmp_path.glob(".*"))

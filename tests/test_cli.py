@@ -110,6 +110,8 @@ def test_a_table_with_ids(run, folder):
     assert found.columns.tolist() == ["who", "label"] and found.who.tolist() == frame.who.tolist()
     assert run(f"predict x.tfkm.npz x.csv {reading} -o l.npy")[0] == 0
     np.testing.assert_array_equal(np.load("l.npy"), found.label)
+    assert run(f"predict x.tfkm.npz x.csv {reading} -o l.parquet")[0] == 0
+    pandas.testing.assert_frame_equal(pandas.read_parquet("l.parquet"), found, check_dtype=False)
 
 
 def test_which_line_of_a_table_is_the_first_point(run, folder):

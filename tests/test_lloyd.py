@@ -216,6 +216,8 @@ def test_tensor_and_array_give_the_same(backend):
         (dict(n_clusters=7), ValueError, "n_clusters: 7 is more than the 6 points"),
         (dict(max_iter=0), ValueError, "max_iter: 0; it needs an integer ≥ 1"),
         (dict(tol=-1), ValueError, "tol: -1; it needs a finite number ≥ 0"),
+        (dict(tol=10**400), ValueError, "tol: 10+; it needs a finite number ≥ 0"),
+        (dict(n_clusters=10**400), ValueError, "n_clusters: 10+ is more than the"),
         (dict(tol=np.nan), ValueError, "tol: nan; it needs a finite number ≥ 0"),
         (dict(n_init=0), ValueError, "n_init: 0; it needs an integer ≥ 1 or 'auto'"),
         (dict(n_init="many"), TypeError, "n_init: 'many' is of type str"),

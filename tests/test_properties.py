@@ -140,7 +140,7 @@ def test_backends_order_and_parts_are_invisible(problem, seed):
 
 
 @pytest.mark.quick
-@given(problems(most_k=8), st.sampled_from(seeding.NAMES), st.integers(1, 3), st.booleans())
+@given(problems(most_k=8), st.sampled_from(list(seeding.NAMES)), st.integers(1, 3), st.booleans())
 @settings(max_examples=100)
 def test_what_a_fit_returns_belongs_together(problem, init, n_init, cosine):
     points, centroids, weights = problem

@@ -1,5 +1,6 @@
 """streams: the fit of a stream is that of the same points in memory, bit for bit."""
 
+import dataclasses
 import pickle
 import threading
 import time
@@ -9,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 import tfkm
-from tfkm.data import files as files_module
+from tfkm.data import formats
+from tfkm.data.formats import arrow, npy
 from tfkm.data.points import Points
 from tfkm.ops import backends
 from tfkm.seeding import draws
@@ -187,10 +189,15 @@ def test_files_are_as_memory(files, kind):
 
 @pytest.mark.parametrize(
     "out",
-    [pytest.param("labels.npy", marks=pytest.mark.quick), "labels.parquet", "labels.tfrecord"],
+    [
+        pytest.param("labels.npy", marks=pytest.mark.quick),
+        "labels.csv",
+        "labels.parquet",
+        "labels.tfrecord",
+    ],
 )
 def test_labels_are_written_as_a_stream(files, out):
-    from pyarrow import parquet
+    from pyarrow import csv, parquet
 
     model = tfkm.KMeans(K, init="random", n_init=1, max_iter=2, random_state=0).fit(
         files / "c2.npy"
@@ -206,6 +213,8 @@ def test_labels_are_written_as_a_stream(files, out):
     assert model.predict(files / "c2.npy", out=path) is None
     if path.suffix == ".npy":
         found = np.load(path)
+    elif path.suffix == ".csv":
+        found = csv.read_csv(path)["label"].to_numpy()
     elif path.suffix == ".parquet":
         found = parquet.read_table(path)["label"].to_numpy()
     else:
@@ -237,9 +246,10 @@ def test_labels_of_a_map_are_not_held(files, monkeypatch):
     model = tfkm.KMeans(K, init="random", random_state=0).fit(POINTS)
     np.save(files / "all.npy", POINTS)
     sizes = []
-    write = tfkm.streams.labels._npy
+    write = npy.FORMAT.write_labels
     noting = lambda file, parts: write(file, (sizes.append(len(p)) or p for p in parts))  # noqa: E731
-    monkeypatch.setitem(tfkm.streams.labels._WRITERS, ".npy", noting)
+    format = dataclasses.replace(npy.FORMAT, write_labels=noting)
+    monkeypatch.setattr(formats, "FORMATS", (format, *formats.FORMATS))
     model.predict(np.load(files / "all.npy", mmap_mode="r"), out=files / "labels.npy")
     assert max(sizes) == 64 and sum(sizes) == N
 
@@ -257,8 +267,8 @@ def test_a_map_of_a_whole_file_is_read_as_that_file(files):
 
 
 def test_a_list_is_measured_by_one_row(files, monkeypatch):
-    read, columns = [], files_module.columns
-    monkeypatch.setattr(files_module, "columns", lambda t: read.append(t.num_rows) or columns(t))
+    read, columns = [], arrow.columns
+    monkeypatch.setattr(arrow, "columns", lambda t: read.append(t.num_rows) or columns(t))
     assert sources.source_of(files / "lists2.parquet").d == D
     assert max(read) == 1
 

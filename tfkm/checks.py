@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
@@ -170,7 +171,10 @@ def check_number(name: str, value: Any, kind: Any, least: float, otherwise: str 
     allowed = f"it needs {noun} ≥ {least}{otherwise}"
     if isinstance(value, bool) or not isinstance(value, kind):
         raise TypeError(f"{name}: {value!r} is of type {type(value).__name__}; {allowed}")
-    if not least <= float(value) < np.inf:
+    # Python's numbers compare by value: an integer may be larger than any float.
+    number = int(value) if isinstance(value, Integral) else float(value)
+    most = float("inf") if kind is Integral else sys.float_info.max
+    if not least <= number <= most:
         raise ValueError(f"{name}: {value!r}; {allowed}")
 
 

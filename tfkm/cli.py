@@ -23,7 +23,7 @@ import numpy as np
 
 import tfkm
 from tfkm._version import __version__
-from tfkm.data import files
+from tfkm.data import files, formats, whole_files
 from tfkm.ops.backends import NAMES, why_not
 from tfkm.saving import model_files
 
@@ -57,6 +57,19 @@ _backend = click.option(
 _force = click.option("--force", is_flag=True, help="Overwrite OUT if it exists.")
 
 
+class _Seedings(click.Choice):
+    """The names of all seedings, looked up when they are needed, which imports them."""
+
+    def __init__(self) -> None:
+        self.case_sensitive = True
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        from tfkm import seeding
+
+        return tuple(seeding.NAMES)
+
+
 def _reads_data(command: Callable) -> Callable:
     """The options of how to read DATA, which come to the command as `reading`."""
 
@@ -64,8 +77,8 @@ def _reads_data(command: Callable) -> Callable:
     def own(*, array, columns, id_column, header, delimiter, **options):
         features = None if columns is None else next(csv.reader([columns]), [])
         delimiter = "\t" if delimiter == r"\t" else delimiter
-        table = files.Options(features, id_column, header, delimiter)
-        command(reading=(array, table), **options)
+        reading = files.Options(features, id_column, header, delimiter, array)
+        command(reading=reading, **options)
 
     return functools.reduce(lambda decorated, option: option(decorated), reversed(_TABLE), own)
 
@@ -121,7 +134,7 @@ def tfkm_command() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option(
     "--init",
-    type=click.Choice(["k-means++", "k-means||", "afk-mc2", "random"]),
+    type=_Seedings(),
     default="k-means++",
     show_default=True,
     help="How the first centroids are chosen.",
@@ -147,8 +160,8 @@ def fit(data, clusters, out, seed, init, n_init, max_iter, tol, backend, force, 
     DATA is a .npy, .npz, .csv or .parquet file with one point a row.
     """
     out = out or data.with_suffix(".tfkm.npz")
-    files.check_target(out, force=force)
-    points, _ = files.read_named(data, *reading)
+    whole_files.check_target(out, force=force)
+    points, _ = files.read_named(data, reading)
     import_quietly(tensorflow=_needs_tensorflow(backend))
     began = time.perf_counter()
     result = tfkm.kmeans(
@@ -201,13 +214,16 @@ def predict(model, data, out, backend, force, reading) -> None:
     """Write the cluster of each point of DATA, an .npy of int32.
 
     MODEL is a file that `tfkm fit`, or an estimator's save, wrote. DATA is as for `tfkm fit`. An OUT
-    that ends in .csv becomes a table, with the id column before the labels.
+    that ends in .csv or .parquet becomes a table, with the id column before the labels; one that ends
+    in .tfrecord, a tf.train.Example for each point.
     """
-    named = reading[1].id_column is not None
+    named = reading.id_column is not None
     out = out or data.with_suffix(".labels.csv" if named else ".labels.npy")
-    files.check_target(out, force=force)
+    whole_files.check_target(out, force=force)
+    if format := formats.of(out, "write_labels"):
+        format.needs()
     model_files.read(model)  # better before TensorFlow's import than after
-    points, ids = files.read_named(data, *reading)
+    points, ids = files.read_named(data, reading)
     import_quietly(tensorflow=_needs_tensorflow(backend))
     estimator = tfkm.load(model)
     k, d = estimator.cluster_centers_.shape
@@ -221,11 +237,7 @@ def predict(model, data, out, backend, force, reading) -> None:
         labels = estimator.predict(points)
     except ValueError as error:
         raise ValueError(f"{data}: {error}") from error
-    with files.replacing(out, force=force) as file, files.writing(out):
-        if out.suffix.lower() == ".csv":
-            files.write_labels(file, labels, ids)
-        else:
-            np.save(file, labels)
+    files.write_labels(out, [labels], ids, force=force)
     _show("points", _described(data, points))
     _show("clusters", f"{k:,}; {_sizes(labels, k)}")
     _show("labels", out)

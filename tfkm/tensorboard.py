@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfkm import checks
 from tfkm.callbacks import Callback, Seeded
-from tfkm.data import files
+from tfkm.data import whole_files
 from tfkm.types import Pass, Result
 
 
@@ -111,9 +111,9 @@ def write_projector(
         lines += [f"centroid {j}\t{j}" for j in range(len(centroids))]
     folder = checks.path("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with files.replacing(folder / "points.tsv", force=True) as file:
+    with whole_files.replacing(folder / "points.tsv", force=True) as file:
         np.savetxt(file, points, fmt="%.9g", delimiter="\t")
-    with files.replacing(folder / "points_labels.tsv", force=True) as file:
+    with whole_files.replacing(folder / "points_labels.tsv", force=True) as file:
         file.write("\n".join(["name\tlabel", *lines, ""]).encode())
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add()

@@ -1,23 +1,23 @@
-"""Points and labels out of files, and files written whole or not at all. No TensorFlow, no pickles."""
+"""Points and labels out of files, and labels into them. No pickles."""
 
 from __future__ import annotations
 
-import io
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from tfkm import checks
 from tfkm.checks import point_dtype
-from tfkm.data import tables
-from tfkm.data.tables import Options
+from tfkm.data import formats
+from tfkm.data.formats import npy, npz
+from tfkm.data.formats.format import Options as Options
+from tfkm.data.formats.format import as_one_sentence, check_points
+from tfkm.data.whole_files import check_target, existing, replacing
 
 _AS_IT_IS = Options()
-_NAMES = ("points", "images", "X")  # of the array to take from an .npz of several
 
 
 def read_points(
@@ -56,45 +56,23 @@ def read_points(
     >>> read_points(path).shape
     (5, 2)
     """
-    return read_named(path, array, Options(columns, id_column, header, delimiter))[0]
+    return read_named(path, Options(columns, id_column, header, delimiter, array))[0]
 
 
-def read_named(
-    path: str | os.PathLike, array: str | None = None, options: Options = _AS_IT_IS
-) -> tuple[np.ndarray, Any]:
+def read_named(path: str | os.PathLike, options: Options = _AS_IT_IS) -> tuple[np.ndarray, Any]:
     """As `read_points`, and a pyarrow table (n, 1) of the id column, or None."""
     path = existing(path)
-    kind = path.suffix.lower()
-    if kind not in _READERS:
-        raise ValueError(f"{path}: {path.suffix!r} cannot be read; allowed are {_suffixes()}")
-    if array is not None and kind != ".npz":
-        raise ValueError(f"{path}: array {array!r} is asked for; only an .npz has named arrays")
+    format = formats.for_use(path, "read", f"{path}: {path.suffix!r} cannot be read")
     for name, value in options._asdict().items():
-        of = _TABLES if name in ("columns", "id_column") else (".csv",)
-        if value is not None and kind not in of:
-            raise ValueError(f"{path}: {name} {value!r} is given; only {' and '.join(of)} have it")
-    ids = None
-    if kind in _TABLES:
-        with wanting_pyarrow():
-            import pyarrow  # noqa: F401
-        with as_one_sentence(path, kind):
-            features, ids = tables.chosen(_READERS[kind](path, options), options)
-            points = columns(features)
-    else:
-        points = _READERS[kind](path, array)
-    _checked(path, points)
+        if value is not None and name not in format.options:
+            allowed = formats.with_option(name)
+            have = f"{' and '.join(allowed)} {'have' if len(allowed) > 1 else 'has'}"
+            raise ValueError(f"{path}: {name} {value!r} is given; only {have} it")
+    assert format.read is not None
+    with as_one_sentence(path, format.name):
+        points, ids = format.read(path, options)
+    check_points(path, points)
     return points.reshape(len(points), -1).astype(point_dtype(points.dtype), copy=False), ids
-
-
-def read_header(path: str | os.PathLike) -> np.memmap:
-    """An .npy file of points (n, …), n and d ≥ 1, of numbers, mapped and not read.
-
-    Raises: FileNotFoundError, ValueError: as `read_points`.
-    """
-    path = existing(path)
-    array = _read_npy(path)
-    _checked(path, array)
-    return array
 
 
 def read_labels(path: str | os.PathLike, array: str = "labels") -> np.ndarray:
@@ -104,7 +82,7 @@ def read_labels(path: str | os.PathLike, array: str = "labels") -> np.ndarray:
       FileNotFoundError, ValueError: as `read_points`.
     """
     path = existing(path)
-    labels = _read_npz(path, array)
+    labels = npz.read_array(path, array)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
             f"{path}: {array!r} has shape {labels.shape}, dtype {labels.dtype}; "
@@ -113,236 +91,26 @@ def read_labels(path: str | os.PathLike, array: str = "labels") -> np.ndarray:
     return labels
 
 
-def write_labels(file: IO[bytes], labels: np.ndarray, ids: Any = None) -> None:
-    """A .csv with a line for each point: what is in `ids`, as from `read_named`, and its label (n,)."""
-    with wanting_pyarrow():
-        import pyarrow
-        from pyarrow import csv as arrow_csv
-    table = pyarrow.table({"label": labels})
-    if ids is not None:
-        table = ids.append_column("label", table.column(0))
-    arrow_csv.write_csv(table, file)
-
-
-def check_target(path: Path, *, force: bool = False) -> None:
-    """Raises OSError where `replacing` could not write: better before long work than after."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {str(folder)!r}")
-    if path.exists() and not path.is_file():
-        raise ValueError(
-            f"{path}: a folder, not a file" if path.is_dir() else f"{path}: is no file"
-        )
-    if path.exists() and not force:
-        raise FileExistsError(
-            f"{path}: exists already; --force (in Python force=True) overwrites it"
-        )
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{path}: the folder {str(folder)!r} cannot be written to")
-
-
-@contextmanager
-def replacing(path: Path, *, force: bool = False) -> Iterator[Target]:
-    """A binary file that becomes `path` when the block ends well, and else leaves no trace.
-
-    Raises: OSError naming `path` if it cannot be written; what was there before stays.
-    """
-    check_target(path, force=force)
-    # Of the same folder, so that the replacement is one rename; `tempfile` would make it mode 0600. No two
-    # threads of a host have one id at once, and what a killed one with this id has left is overwritten.
-    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.tmp")
-    try:
-        with writing(path):
-            file = Target(temporary, path)
-        with file:
-            yield file
-            file.flush()
-            with writing(path):
-                os.fsync(file.fileno())
-        check_target(path, force=force)
-        with writing(path):
-            os.replace(temporary, path)
-        _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(path: Path, *more: type[Exception]) -> Iterator[None]:
-    """What is raised over a full disk, an OSError or one of these, becomes an OSError naming the file."""
-    kinds: tuple[type[Exception], ...] = (OSError, *more)
-    try:
-        yield
-    except kinds as error:
-        if str(path) in str(error):
-            raise
-        number, why = getattr(error, "errno", None), getattr(error, "strerror", None) or error
-        told = f"{path}: could not be written ({why}); what was there before is whole"
-        raise (OSError(told) if number is None else OSError(number, told)) from error
-
-
-class Target(io.BufferedWriter):
-    """A file under a temporary name, whose errors name `path`, which it is to become."""
-
-    def __init__(self, temporary: Path, path: Path) -> None:
-        super().__init__(_Raw(os.fspath(temporary), "w"))
-        self.path = self.raw.path = path  # type: ignore[attr-defined]
-
-
-class _Raw(io.FileIO):
-    path: Path
-
-    def write(self, data) -> int:
-        with writing(self.path):
-            return super().write(data)
-
-
-def _sync(folder: Path) -> None:
-    """So that a name that was changed outlives a loss of power, where the file system can."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-
-
-def _checked(path: Path, points: np.ndarray) -> None:
-    if points.ndim < 2:
-        raise ValueError(
-            f"{path}: shape {points.shape}; it needs (n, d), one point a row; "
-            "n numbers are n points as x.reshape(-1, 1), one point as x.reshape(1, -1)"
-        )
-    if 0 in points.shape:
-        raise ValueError(f"{path}: shape {points.shape} is empty; it needs a point and a feature")
-    if points.dtype.kind not in "fiub" or points.dtype.itemsize > 8:
-        raise ValueError(f"{path}: dtype {points.dtype}; allowed are numbers of at most 64 bits")
-
-
-def _read_npy(path: Path) -> np.memmap:
-    with as_one_sentence(path, ".npy"):
-        # Unlike np.load it reads nothing but this format, and maps files of any size.
-        return np.lib.format.open_memmap(path, mode="r")
-
-
-def _read_npz(path: Path, array: str | None = None) -> np.ndarray:
-    with as_one_sentence(path, ".npz"):
-        archive = np.load(path, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError(f"{path}: a single array; it needs an .npz archive")
-    with archive:
-        names = archive.files
-        candidates = [array] if array is not None else [n for n in _NAMES if n in names][:1]
-        if array is None and len(names) == 1:
-            candidates = names
-        if not candidates or candidates[0] not in names:
-            what = f"no array {array!r}" if array is not None else "several arrays"
-            listed = ", ".join(names) or "none"
-            raise ValueError(f"{path}: {what}; choose by name (--array) one of: {listed}")
-        with as_one_sentence(path, ".npz"):
-            return archive[candidates[0]]
-
-
-def _read_parquet(path: Path, options: Options) -> Any:
-    from pyarrow import parquet
-
-    return parquet.read_table(path)
-
-
-_READERS: dict[str, Callable[..., Any]] = {
-    ".npy": lambda path, array: _read_npy(path),
-    ".npz": _read_npz,
-    ".csv": tables.read_csv,
-    ".parquet": _read_parquet,
-}
-_TABLES = (".csv", ".parquet")
-
-
-def columns(table) -> np.ndarray:
-    """A pyarrow table of numbers -> (n, d), C-contiguous; one column at a time, no second table."""
-    import pyarrow
-
-    types = pyarrow.types
-    if table.num_columns == 1 and is_list(table.schema.types[0]):
-        return _lists(table.schema.names[0], table.column(0).combine_chunks())
-    for field, column in zip(table.schema, table.columns, strict=True):
-        kind = field.type
-        if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
-            raise ValueError(f"column {field.name!r} is {kind}; all columns have to be numbers")
-        if column.null_count:
-            raise ValueError(f"column {field.name!r} has {column.null_count} missing values")
-    dtypes = [field.type.to_pandas_dtype() for field in table.schema]
-    dtype = point_dtype(np.result_type(*dtypes or [np.float64]))
-    points = np.empty((table.num_rows, table.num_columns), dtype)
-    for i, column in enumerate(table.columns):
-        points[:, i] = column.to_numpy()
-    return points
-
-
-def is_list(kind) -> bool:
-    """Whether values of this pyarrow type are lists."""
-    import pyarrow
-
-    types = pyarrow.types
-    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-
-
-def _lists(name: str, column) -> np.ndarray:
-    """Lists of one length, as of embeddings -> (n, d)."""
-    import pyarrow
-
-    values = column.flatten()
-    types = pyarrow.types
-    if not (types.is_integer(values.type) or types.is_floating(values.type)):
-        raise ValueError(
-            f"column {name!r} is of lists of {values.type}; they have to be of numbers"
-        )
-    n, dtype = len(column), point_dtype(np.dtype(values.type.to_pandas_dtype()))
-    if column.null_count or values.null_count:
-        raise ValueError(f"column {name!r} has missing values")
-    if n == 0:
-        return np.empty((0, 0), dtype)
-    lengths = pyarrow.compute.list_value_length(column).to_numpy(zero_copy_only=False)
-    if lengths.min() != lengths.max() or not lengths.min():
-        raise ValueError(f"column {name!r} has lists of {lengths.min()} to {lengths.max()} numbers")
-    return values.to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(n, -1)
-
-
-def existing(path: str | os.PathLike) -> Path:
-    """The path of a regular file; raises FileNotFoundError or ValueError if it is none."""
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    if not path.is_file():
-        kind = "a folder, " if path.is_dir() else ""
-        raise ValueError(f"{path}: {kind}not a regular file")
+def check_labels(path: str | os.PathLike) -> Path:
+    """Raises ValueError, ImportError or OSError, if `write_labels` could not write there by its suffix."""
+    path = checks.path("out", path)
+    refusal = f"out: {path}: labels cannot be written as {path.suffix!r}"
+    formats.for_use(path, "write_labels", refusal)
+    check_target(path, force=True)
     return path
 
 
-def _suffixes() -> str:
-    return ", ".join(_READERS)
+def write_labels(
+    path: Path, blocks: Iterable[np.ndarray], ids: Any = None, *, force: bool = True
+) -> None:
+    """Blocks of labels (rows,) int32 to a file, whole or not at all; an unknown suffix is taken for .npy.
 
+    ids: as from `read_named`, beside the labels where the format has columns; None for labels alone.
 
-@contextmanager
-def as_one_sentence(path: Path, kind: str) -> Iterator[None]:
-    """Whatever a library raises over a broken file becomes one sentence with the file's name.
-
-    Each has errors of its own: of its parser, of the system, of a size that cannot be.
+    Raises: OSError naming the file if it cannot be written; what a block raises.
     """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: there is no such file") from error
-    except Exception as error:
-        reason = " ".join(str(error).split()).partition(". ")[0] or type(error).__name__
-        raise ValueError(f"{path}: cannot be read as {kind}: {reason}") from error
-
-
-@contextmanager
-def wanting_pyarrow() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise ImportError(
-            ".csv and .parquet files need pyarrow: pip install 'tfkm[files]'"
-        ) from error
+    format = formats.of(path, "write_labels") or npy.FORMAT
+    assert format.write_labels is not None
+    named = {} if ids is None or "id_column" not in format.options else {"ids": ids}
+    with replacing(path, force=force) as file:
+        format.write_labels(file, blocks, **named)

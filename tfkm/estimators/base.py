@@ -112,7 +112,7 @@ class CentroidEstimator(
     # Read by `_validate_params`, whose messages a user of scikit-learn knows.
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "init": [StrOptions(set(seeding.NAMES)), callable, "array-like"],
+        "init": [StrOptions(seeding.NAMES), callable, "array-like"],
         "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tfkm import seeding, streams
 from tfkm.callbacks import Callback
+from tfkm.data import files
 from tfkm.data.arrays import is_tensor
 from tfkm.data.points import Points
 from tfkm.estimators import centers
@@ -212,8 +213,8 @@ class KMeans(CentroidEstimator):
 
         Args:
             X: (n, d) points, or a stream as for `fit`.
-            out: The path of a NumPy, Parquet or TFRecord file (by its suffix) that the labels are
-                written to as they come, so that they are not held. A file that exists is replaced.
+            out: The path of a file, .npy, .csv, .parquet or .tfrecord, that the labels are written to
+                as they come, so that they are not held. A file that exists is replaced.
 
         Returns:
             (n,) int32 labels, from the library that X comes from; None with `out`.
@@ -234,7 +235,7 @@ class KMeans(CentroidEstimator):
         """
         if not streams.is_stream(X) and out is None:
             return super().predict(X)
-        path = None if out is None else streams.labels.check_target(out)
+        path = None if out is None else files.check_labels(out)
         check_is_fitted(self)
         given = X if streams.is_stream(X) else self._checked(X, reset=False)
         source = streams.source_of(given, name="X")
@@ -242,7 +243,7 @@ class KMeans(CentroidEstimator):
         blocks = streams.labels_of(source, self._labels_of)
         if path is None:
             return np.concatenate([np.empty(0, np.int32), *blocks])
-        return streams.labels.write(path, blocks)
+        return files.write_labels(path, blocks)
 
     @property
     def _centers(self) -> Any:

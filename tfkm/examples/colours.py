@@ -21,7 +21,7 @@ import numpy as np
 
 import tfkm
 from tfkm import cli
-from tfkm.data import files
+from tfkm.data import whole_files
 from tfkm.examples import pictures
 
 PROGRAM = "python -m tfkm.examples.colours"
@@ -63,7 +63,7 @@ def command(image, colours, picture, seed) -> None:
     cli.import_quietly()
     if picture is not None:
         pictures.pyplot()
-        files.check_target(picture, force=True)
+        whole_files.check_target(picture, force=True)
     before = load(image)
     height, width = before.shape[:2]
     distinct = len(np.unique(before.reshape(-1, 3), axis=0))
@@ -151,7 +151,7 @@ def draw(path: Path, before: np.ndarray, painted: list[tuple[np.ndarray, np.ndar
         title = "before" if palette is None else f"{len(palette)} colours"
         axis.imshow(with_strip(image, palette))
         axis.set_title(title)
-    with files.replacing(path, force=True) as file:
+    with whole_files.replacing(path, force=True) as file:
         figure.savefig(file, format="png", dpi=110)
     pyplot.close(figure)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 import tfkm
 from tfkm import cli, datasets
-from tfkm.data import files
+from tfkm.data import files, whole_files
 from tfkm.examples import pictures
 
 PROGRAM = "python -m tfkm.examples.mnist"
@@ -43,7 +43,7 @@ def command(data, download, picture, starts, seed, backend) -> None:
     cli.import_quietly()
     if picture is not None:
         pictures.pyplot()  # what could fail, fails before the work
-        files.check_target(picture, force=True)
+        whole_files.check_target(picture, force=True)
     digits = load(data, download)
     assert digits.labels is not None  # `load` sees to it
     images = scaled(digits.points)
@@ -149,7 +149,7 @@ def draw(
         axis.set_title(title, fontsize=10, loc="left")
         axis.set_axis_off()
     figure.suptitle("Centroids, and members from the nearest to the farthest", fontsize=11)
-    with files.replacing(path, force=True) as file:
+    with whole_files.replacing(path, force=True) as file:
         figure.savefig(file, format="png", dpi=120)
     pyplot.close(figure)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfkm.data import files
+from tfkm.data import whole_files
 from tfkm.ops import tensor_backends, validate
 
 Function = Callable[[tf.Tensor], dict[str, tf.Tensor]]
@@ -59,7 +59,7 @@ def _filled(path: Path) -> Iterator[Path]:
 
     Raises: OSError naming `path` if it cannot be written; what was there before stays.
     """
-    with files.writing(path, tf.errors.OpError):
+    with whole_files.writing(path, tf.errors.OpError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
             yield Path(temporary)
@@ -82,7 +82,7 @@ def onnx(path: str | os.PathLike, function: Function, d: int, dtype: str) -> Non
     points = tf.TensorSpec([None, d], dtype, name="points")
     traced = tf.function(function, autograph=False)
     model, _ = tf2onnx.convert.from_function(traced, [points], opset=18)
-    with files.replacing(Path(path), force=True) as file:
+    with whole_files.replacing(Path(path), force=True) as file:
         file.write(model.SerializeToString())
 
 
@@ -94,7 +94,7 @@ def tflite(path: str | os.PathLike, function: Function, d: int, dtype: str) -> N
     concrete = module.predict.get_concrete_function(points)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     content = converter.convert()
-    with files.replacing(Path(path), force=True) as file:
+    with whole_files.replacing(Path(path), force=True) as file:
         file.write(content)
 
 

@@ -27,7 +27,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from tfkm import checks
-from tfkm.data import files
+from tfkm.data import whole_files
 
 FORMAT = "tfkm k-means model, version 2"
 _HEADER = "header"
@@ -50,7 +50,7 @@ def write(path: str | os.PathLike, model: Model, *, version: str = "", force: bo
     values: dict[str, Any] = {"kind": model.kind, "tfkm": version}
     values |= {"parameters": model.parameters, "learnt": model.learnt}
     header = f"{FORMAT}\n{json.dumps(values)}"
-    with files.replacing(checks.path("path", path), force=force) as file:
+    with whole_files.replacing(checks.path("path", path), force=force) as file:
         members: dict[str, Any] = {_HEADER: np.array(header), **model.arrays}
         np.savez(file, **members)
 
@@ -61,7 +61,7 @@ def read(path: str | os.PathLike) -> Model:
     Raises:
       FileNotFoundError: there is no such file. ValueError: it is another thing, or damaged.
     """
-    path = files.existing(checks.path("path", path))
+    path = whole_files.existing(checks.path("path", path))
     try:
         with open(path, "rb") as file:
             arrays = read_arrays(file, path.stat().st_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,14 +25,29 @@ from tfkm.types import Tell
 
 Init = str | np.ndarray | Callable
 
-# To add one: a module with a public function and `chooser`, a line here, and its name in `tfkm`.
-_NAMED: dict[str, tuple[Callable, Callable[..., Choose]]] = {
-    "k-means++": (kmeans_plusplus, plusplus.chooser),
-    "k-means||": (kmeans_parallel, parallel.chooser),
-    "afk-mc2": (afk_mc2, mcmc.chooser),
-    "random": (random_points, by_weight.chooser),
+
+class Seeding(NamedTuple):
+    """One that `init` can name.
+
+    function: the public one. chooser: of settings, which are its arguments beside those of a fit, how it
+    chooses. starts: what `n_init="auto"` is. per_point: whether it holds a number for each point, as
+    `Problem.held` says, so that workers cannot share it.
+    """
+
+    function: Callable
+    chooser: Callable[..., Choose]
+    starts: int = 1
+    per_point: bool = False
+
+
+# To add one: a module with a public function and `chooser`, its place here, and its name in `tfkm`.
+SEEDINGS: dict[str, Seeding] = {
+    "k-means++": Seeding(kmeans_plusplus, plusplus.chooser, per_point=True),
+    "k-means||": Seeding(kmeans_parallel, parallel.chooser),
+    "afk-mc2": Seeding(afk_mc2, mcmc.chooser, per_point=True),
+    "random": Seeding(random_points, by_weight.chooser, starts=10),
 }
-NAMES = tuple(_NAMED)
+NAMES = SEEDINGS.keys()  # as they are when it is asked
 # What the fit says, so a functools.partial of a function here may not.
 _OF_THE_FIT = ("points", "n_clusters", "weights", "random_state", "backend")
 
@@ -61,8 +76,9 @@ def is_own(init: Init) -> bool:
 
 
 def default_starts(init: Init) -> int:
-    """What `n_init="auto"` is, as in scikit-learn: 10 for "random" and a callable of the user's own."""
-    return 10 if name_of(init) in ("random", None) else 1
+    """What `n_init="auto"` is, as in scikit-learn: 10 for a callable of the user's own."""
+    name = name_of(init)
+    return 10 if name is None else SEEDINGS[name].starts
 
 
 @traced("tfkm: seed")
@@ -113,12 +129,12 @@ def name_of(init: Init) -> str | None:
     if isinstance(init, str):
         return init
     function = init.func if isinstance(init, functools.partial) else init
-    return next((name for name, (own, _) in _NAMED.items() if own is function), None)
+    return next((name for name, own in SEEDINGS.items() if own.function is function), None)
 
 
 def function_of(name: str) -> Callable:
     """The seeding of this name; KeyError if there is none."""
-    return _NAMED[name][0]
+    return SEEDINGS[name].function
 
 
 def check_settings(name: str, settings: Mapping[str, Any]) -> None:
@@ -142,4 +158,4 @@ def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, np.ndarray] | 
             function = init.func.__name__
             raise TypeError(f"init: {function} with {wrong[0]}, which is for the fit to set")
     given = given_centroids(settings.pop("given", None), points, k)
-    return _NAMED[name][1](**settings), given
+    return SEEDINGS[name].chooser(**settings), given

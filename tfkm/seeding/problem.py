@@ -7,7 +7,6 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from tfkm import checks
 from tfkm.data import arrays
@@ -74,6 +73,9 @@ def seeds(
     choose: Choose, points, n_clusters: int, weights, random_state, given, backend: str | None
 ) -> Seeds:
     """Checks the arguments of a public function and runs it."""
+    # Imported late: the command line wants the names of seedings soon, and this takes 1 s.
+    from sklearn.utils import check_random_state
+
     checks.check_number("n_clusters", n_clusters, Integral, 1)
     module = backends.select(backend)
     data = Points(points)

@@ -1,6 +1,5 @@
 """k-means of points that are read anew in each pass: datasets, files, what does not fit into memory."""
 
-from tfkm.streams import labels as labels
 from tfkm.streams.blocks import Part as Part
 from tfkm.streams.kmeans import fit as fit
 from tfkm.streams.sources import Source as Source

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfkm import checks
-from tfkm.data import files
+from tfkm.data import whole_files
 from tfkm.saving import model_files
 from tfkm.traces import traced
 
@@ -86,7 +86,7 @@ class Checkpoints:
         np.savez(buffer, fit=np.array(json.dumps(self._fit)), **members)  # type: ignore[arg-type]
         content = buffer.getvalue()
         path = self._folder / f"checkpoint-{self._number + 1:08}.tfkm"
-        with files.replacing(path, force=True) as file:
+        with whole_files.replacing(path, force=True) as file:
             file.write(content)
             file.write(hashlib.sha256(content).digest())
         self._number += 1

@@ -43,8 +43,13 @@ def checked(init: seeding.Init, stream: Stream, k: int) -> seeding.Init:
 
 def needs_all(init: seeding.Init) -> bool:
     """Whether it holds a number for each point."""
-    own = isinstance(init, str) or callable(init)
-    return own and seeding.name_of(init) in ("k-means++", "afk-mc2")
+    name = seeding.name_of(init) if isinstance(init, str) or callable(init) else None
+    return name is not None and seeding.SEEDINGS[name].per_point
+
+
+def _others() -> list[str]:
+    """Seedings that hold no number for each point, in quotation marks."""
+    return [repr(name) for name, own in seeding.SEEDINGS.items() if not own.per_point]
 
 
 def check_engine(init: seeding.Init, engine: Engine) -> None:
@@ -52,7 +57,7 @@ def check_engine(init: seeding.Init, engine: Engine) -> None:
     if needs_all(init) and not engine.local:
         raise ValueError(
             f"init: {seeding.name_of(init)!r} needs all points in one process, which this engine does not "
-            "read; take 'k-means||' or 'random', which the workers share"
+            f"read; take {' or '.join(_others())}, which the workers share"
         )
 
 
@@ -60,7 +65,7 @@ def _check_held(n: int) -> None:
     if 16 * n > _HELD_BYTES:
         raise ValueError(
             f"init: it needs numbers for each point, which are held up to {_HELD_BYTES // 16:,} "
-            f"points; of a stream of {n:,} only 'k-means||' and 'random' can be had"
+            f"points; of a stream of {n:,} only {' and '.join(_others())} can be had"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from tfkm import checks
 from tfkm.data import arrays
 from tfkm.data.batches import Batches
+from tfkm.data.formats import npy
 from tfkm.data.points import Points
 from tfkm.options import FitOptions
 from tfkm.streams import checked, files
@@ -93,7 +94,7 @@ def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
     """
     if not is_stream(points):
         data = Points(points)
-        if weights is None and (path := files.mapped(data.array)):
+        if weights is None and (path := npy.mapped(data.array)):
             return files.Files([path], name)  # read, not mapped; and workers can
         return ArraySource(data, checks.weights_array(weights, data.n), name)
     if isinstance(points, Source):
@@ -101,10 +102,7 @@ def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
         return points
     if arrays.is_dataset(points):
         return DatasetSource(points, name)
-    paths = files.found(points, name)
-    if files.are_records(paths):
-        return files.Records(paths, name)
-    return files.Files(paths, name)
+    return files.Files(files.found(points, name), name)
 
 
 def check_options(points: Any, weights, options: FitOptions) -> None:

@@ -1,28 +1,20 @@
-"""Tables out of .csv files: which line is the header, what parts the columns, which of them are points."""
+"""Tables in .csv files: which line is the header, and what parts the columns."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
+
+from tfkm.data.formats import arrow
+from tfkm.data.formats.format import Format, Options
+from tfkm.data.whole_files import Target
 
 _DELIMITERS = ";\t| "  # what is looked for where commas part no numbers
-
-
-class Options(NamedTuple):
-    """How to read a table.
-
-    columns: the features, by name or by number from 0, in this order; None for all but the id column.
-    id_column: one that names the points, by name or number. header: whether the first line of a .csv holds
-    names; None decides by `has_header`. delimiter: what parts the columns of a .csv; None for a comma.
-    """
-
-    columns: Sequence[str | int] | None = None
-    id_column: str | int | None = None
-    header: bool | None = None
-    delimiter: str | None = None
 
 
 def read_csv(path: Path, options: Options) -> Any:
@@ -42,7 +34,7 @@ def read_csv(path: Path, options: Options) -> Any:
     header = has_header(first, second) if options.header is None else options.header
     if header is None:
         raise ValueError(
-            f"the first line, {_shortened(first)}, may be a header or a point; say which by "
+            f"the first line, {arrow.shortened(first)}, may be a header or a point; say which by "
             "--header or --no-header (in Python header=True or False)"
         )
     table = arrow_csv.read_csv(
@@ -82,38 +74,6 @@ def has_header(first: list[str], second: list[str]) -> bool | None:
     if _counts(first):
         return True if len(first) > 1 and not all(below) else None
     return False if any(below) else None
-
-
-def chosen(table: Any, options: Options) -> tuple[Any, Any]:
-    """The table of the features, and that of the id column, or None.
-
-    Raises:
-        ValueError: There is no such column, or it is given twice.
-    """
-    names, given = table.column_names, options.columns
-    own = None if options.id_column is None else _place("id_column", options.id_column, names)
-    if given is None:
-        places = [i for i in range(len(names)) if i != own]
-    else:
-        places = [_place("columns", column, names) for column in given]
-        twice = [names[i] for i in places if i == own or places.count(i) > 1]
-        if twice:
-            raise ValueError(f"columns: {twice[0]!r} is given twice, or is the id column")
-    return table.select(places), None if own is None else table.select([own])
-
-
-def _place(argument: str, column: str | int, names: list[str]) -> int:
-    """By number if it is one, or a text that is no name."""
-    found = [i for i, name in enumerate(names) if name == column]
-    if len(found) == 1:
-        return found[0]
-    if not found and str(column).isdecimal() and int(column) < len(names):
-        return int(column)
-    why = f"{len(found)} columns have this name" if found else "there is no such column"
-    raise ValueError(
-        f"{argument}: {column!r}; {why}; there are {_shortened(names)}, or numbers from 0 to "
-        f"{len(names) - 1}"
-    )
 
 
 def _first_lines(path: Path, delimiter: str) -> tuple[list[str], list[str]]:
@@ -163,5 +123,23 @@ def _counts(fields: list[str]) -> bool:
     return bool(fields) and fields == [str(i) for i in range(len(fields))]
 
 
-def _shortened(fields: list[str]) -> str:
-    return ", ".join([*fields[:8], *["…"][: len(fields) > 8]])
+def _read(path: Path, options: Options) -> tuple[np.ndarray, Any]:
+    return arrow.read(read_csv(path, options), options)
+
+
+def _write_labels(file: Target, blocks: Iterable[np.ndarray], ids: Any = None) -> None:
+    from pyarrow import csv as arrow_csv
+
+    with arrow_csv.CSVWriter(file, arrow.labels_schema(ids)) as writer:
+        for table in arrow.labels(blocks, ids):
+            writer.write_table(table)
+
+
+FORMAT = Format(
+    name=".csv",
+    suffixes=(".csv",),
+    read=_read,
+    write_labels=_write_labels,
+    options=("columns", "id_column", "header", "delimiter"),
+    needs=arrow.needed,
+)
