@@ -4,6 +4,8 @@ import textwrap
 
 import pytest
 
+from tfkm import tensorflow_private
+
 # `bits()`: of fits, ops and a gradient.
 BITS = textwrap.dedent("""
     import hashlib
@@ -81,3 +83,8 @@ def test_policies_of_keras(python, plain):
             assert quantizer.codes.dtype == "float32" and quantizer.code_sums.dtype == "float64"
     """
     assert python(BITS + textwrap.dedent(code)) == plain * 3
+
+
+@pytest.mark.parametrize("name", tensorflow_private.NAMES)
+def test_what_is_private_is_there(name):
+    assert getattr(tensorflow_private, name)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfkm
+from tfkm import tensorflow_private
 from tfkm.ops import native_library, native_ops, tensor_backends, xla_call
 from tfkm.testing import CASES, assert_same_assignment, noise
 
@@ -137,10 +138,10 @@ def test_a_tensorflow_without_the_interface(monkeypatch):
         return xla_call.why_not.__wrapped__(native_library.library())
 
     assert why_not() == ""
-    monkeypatch.setattr(xla_call, "_GET_API", "of_another_name")
+    monkeypatch.setattr(tensorflow_private, "FFI_API", "of_another_name")
     assert why_not() == "RuntimeError: this TensorFlow shows no XLA FFI"
     other = ctypes.create_string_buffer(1000)
-    monkeypatch.setattr(xla_call, "_api", lambda: ctypes.addressof(other))
+    monkeypatch.setattr(tensorflow_private, "xla_ffi_api", lambda: ctypes.addressof(other))
     assert why_not().startswith("XLA refuses the kernels: its version is not one")
 
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "tfkm"
 
 # Rooms, from below: each imports what is in its own line or in one above. docs/design says why so.
 LAYERS = (
-    "_version types exact checks threads traces reprs shapes callbacks datasets",
+    "_version types exact checks threads tensorflow_private traces reprs shapes callbacks datasets",
     "data",
     "ops cuda",
     "saving",
@@ -65,3 +65,9 @@ def test_imports_point_down(module):
     own = layer_of(module)
     above = {name for name in imports_of(MODULES[module]) - {""} if layer_of(name) > own}
     assert not above, f"{module} imports of a layer above its own"
+
+
+def test_one_module_names_what_is_private_to_tensorflow():
+    private = ("tensorflow.python", "tensorflow.compiler", "tensorflow.core")
+    naming = {name for name, path in MODULES.items() if any(p in path.read_text() for p in private)}
+    assert naming == {"tensorflow_private"}

@@ -16,6 +16,8 @@ import sys
 
 import threadpoolctl
 
+from tfkm import tensorflow_private
+
 _limit: int | None = None
 
 
@@ -39,7 +41,7 @@ def _of_tensorflow() -> int:
     tf = sys.modules.get("tensorflow")
     if tf is None or not hasattr(tf, "config"):
         return 0
-    return _fixed_of_tensorflow() if tensorflow_has_begun() else _asked_of_tensorflow()
+    return _fixed_of_tensorflow() if tensorflow_private.has_begun() else _asked_of_tensorflow()
 
 
 def _asked_of_tensorflow() -> int:
@@ -47,13 +49,6 @@ def _asked_of_tensorflow() -> int:
 
 
 _fixed_of_tensorflow = functools.cache(_asked_of_tensorflow)
-
-
-def tensorflow_has_begun() -> bool:
-    """Return whether TensorFlow has made its threads: its settings are fixed, and a fork lacks them."""
-    context = sys.modules.get("tensorflow.python.eager.context")
-    made = getattr(context, "_context", None)
-    return made is not None and getattr(made, "_context_handle", None) is not None
 
 
 def _of_environment() -> int:

@@ -6,7 +6,7 @@ small, else block by block in each pass; of a sparse matrix only the block at ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +37,7 @@ class Points:
     them.
     """
 
-    made: Any = None
+    made: Iterable[Block] | None = None
 
     def __init__(self, array, *, copy: bool = True) -> None:
         """array: (n, d) of an allowed dtype, or of other integers or truth values, which become float64:

@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 
 from tfkm import checks
+from tfkm.ops import error_bound
 
 _FLOATS = (np.float32, np.float64)
+_SUMS = 64 * float(
+    np.finfo(np.float64).eps
+)  # what NumPy's sums of squares near 1 err by, generously
 
 
 def checked(centers: Any, d: int | None) -> np.ndarray:
@@ -43,8 +47,7 @@ def of_length_one(centers: np.ndarray) -> np.ndarray:
     Raises: ValueError: one has no direction, being all zeros.
     """
     sq_lengths = np.square(centers, dtype=np.float64).sum(axis=1, keepdims=True)
-    rounding = 4 * np.finfo(centers.dtype).eps + 64 * np.finfo(np.float64).eps
-    others = ~(np.abs(sq_lengths - 1) <= rounding)
+    others = ~error_bound.is_unit(sq_lengths, centers.dtype, more=_SUMS)
     if not others.any():
         return centers
     if not np.isfinite(sq_lengths).all():

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfkm import checks
 from tfkm.data.points import Block, Points
+from tfkm.ops import error_bound
 from tfkm.ops.backend import Backend
 
 METRICS = ("euclidean", "cosine")
@@ -44,10 +45,9 @@ def unit_rows(rows: np.ndarray, backend: Backend) -> tuple[np.ndarray, np.ndarra
 
 def lengths_of(sq_norms: np.ndarray, compute: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Return what rows of these squared norms (n,) are divided by, and which of them are zeros."""
-    # Rounding to `compute` moves ‖x‖² by at most twice its unit roundoff, and a little.
-    is_unit = np.abs(sq_norms - 1) <= 4 * np.finfo(compute).eps
     is_zero = sq_norms == 0
-    return np.where(is_unit | is_zero, 1.0, np.sqrt(sq_norms)), is_zero
+    stays = error_bound.is_unit(sq_norms, compute) | is_zero
+    return np.where(stays, 1.0, np.sqrt(sq_norms)), is_zero
 
 
 class UnitPoints(Points):

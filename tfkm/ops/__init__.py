@@ -14,11 +14,11 @@ import numpy as np
 from tfkm import checks, exact
 from tfkm.data import arrays
 from tfkm.ops import backends
-from tfkm.ops.backend import ONE, Problems
+from tfkm.ops.backend import ONE, Given, Problems, Tensor
 from tfkm.ops.magnitudes import magnitudes
 from tfkm.types import Assignment, Statistics
 
-_Function = TypeVar("_Function", bound=Callable)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _as_it_is(function: _Function) -> _Function:
@@ -32,7 +32,9 @@ def _as_it_is(function: _Function) -> _Function:
 
 
 @_as_it_is
-def assign(points, centroids, *, n_points=None, backend: str | None = None) -> Assignment:
+def assign(
+    points: Given, centroids: Given, *, n_points: Given = None, backend: str | None = None
+) -> Assignment:
     """Return the nearest centroid of each point, and the squared distance to it.
 
     A label is the argmin of the true squared Euclidean distance, the lowest index among exact ties.
@@ -92,7 +94,12 @@ def assign(points, centroids, *, n_points=None, backend: str | None = None) -> A
 
 @_as_it_is
 def accumulate(
-    points, centroids, weights=None, *, n_points=None, backend: str | None = None
+    points: Given,
+    centroids: Given,
+    weights: Given = None,
+    *,
+    n_points: Given = None,
+    backend: str | None = None,
 ) -> tuple[Assignment, Statistics]:
     """Return the assignment, and for each cluster the weighted sum and the weight of its points.
 
@@ -145,7 +152,9 @@ def accumulate(
 
 
 @_as_it_is
-def sq_distances(points, centroids, *, backend: str | None = None):
+def sq_distances(
+    points: Given, centroids: Given, *, backend: str | None = None
+) -> np.ndarray | Tensor:
     """(n, k) squared distances in the direct form, float64 if either argument is, else float32.
 
     Arrays for arrays; tensors for tensors, differentiable with respect to points and centroids.
@@ -162,7 +171,7 @@ def sq_distances(points, centroids, *, backend: str | None = None):
     return distances
 
 
-def _of_tensors(*given) -> bool:
+def _of_tensors(*given: Given) -> bool:
     """Whether any is a tensor, or arrays in host memory are to become part of a graph."""
     of_tensors = (
         any(map(arrays.is_tensor, given)) or arrays.in_graph() or _on_foreign_card(given[0])
@@ -172,13 +181,13 @@ def _of_tensors(*given) -> bool:
     return of_tensors
 
 
-def _on_foreign_card(points) -> bool:
+def _on_foreign_card(points: Given) -> bool:
     return hasattr(points, "__dlpack_device__") and arrays.is_on_card(
         arrays.taken("points", points)
     )
 
 
-def _as_tensors(*given) -> list:
+def _as_tensors(*given: Given) -> list[Given]:
     """Arrays of other libraries as NumPy's, or as tensors on their card."""
     names = "points", "centroids", "weights"
     return [
@@ -202,7 +211,14 @@ class _Given(NamedTuple):
     counts: np.ndarray | None
 
     @classmethod
-    def of(cls, points, centroids, weights, n_points, leading: bool = True) -> _Given:
+    def of(
+        cls,
+        points: Given,
+        centroids: Given,
+        weights: Given,
+        n_points: Given,
+        leading: bool = True,
+    ) -> _Given:
         x = arrays.taken("points", points)
         x = checks.matrix("points", x, checks.POINT_DTYPES, leading)
         c = arrays.taken("centroids", centroids)
@@ -239,11 +255,10 @@ class _Given(NamedTuple):
         n, d = self.original.shape[-2:]
         largest = magnitudes(self.original, self.counts)
         largest = np.broadcast_to(largest, (*self.shape, d)).reshape(-1, d)
-        heaviest: Any = 1.0
+        heaviest: float | np.ndarray = 1.0
         if self.weights is not None:
-            heaviest = self.weights.max(axis=-1, initial=0)
-            if self.problems is not None:
-                heaviest = heaviest[self.problems.table[:, 2]]
+            each = self.weights.max(axis=-1, initial=0)
+            heaviest = each if self.problems is None else each[self.problems.table[:, 2]]
         n = max(n, 1)
         if self.counts is not None:
             n = np.maximum(self.counts.ravel(), 1)
@@ -270,7 +285,7 @@ def _table(together: tuple[int, ...], *shapes: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(np.stack((columns + columns[:1])[:3], axis=1), np.int64)
 
 
-def _counts(n_points, points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _counts(n_points: Given, points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(…) int64, from 0 to n, for each problem."""
     counts, n = np.asarray(n_points), points.shape[-2]
     if counts.dtype.kind not in "iu":
@@ -286,7 +301,7 @@ def _counts(n_points, points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _weights(
-    weights, points: np.ndarray, shape: tuple[int, ...], counts: np.ndarray | None
+    weights: Given, points: np.ndarray, shape: tuple[int, ...], counts: np.ndarray | None
 ) -> np.ndarray:
     """(…, n) float64; finite, none negative, in no problem all zero. 0 for those not counted."""
     w, n = checks.real_numbers("weights", weights).astype(np.float64), points.shape[-2]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from tfkm import exact
 from tfkm.data.points import Block, Points
 from tfkm.types import Ahead, Assignment, ExactStatistics, Tell, Words
+
+# TensorFlow has no types that a checker knows, and need not be there. What imports it writes tf.Tensor.
+Tensor: TypeAlias = Any
+# What a user gives as points, centroids or weights: an array of any library, a list, a tensor.
+Given: TypeAlias = Any
+# Points as a backend reads them: arrays, or what its `held` and `blocks` have made of them.
+Held: TypeAlias = Any
+# Tensors, their shapes or dtypes, in tuples of any depth.
+Nest: TypeAlias = Any
 
 
 class Problems(NamedTuple):
@@ -22,8 +31,8 @@ class Problems(NamedTuple):
       the others is −1, their distance 0.
     """
 
-    table: Any
-    rows: Any = None
+    table: np.ndarray | Tensor
+    rows: np.ndarray | Tensor | None = None
 
 
 ONE = Problems(np.zeros((1, 3), np.int64))
@@ -72,21 +81,21 @@ class Backend(Protocol):
     def blocks(self, points: Points) -> Iterable[Block]:
         """Return all points as this backend reads them best, to be gone over as often as wanted."""
 
-    def held(self, points: np.ndarray) -> Any:
+    def held(self, points: np.ndarray) -> Held:
         """Return points (…, n, d) as this backend reads them, so that several calls share the making."""
 
-    def assign(self, points: Any, centroids: np.ndarray) -> Assignment:
+    def assign(self, points: Held, centroids: np.ndarray) -> Assignment:
         """Return labels (n,) and squared distances (n,); NaN marks a row that is not finite."""
 
-    def assign_batch(self, points: Any, centroids: np.ndarray, problems: Problems) -> Assignment:
+    def assign_batch(self, points: Held, centroids: np.ndarray, problems: Problems) -> Assignment:
         """Return labels and squared distances (B, n) of problems on (P, n, d) and (C, k, d)."""
 
-    def sq_distances(self, points: Any, centroids: np.ndarray) -> np.ndarray:
+    def sq_distances(self, points: Held, centroids: np.ndarray) -> np.ndarray:
         """Return (n, k) squared distances in the direct form."""
 
     def sweep(
         self,
-        points: Any,
+        points: Held,
         centroids: np.ndarray,
         weights: np.ndarray | None,
         grid: exact.Grid,
@@ -135,3 +144,30 @@ class Backend(Protocol):
         Returns:
             Indices, −1 from where on every point coincides with one that was chosen.
         """
+
+
+class TensorBackend(Protocol):
+    """A module that computes on tensors. `tfkm.ops.reference` says what each function returns."""
+
+    def assign(self, points: Tensor, centroids: Tensor) -> Assignment: ...
+
+    def accumulate(
+        self, points: Tensor, centroids: Tensor, weights: Tensor | None, grid: exact.Grid
+    ) -> tuple[Assignment, ExactStatistics]: ...
+
+    def sq_distances(self, points: Tensor, centroids: Tensor) -> Tensor: ...
+
+
+class BatchBackend(TensorBackend, Protocol):
+    """One that also takes many problems in one call, outside of XLA; shapes as in `tfkm.ops.batched`."""
+
+    def assign_batch(self, points: Tensor, centroids: Tensor, problems: Problems) -> Assignment: ...
+
+    def accumulate_batch(
+        self,
+        points: Tensor,
+        centroids: Tensor,
+        weights: Tensor | None,
+        grid: exact.Grid,
+        problems: Problems,
+    ) -> tuple[Assignment, ExactStatistics]: ...

@@ -7,11 +7,15 @@ import importlib.util
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
-from tfkm import threads
+import numpy as np
+
+from tfkm import tensorflow_private
 from tfkm.data import arrays
 from tfkm.ops.backend import Backend
+from tfkm.types import Assignment
 
 # Fastest first on a CPU. All but the first compute in TensorFlow.
 NAMES = ("native", "cuda", "xla", "portable", "reference")
@@ -150,20 +154,22 @@ def why_not(name: str) -> str:
 
 @functools.cache
 def _why_not_native() -> str:
+    def assign(points: np.ndarray, centroids: np.ndarray) -> Assignment:
+        return _backend("native").assign(points, centroids)
+
+    return why_wrong(assign)
+
+
+def why_wrong(assign: Callable[[np.ndarray, np.ndarray], Assignment]) -> str:
+    """Return why `assign` cannot assign a few points; empty if it does, and rightly."""
+    points = np.array([[0.0], [1.0], [5.0]], np.float32)
     try:
-        from tfkm.ops import native
-
-        native.check()
-    except Exception as error:  # whatever the loader raises is the reason
-        return said_of(error)
-    return ""
-
-
-def said_of(error: Exception) -> str:
-    """Return in one line what an error says; with its kind, unless it was made to be read."""
-    said = str(error).partition("\n")[0]
-    plain = said and type(error) in (RuntimeError, ImportError)
-    return said if plain else f"{type(error).__name__}: {said}"
+        labels = np.asarray(assign(points, points[:2] * np.float32(4)).labels).tolist()
+    except Exception as error:  # whatever a loader or a foreign TensorFlow may raise is the reason
+        said = str(error).partition("\n")[0]
+        plain = said and type(error) in (RuntimeError, ImportError)  # which are made to be read
+        return said if plain else f"{type(error).__name__}: {said}"
+    return "" if labels == [0, 0, 1] else f"a self-check gave labels {labels} instead of [0, 0, 1]"
 
 
 def _has_tensorflow() -> bool:
@@ -179,7 +185,7 @@ _forked = False  # from a process that had begun to compute in TensorFlow
 
 def _after_fork() -> None:
     global _forked
-    _forked = _forked or threads.tensorflow_has_begun()
+    _forked = _forked or tensorflow_private.has_begun()
 
 
 if hasattr(os, "register_at_fork"):

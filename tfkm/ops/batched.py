@@ -6,33 +6,34 @@ Nothing is copied once per problem: a table says which points, centroids and wei
 from __future__ import annotations
 
 import functools
-from types import ModuleType
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 import tensorflow as tf
 
 from tfkm import exact
 from tfkm.ops import validate
-from tfkm.ops.backend import Problems
+from tfkm.ops.backend import BatchBackend, Nest, Problems, TensorBackend
 from tfkm.types import Assignment, ExactStatistics, Words
 
 
 def assign(
-    backend: ModuleType, points: tf.Tensor, centroids: tf.Tensor, problems: Problems
+    backend: TensorBackend, points: tf.Tensor, centroids: tf.Tensor, problems: Problems
 ) -> Assignment:
     """(B, n): each problem as `backend.assign` has it alone."""
     if _takes_batches(backend):
         return backend.assign_batch(points, centroids, problems)
 
-    def one(own, rows):
+    def one(own: tf.Tensor, rows: tf.Tensor | None) -> Assignment:
         x, _ = _counted(_own(points, own[0]), None, rows)
         return _padded(backend.assign(x, _own(centroids, own[1])), points, rows)
 
-    return _one_by_one(one, problems, _per_point(points, centroids))
+    all_: Assignment = _one_by_one(one, problems, _per_point(points, centroids))
+    return all_
 
 
 def accumulate(
-    backend: ModuleType,
+    backend: TensorBackend,
     points: tf.Tensor,
     centroids: tf.Tensor,
     weights: tf.Tensor | None,
@@ -44,7 +45,9 @@ def accumulate(
         return backend.accumulate_batch(points, centroids, weights, grid, problems)
     k, d = centroids.shape[1:]
 
-    def one(own, rows, grid):
+    def one(
+        own: tf.Tensor, rows: tf.Tensor | None, grid: exact.Grid
+    ) -> tuple[Assignment, ExactStatistics]:
         w = None if weights is None else _own(weights, own[2])
         x, w = _counted(_own(points, own[0]), w, rows)
         assignment, statistics = backend.accumulate(x, _own(centroids, own[1]), w, grid)
@@ -53,14 +56,17 @@ def accumulate(
     word = Words(tf.TensorSpec([k, d], tf.float64), tf.TensorSpec([k], tf.float64))
     digits = tf.TensorSpec([exact.DIGITS], tf.float64)
     signature = (_per_point(points, centroids), ExactStatistics(word, word, digits))
-    return _one_by_one(one, problems, signature, grid)
+    all_: tuple[Assignment, ExactStatistics] = _one_by_one(one, problems, signature, grid)
+    return all_
 
 
-def _takes_batches(backend: ModuleType) -> bool:
+def _takes_batches(backend: TensorBackend) -> TypeGuard[BatchBackend]:
     return hasattr(backend, "assign_batch") and not validate.inside_xla()
 
 
-def _one_by_one(function, problems: Problems, signature, *more):
+def _one_by_one(
+    function: Callable[..., Nest], problems: Problems, signature: Nest, *more: Nest
+) -> Nest:
     """function(own (3,), rows () or None, *more[i]) of each problem, stacked."""
     if problems.rows is None:
         return tf.map_fn(
@@ -77,7 +83,9 @@ def _own(tensor: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tensor[index], tensor.shape[1:])
 
 
-def _counted(points: tf.Tensor, weights: tf.Tensor | None, rows: tf.Tensor | None):
+def _counted(
+    points: tf.Tensor, weights: tf.Tensor | None, rows: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor | None]:
     """The rows (n, d) that count, and their weights; where XLA compiles, and no size may vary, zeros in
     the place of the others."""
     if rows is None:
@@ -112,11 +120,14 @@ def _per_point(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
 # --- leading dimensions --------------------------------------------------------------------------
 
 
+_Shape: TypeAlias = "tuple[int, ...] | tf.Tensor"
+
+
 class Leading(NamedTuple):
     """Tensors with leading dimensions that broadcast, flat, and how their results are to be shaped."""
 
     rank: int  # how many leading dimensions all of them have together
-    shape: Any  # and what they are: integers, or (rank,) int32 if some are unknown
+    shape: _Shape  # and what they are: integers, or (rank,) int32 if some are unknown
     points: tf.Tensor  # these as `Problems` says
     centroids: tf.Tensor
     weights: tf.Tensor | None
@@ -137,7 +148,7 @@ class Leading(NamedTuple):
 
 
 def any_leading(points: tf.Tensor, centroids: tf.Tensor) -> bool:
-    return points.shape.rank > 2 or centroids.shape.rank > 2
+    return bool(points.shape.rank > 2 or centroids.shape.rank > 2)
 
 
 def leading(
@@ -149,7 +160,7 @@ def leading(
     """points (…, n, d), centroids (…, k, d), weights (…, n) or None, n_points (…) int64 or None."""
     given = [(t, own) for t, own in ((points, 2), (centroids, 2), (weights, 1)) if t is not None]
     shapes = [t.shape[:-own] for t, own in given]
-    shape: Any
+    shape: _Shape
     if all(shape.is_fully_defined() for shape in shapes):
         shape = tuple(functools.reduce(tf.broadcast_static_shape, shapes))
         make = _eager_table if tf.executing_eagerly() else _table
@@ -167,14 +178,14 @@ def leading(
     return all_._replace(problems=Problems(table, all_.flat(n_points, 0)))
 
 
-def _sizes(shape) -> tf.Tensor:
+def _sizes(shape: _Shape) -> tf.Tensor:
     return tf.convert_to_tensor(shape, tf.int32)  # also of no dimensions
 
 
-def _table(together, *shapes) -> tf.Tensor:
+def _table(together: _Shape, *shapes: _Shape) -> tf.Tensor:
     """Which element of each shape goes into each of the elements of the one to which they broadcast."""
 
-    def elements(shape) -> tf.Tensor:
+    def elements(shape: _Shape) -> tf.Tensor:
         shape = _sizes(shape)
         numbers = tf.range(tf.reduce_prod(tf.cast(shape, tf.int64)))
         return tf.reshape(tf.broadcast_to(tf.reshape(numbers, shape), _sizes(together)), [-1])

@@ -11,7 +11,7 @@ import ctypes
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -74,7 +74,9 @@ def _assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     )
 
 
-def _call(target: str, arguments: list[tf.Tensor], results: list[xla_call.Value]):
+def _call(
+    target: str, arguments: list[tf.Tensor], results: list[xla_call.Value]
+) -> list[tf.Tensor]:
     with tf.device("GPU"):
         return xla_call.call(target, arguments, results, platform="CUDA")
 
@@ -148,7 +150,13 @@ def _demand(card: _Card, points: str, wide: bool, wrong: str) -> None:
         raise RuntimeError(f"GPU {card.number}, {dtype}: {wrong}")
 
 
-def _solve(dtype: str, points, centroids, weights, grid) -> tuple:
+def _solve(
+    dtype: str,
+    points: tf.Tensor,
+    centroids: np.ndarray,
+    weights: np.ndarray | None,
+    grid: exact.Grid | None,
+) -> tuple[Any, ...]:
     """As tfkm/cuda/check.py wants it."""
     x, c = tf.cast(points, dtype), tf.constant(centroids)
     if grid is None:

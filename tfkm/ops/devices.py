@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import tensorflow as tf
-from tensorflow.python.client import device_lib
+
+from tfkm.tensorflow_private import list_local_devices
 
 _STAY = 2  # points stay if they take no more than this part of what is free
 _BLOCK = 8  # else a block takes this part of it, and two are there at a time
@@ -42,7 +43,7 @@ def card() -> Card | None:
     if not gpus:
         return None
     name = gpus[0].name
-    limits = {device.name: device.memory_limit for device in device_lib.list_local_devices()}
+    limits = {device.name: device.memory_limit for device in list_local_devices()}
     return Card(name, limits[name] - tf.config.experimental.get_memory_info(name[8:])["current"])
 
 

@@ -10,9 +10,13 @@ What a backend does is hidden from TensorFlow's tapes. Where none listens all of
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import tensorflow as tf
-from tensorflow.python.eager import record
+
+from tfkm.tensorflow_private import should_record_backprop
+
+_Gradient: TypeAlias = Callable[[tf.Tensor], "tf.Tensor | list[tf.Tensor]"]
 
 
 def of_nearest(
@@ -42,7 +46,8 @@ def of_nearest(
         with tf.GradientTape() as tape:
             tape.watch([points, centroids])
             again = distances(points, centroids)
-        return tape.gradient(again, [points, centroids], upstream)
+        both: list[tf.Tensor] = tape.gradient(again, [points, centroids], upstream)
+        return both
 
     return _with_gradient(points, centroids, value, gradient)
 
@@ -70,7 +75,7 @@ def hidden(listened: bool, *tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
 
 def listened_to(*tensors: tf.Tensor) -> bool:
     """Whether a derivative may be asked for. In a graph nobody knows; eagerly it takes 1 µs to tell."""
-    return not tf.executing_eagerly() or record.should_record_backprop(tensors)
+    return not tf.executing_eagerly() or should_record_backprop(tensors)
 
 
 def _with_gradient(
@@ -81,12 +86,12 @@ def _with_gradient(
 ) -> tf.Tensor:
     """`value`; gradient(upstream, points, centroids) -> those of points and centroids."""
 
-    @tf.custom_gradient
-    def of_floats(points: tf.Tensor, centroids: tf.Tensor):
+    def of_floats(points: tf.Tensor, centroids: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
         return tf.identity(value), lambda upstream: gradient(upstream, points, centroids)
 
-    @tf.custom_gradient
-    def of_integers(centroids: tf.Tensor):
+    def of_integers(centroids: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
         return tf.identity(value), lambda upstream: gradient(upstream, points, centroids)[1]
 
-    return of_floats(points, centroids) if points.dtype.is_floating else of_integers(centroids)
+    if points.dtype.is_floating:
+        return tf.custom_gradient(of_floats)(points, centroids)
+    return tf.custom_gradient(of_integers)(centroids)

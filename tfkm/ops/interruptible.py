@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import tensorflow as tf
-from tensorflow.python.eager import cancellation, context
+
+from tfkm import tensorflow_private
 
 _Result = TypeVar("_Result")
 
@@ -37,11 +38,11 @@ def run(multiplications: int, function: Callable[[], _Result]) -> _Result:
     """
     if multiplications < _FEW or threading.current_thread() is not threading.main_thread():
         return function()
-    cancelling = cancellation.CancellationManager()
-    device = context.context().device_name  # which another thread does not see
+    cancelling = tensorflow_private.CancellationManager()
+    device = tensorflow_private.eager_context().device_name  # which another thread does not see
 
     def cancellable() -> _Result:
-        with cancellation.CancellationManagerContext(cancelling), tf.device(device):
+        with tensorflow_private.CancellationManagerContext(cancelling), tf.device(device):
             return function()
 
     with ThreadPoolExecutor(1, "tfkm call") as thread:

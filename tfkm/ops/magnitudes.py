@@ -34,7 +34,8 @@ def magnitudes(points: np.ndarray, counts: np.ndarray | None = None) -> np.ndarr
         leading = np.broadcast_shapes(points.shape[:-2], where.shape[:-2])
         values = np.broadcast_to(points, (*leading, *points.shape[-2:]))
         low, high = (f(axis=-2, initial=0, where=where) for f in (values.min, values.max))
-    return np.maximum(-low.astype(np.float64), high)  # −(−128) is not an int8
+    largest: np.ndarray = np.maximum(-low.astype(np.float64), high)  # −(−128) is not an int8
+    return largest
 
 
 def largest_magnitudes(points: Points) -> np.ndarray:

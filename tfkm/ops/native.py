@@ -22,6 +22,7 @@ from tfkm.ops.native_library import (
     Passes,
     Wanted,
     WordPointers,
+    address_of,
     dtype_number,
     points_of,
 )
@@ -51,34 +52,18 @@ class Native:
         return points.astype(points.dtype.newbyteorder("="))
 
     def assign(self, points: np.ndarray, centroids: np.ndarray) -> Assignment:
-        n, (k, d) = len(points), centroids.shape
-        labels, distances = np.empty(n, np.int32), np.empty(n, centroids.dtype)
-        batch = Batch(
-            1, n, k, d, points_of(points), 0, centroids.ctypes.data, centroids.dtype == np.float64,
-            problems=_address(ONE.table), labels=_own(labels), sq_distances=_own(distances),
-        )  # fmt: skip
-        _run("tfkm_accumulate", batch, k, d)
-        return Assignment(labels, distances)
+        return _assigned((len(points),), points, centroids, ONE)
 
     def assign_batch(
         self, points: np.ndarray, centroids: np.ndarray, problems: Problems
     ) -> Assignment:
-        count, n, (k, d) = len(problems.table), points.shape[1], centroids.shape[1:]
-        labels, distances = np.empty((count, n), np.int32), np.empty((count, n), centroids.dtype)
-        batch = Batch(
-            count, n, k, d, points_of(points), points.strides[0],
-            centroids.ctypes.data, centroids.dtype == np.float64,
-            problems=_address(problems.table), rows=_address(problems.rows),
-            labels=_own(labels), sq_distances=_own(distances),
-        )  # fmt: skip
-        _run("tfkm_accumulate", batch, k, d)
-        return Assignment(labels, distances)
+        return _assigned((len(problems.table), points.shape[1]), points, centroids, problems)
 
     def sq_distances(self, points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         n, (k, d) = len(points), centroids.shape
         out = np.empty((n, k), centroids.dtype)
         wide = centroids.dtype == np.float64
-        call = Distances(n, k, d, points_of(points), centroids.ctypes.data, wide, _own(out))
+        call = Distances(n, k, d, points_of(points), address_of(centroids), wide, _address(out))
         memory = f"centroids: no memory for scratch of {k} × {d} numbers"
         native_library.call("tfkm_distances", ctypes.byref(call), memory=memory)
         return out
@@ -87,7 +72,7 @@ class Native:
         """Return (d,) float64, the largest |value| of each feature of points (n, d); NaN where one is."""
         n, d = points.shape
         out = np.empty(d)
-        call = Magnitudes(n, d, points_of(points), _own(out))
+        call = Magnitudes(n, d, points_of(points), _address(out))
         native_library.call("tfkm_magnitudes", ctypes.byref(call), memory="points: no memory")
         return out
 
@@ -130,27 +115,27 @@ class Native:
         else:
             (margins, spent), moved_from = before.bounds, before.centroids
             known = Before.BOUNDS
-        batch = Batch(
-            count, n, k, d, points_of(points), points.strides[0],
-            centroids.ctypes.data, centroids.dtype == np.float64, wanted, known,
-            _address(weights), grid.sums.ctypes.data, grid.others.ctypes.data,
-            problems.table.ctypes.data, _address(problems.rows), _own(labels), _own(distances),
-            *(WordPointers(*map(_own, word)) for word in words), _own(inertia),
-            _own(changed), _own(margins), _own(spent), _address(moved_from),
+        high, low = words
+        batch = _batch(
+            points, centroids, problems, labels, distances, wanted=wanted, before=known,
+            weights=_address(weights), grid_sums=address_of(grid.sums), grid=address_of(grid.others),
+            high=WordPointers(*map(_address, high)), low=WordPointers(*map(_address, low)),
+            inertia=_address(inertia),
+            changed=_address(changed),
+            margins=_address(margins), spent=_address(spent), moved_from=_address(moved_from),
         )  # fmt: skip
         passes = None
         if ahead is None:
-            _run("tfkm_accumulate", batch, k, d)
+            _run("tfkm_accumulate", batch)
         else:
             most = np.minimum(ahead.most, max(1, _AHEAD // (count * n * k * d)))
             moved, passes = np.empty((2, count, k, d), centroids.dtype), np.empty(count, np.int64)
             spare = np.empty((count, n), centroids.dtype)
             arrays = ahead.thresholds, most, moved, passes, spare
-            further = Passes(*map(_address, arrays))
-            _run("tfkm_iterate", batch, k, d, ctypes.byref(further))
+            further = Passes(*map(address_of, arrays))
+            _run("tfkm_iterate", batch, ctypes.byref(further))
             centroids = moved[0]
         bounds = None if margins is None or spent is None else (margins, spent)
-        high, low = words
         statistics = ExactStatistics(high, low, inertia)
         return Sweep(centroids, labels, distances, statistics, changed, bounds, passes)
 
@@ -193,28 +178,41 @@ class Native:
         return chosen
 
 
-def check() -> None:
-    """Raise RuntimeError if the kernels are not there, or do not work."""
-    points = np.array([[0.0], [1.0], [5.0]], np.float32)
-    labels = Native().assign(points, points[:2] * np.float32(4)).labels.tolist()
-    if labels != [0, 0, 1]:
-        raise RuntimeError(f"a self-check gave labels {labels} instead of [0, 0, 1]")
+def _batch(
+    points: np.ndarray,
+    centroids: np.ndarray,
+    problems: Problems,
+    labels: np.ndarray,
+    sq_distances: np.ndarray | None,
+    **more: int | WordPointers | None,
+) -> Batch:
+    """The problems on points (P, n, d) and centroids (C, k, d), or on one of each; more pointers."""
+    k, d = centroids.shape[-2:]
+    return Batch(
+        len(problems.table), points.shape[-2], k, d, points_of(points), points.strides[0],
+        address_of(centroids), centroids.dtype == np.float64,
+        problems=address_of(problems.table), rows=_address(problems.rows),
+        labels=_address(labels), sq_distances=_address(sq_distances), **more,
+    )  # fmt: skip
 
 
-def _run(name: str, batch: Batch, k: int, d: int, *more) -> None:
-    memory = f"centroids: no memory for scratch of {k} × {d} numbers"
+def _assigned(
+    shape: tuple[int, ...], points: np.ndarray, centroids: np.ndarray, problems: Problems
+) -> Assignment:
+    """Labels and squared distances of this shape, the only results that are worked out."""
+    labels, distances = np.empty(shape, np.int32), np.empty(shape, centroids.dtype)
+    _run("tfkm_accumulate", _batch(points, centroids, problems, labels, distances))
+    return Assignment(labels, distances)
+
+
+def _run(name: str, batch: Batch, *more: object) -> None:
+    memory = f"centroids: no memory for scratch of {batch.k} × {batch.d} numbers"
     native_library.call(name, ctypes.byref(batch), *more, memory=memory)
 
 
 def _address(array: np.ndarray | None) -> int | None:
-    return None if array is None else array.ctypes.data
-
-
-def _own(array: np.ndarray | None) -> int | None:
-    """The address of a contiguous array to write to, in a third of the time that `_address` takes."""
-    if array is None or not array.size:
-        return None
-    return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    """None for none, and for one without elements."""
+    return None if array is None or not array.size else address_of(array)
 
 
 def _tell_chosen(tell: Tell, chosen: np.ndarray) -> None:

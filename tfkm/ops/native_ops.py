@@ -69,7 +69,9 @@ def accumulate_batch(
         )
 
 
-def _accumulated(labels, distances, *parts) -> tuple[Assignment, ExactStatistics]:
+def _accumulated(
+    labels: tf.Tensor, distances: tf.Tensor, *parts: tf.Tensor
+) -> tuple[Assignment, ExactStatistics]:
     """The outputs of an op that accumulates."""
     sums, weights, low_sums, low_weights, inertia = parts
     statistics = ExactStatistics(Words(sums, weights), Words(low_sums, low_weights), inertia)

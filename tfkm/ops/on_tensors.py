@@ -13,7 +13,7 @@ from tfkm import exact
 from tfkm.data import arrays
 from tfkm.data.points import Block
 from tfkm.ops import backends, batched, devices, interruptible, tensor_backends
-from tfkm.ops.backend import ONE, Problems, Sweep
+from tfkm.ops.backend import ONE, Held, Problems, Sweep, TensorBackend
 from tfkm.ops.magnitudes import magnitudes
 from tfkm.traces import traced
 from tfkm.types import Ahead, Assignment, ExactStatistics
@@ -34,7 +34,7 @@ class OnTensors:
         self._on_gpu = name in tensor_backends.ON_GPU
 
     @property
-    def _module(self):
+    def _module(self) -> TensorBackend:
         return tensor_backends.select(self.name)
 
     def blocks(self, points: Points) -> Iterable[Block]:
@@ -52,27 +52,27 @@ class OnTensors:
         tensor = as_tensor(points)
         return tf.identity(tensor) if self._on_gpu else tensor
 
-    def assign(self, points: Any, centroids: np.ndarray) -> Assignment:
+    def assign(self, points: Held, centroids: np.ndarray) -> Assignment:
         x, c = self._tensors(points, centroids)
         labels, distances = _arrays(x, c, ONE, lambda: self._module.assign(x, c))
         return Assignment(labels, distances.astype(centroids.dtype, copy=False))
 
-    def assign_batch(self, points: Any, centroids: np.ndarray, problems: Problems) -> Assignment:
+    def assign_batch(self, points: Held, centroids: np.ndarray, problems: Problems) -> Assignment:
         x, c = self._tensors(points, centroids)
         labels, distances = _arrays(
             x, c, problems, lambda: batched.assign(self._module, x, c, _table(problems))
         )
         return Assignment(labels, distances.astype(centroids.dtype, copy=False))
 
-    def sq_distances(self, points: Any, centroids: np.ndarray) -> np.ndarray:
+    def sq_distances(self, points: Held, centroids: np.ndarray) -> np.ndarray:
         x, c = self._tensors(points, centroids)
-        distances = _arrays(x, c, ONE, lambda: self._module.sq_distances(x, c))
+        distances: np.ndarray = _arrays(x, c, ONE, lambda: self._module.sq_distances(x, c))
         return distances.astype(centroids.dtype, copy=False)
 
     @traced("tfkm: pass")
     def sweep(
         self,
-        points: Any,
+        points: Held,
         centroids: np.ndarray,
         weights: np.ndarray | None,
         grid: exact.Grid,
@@ -106,10 +106,10 @@ class OnTensors:
         distances = distances.astype(centroids.dtype, copy=False)
         return Sweep(centroids, labels, distances, statistics, changed)
 
-    def kmeans_plusplus(self, *arguments: Any, **more: Any) -> None:
+    def kmeans_plusplus(self, *arguments: object, **more: object) -> None:
         """It has only the parts."""
 
-    def _tensors(self, points: Any, centroids: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+    def _tensors(self, points: Held, centroids: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         backends.check_fork()
         x = points if isinstance(points, tf.Tensor) else self.held(points)
         if x.dtype == tf.float64:  # which tiny points have become

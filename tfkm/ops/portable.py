@@ -10,18 +10,22 @@ global switch says otherwise, and a graph cannot ask for more.
 
 from __future__ import annotations
 
-import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import reference, sums, validate
+from tfkm.ops import error_bound, graphs, reference, sums, validate
+from tfkm.ops.backend import Nest
 from tfkm.types import Assignment, ExactStatistics
 
 # Of float64 distances, or of points if they are wider: 4 MB of them at a time.
 _CHUNK = 2**19
+
+# What a chunk of points gives: values for each row, and what adds up over the chunks.
+_Parts: TypeAlias = tuple[tuple[tf.Tensor, ...], Nest]
 
 
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
@@ -45,22 +49,21 @@ def why_not_in_xla() -> str:
     return "XLA fixes the sizes of arrays, and some of these depend on the points"
 
 
-# k and d are arguments, since tracing for all n forgets the shapes.
-_program = functools.partial(tf.function, reduce_retracing=True, autograph=False)
+# Their graphs are for any number of points, and so forget other sizes: k and d are arguments.
 
 
-@_program
+@graphs.for_any_rows
 def _assign(points: tf.Tensor, centroids: tf.Tensor, k: int, d: int) -> Assignment:
     centroids = tf.ensure_shape(centroids, [k, d])
     frame = _frame(centroids)
 
-    def chunk(x: tf.Tensor, _):
+    def chunk(x: tf.Tensor, _: slice) -> _Parts:
         return _nearest(x, centroids, frame), ()
 
     return Assignment(*_over_chunks(points, centroids, chunk, _per_point(centroids), ())[0])
 
 
-@_program
+@graphs.for_any_rows
 def _accumulate(
     points: tf.Tensor,
     centroids: tf.Tensor,
@@ -72,7 +75,7 @@ def _accumulate(
     centroids = tf.ensure_shape(centroids, [k, d])
     frame = _frame(centroids)
 
-    def chunk(x: tf.Tensor, rows: slice):
+    def chunk(x: tf.Tensor, rows: slice) -> _Parts:
         labels, distances = _nearest(x, centroids, frame)
         w = None if weights is None else weights[rows]
         return (labels, distances), reference.statistics(x, labels, distances, w, grid, k)
@@ -82,11 +85,11 @@ def _accumulate(
     return Assignment(*outputs), total
 
 
-@_program
+@graphs.for_any_rows
 def _sq_distances(points: tf.Tensor, centroids: tf.Tensor, k: int, d: int) -> tf.Tensor:
     centroids = tf.ensure_shape(centroids, [k, d])
 
-    def chunk(x: tf.Tensor, _):
+    def chunk(x: tf.Tensor, _: slice) -> _Parts:
         return (reference.sq_distances(x, centroids),), ()
 
     row = tf.TensorSpec([None, k], centroids.dtype)
@@ -98,7 +101,13 @@ def _per_point(centroids: tf.Tensor) -> tuple[tf.TensorSpec, tf.TensorSpec]:
     return tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], centroids.dtype)
 
 
-def _over_chunks(points: tf.Tensor, centroids: tf.Tensor, chunk, specs, total):
+def _over_chunks(
+    points: tf.Tensor,
+    centroids: tf.Tensor,
+    chunk: Callable[[tf.Tensor, slice], _Parts],
+    specs: tuple[tf.TensorSpec, ...],
+    total: Nest,
+) -> _Parts:
     """chunk(rows of points, which) -> (values for each row, what adds up): joined, and added to `total`.
 
     specs: of the values, which are rounded to these dtypes.
@@ -108,7 +117,9 @@ def _over_chunks(points: tf.Tensor, centroids: tf.Tensor, chunk, specs, total):
     n, step = tf.shape(points, out_type=tf.int64)[0], max(1, _CHUNK // max(k, d))
     count = tf.cast(-(-n // step), tf.int32)
 
-    def one(i, parts, total):
+    def one(
+        i: tf.Tensor, parts: tuple[tf.TensorArray, ...], total: Nest
+    ) -> tuple[tf.Tensor, tuple[tf.TensorArray, ...], Nest]:
         start = tf.cast(i, tf.int64) * step
         rows = slice(start, start + step)
         values, more = chunk(points[rows], rows)
@@ -174,11 +185,7 @@ def _nearest(points: tf.Tensor, centroids: tf.Tensor, frame: _Frame) -> tuple[tf
 
 
 def _margin(x: tf.Tensor, frame: _Frame) -> tf.Tensor:
-    """(r,) a gap above this is no rounding, of this form or of the direct one; docs/design/exactness.md.
-
-    With γ = (d + 8)·2⁻⁵³, two values of this form err by 2γC(2‖x‖ + C) and two of the direct one by
-    4γ(‖x‖ + C)²: together at most 8γ(‖x‖ + C)². The rest is for the rounding of this bound.
-    """
-    norms = tf.sqrt(tf.reduce_sum(tf.square(x), axis=1)) + frame.largest_norm
-    roundings = (x.shape[1] + 8) * 2.0**-53
-    return 9 * roundings * tf.square(norms) + np.finfo(np.float64).tiny
+    """(r,) a gap above this is no rounding, of this form or of the direct one; docs/design/exactness.md."""
+    norms = tf.sqrt(tf.reduce_sum(tf.square(x), axis=1))
+    room = error_bound.wide_margin(norms, frame.largest_norm, x.shape[1], direct=True)
+    return room + np.finfo(np.float64).tiny

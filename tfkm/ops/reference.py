@@ -8,7 +8,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import sums, validate
+from tfkm.ops import graphs, sums, validate
 from tfkm.types import Assignment, ExactStatistics, Words
 
 
@@ -59,7 +59,7 @@ def statistics(
     return ExactStatistics(high, low, sums.digits(weights * sq_distances))
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@graphs.for_any_rows
 def _all_sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
     """(k, n) float64, one centroid after the other: never an (n, k, d) tensor."""
     x = tf.cast(points, tf.float64)

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from tfkm import exact
-from tfkm.ops import batched, gradients, sums, tensor_backends, validate
+from tfkm.ops import batched, error_bound, gradients, sums, tensor_backends, validate
+from tfkm.ops.backend import Given
 from tfkm.traces import traced
 from tfkm.types import Assignment, ExactStatistics, Statistics
 
-_Function = TypeVar("_Function", bound=Callable)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _as_it_is(function: _Function) -> _Function:
     # Called from a user's tf.function, AutoGraph would rewrite what has no Python loop to rewrite, and
     # warn of what it cannot read.
-    return tf.autograph.experimental.do_not_convert(function)
+    left: _Function = tf.autograph.experimental.do_not_convert(function)
+    return left
 
 
 @_as_it_is
-def assign(points, centroids, *, n_points=None, backend: str | None = None) -> Assignment:
+def assign(
+    points: Given, centroids: Given, *, n_points: Given = None, backend: str | None = None
+) -> Assignment:
     """As `tfkm.assign`, of tensors and to tensors."""
     points, centroids = validate.points_and_centroids(points, centroids, leading=True)
     n_points = validate.counts_of(points, n_points, centroids)
@@ -44,7 +48,12 @@ def assign(points, centroids, *, n_points=None, backend: str | None = None) -> A
 
 @_as_it_is
 def accumulate(
-    points, centroids, weights=None, *, n_points=None, backend: str | None = None
+    points: Given,
+    centroids: Given,
+    weights: Given = None,
+    *,
+    n_points: Given = None,
+    backend: str | None = None,
 ) -> tuple[Assignment, Statistics]:
     """As `tfkm.accumulate`, of tensors and to tensors."""
     points, centroids = validate.points_and_centroids(points, centroids, leading=True)
@@ -75,7 +84,13 @@ def accumulate(
 @_as_it_is
 @traced("tfkm: part of a pass")
 def partial(
-    points, centroids, weights, grid: exact.Grid, n_points=None, *, backend: str | None = None
+    points: tf.Tensor,
+    centroids: tf.Tensor,
+    weights: tf.Tensor | None,
+    grid: exact.Grid,
+    n_points: tf.Tensor | None = None,
+    *,
+    backend: str | None = None,
 ) -> tuple[Assignment, ExactStatistics]:
     """`accumulate` for a part of the points: parts made with one grid add up without rounding.
 
@@ -99,7 +114,7 @@ def partial(
 
 
 @_as_it_is
-def sq_distances(points, centroids, *, backend: str | None = None) -> tf.Tensor:
+def sq_distances(points: Given, centroids: Given, *, backend: str | None = None) -> tf.Tensor:
     """(n, k) squared distances in the direct form, float64 if either argument is, else float32.
 
     Differentiable with respect to points and centroids.
@@ -120,10 +135,9 @@ def unit_rows(rows: tf.Tensor, backend: str | None = None) -> tuple[tf.Tensor, t
     compute = tf.float64 if rows.dtype == tf.float64 else tf.float32
     origin = tf.zeros([1, rows.shape[1]], tf.float64)
     sq_norms = assign(rows, origin, backend=backend).sq_distances
-    # Rounding to `compute` moves ‖x‖² by at most twice its unit roundoff, and a little.
-    is_unit = tf.abs(sq_norms - 1) <= 4 * np.finfo(compute.as_numpy_dtype).eps
     is_zero = sq_norms == 0
-    lengths = tf.where(is_unit | is_zero, tf.ones_like(sq_norms), tf.sqrt(sq_norms))
+    stays = error_bound.is_unit(sq_norms, np.dtype(compute.as_numpy_dtype)) | is_zero
+    lengths = tf.where(stays, tf.ones_like(sq_norms), tf.sqrt(sq_norms))
     return tf.cast(tf.cast(rows, tf.float64) / lengths[:, None], compute), is_zero
 
 

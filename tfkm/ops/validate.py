@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import ops as tf_ops
-from tensorflow.python.ops import control_flow_util
 
 from tfkm import checks
 from tfkm.data import arrays
+from tfkm.ops.backend import Given
+from tfkm.tensorflow_private import in_xla_context
+from tfkm.types import ExactStatistics
 
 # Computed in float64 if float64, else in float32; none is first copied whole to another dtype.
 POINT_DTYPES, CENTROID_DTYPES = (
@@ -16,7 +17,9 @@ POINT_DTYPES, CENTROID_DTYPES = (
 )
 
 
-def matrix(name: str, value, allowed: tuple[tf.DType, ...], leading: bool = False) -> tf.Tensor:
+def matrix(
+    name: str, value: Given, allowed: tuple[tf.DType, ...], leading: bool = False
+) -> tf.Tensor:
     """`value` as a tensor (rows, features ≥ 1) of an allowed dtype; or (…, rows, features). Other integers
     and truth values become float64."""
     tensor = _tensor(name, value)
@@ -34,7 +37,9 @@ def matrix(name: str, value, allowed: tuple[tf.DType, ...], leading: bool = Fals
     return tensor
 
 
-def points_and_centroids(points, centroids, leading: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+def points_and_centroids(
+    points: Given, centroids: Given, leading: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
     """points as they are, centroids in the dtype to compute in; widths agree, centroids finite.
 
     leading: whether they may have leading dimensions, which have to broadcast.
@@ -55,7 +60,9 @@ def points_and_centroids(points, centroids, leading: bool = False) -> tuple[tf.T
     return points, finite_rows("centroids", centroids, centroids.dtype)
 
 
-def _broadcast(name: str, tensor: tf.Tensor, mine: tf.TensorShape, others: tf.TensorShape):
+def _broadcast(
+    name: str, tensor: tf.Tensor, mine: tf.TensorShape, others: tf.TensorShape
+) -> tf.TensorShape:
     """The shape to which these leading dimensions broadcast, as far as it is known."""
     try:
         return tf.broadcast_static_shape(mine, others) if mine.rank or others.rank else mine
@@ -66,7 +73,9 @@ def _broadcast(name: str, tensor: tf.Tensor, mine: tf.TensorShape, others: tf.Te
         ) from error
 
 
-def _of_problems(name: str, given: tf.TensorShape, tensor: tf.Tensor, together: tf.TensorShape):
+def _of_problems(
+    name: str, given: tf.TensorShape, tensor: tf.Tensor, together: tf.TensorShape
+) -> None:
     """Raises if these leading dimensions of a tensor do not broadcast to those of the problems."""
     if not _broadcast(name, tensor, given, together).is_compatible_with(together):
         raise ValueError(
@@ -74,7 +83,7 @@ def _of_problems(name: str, given: tf.TensorShape, tensor: tf.Tensor, together: 
         )
 
 
-def counts_of(points: tf.Tensor, n_points, centroids: tf.Tensor) -> tf.Tensor | None:
+def counts_of(points: tf.Tensor, n_points: Given, centroids: tf.Tensor) -> tf.Tensor | None:
     """(…) int64, from 0 to n; None for None. Inside XLA what is beyond these is taken as they are."""
     if n_points is None:
         return None
@@ -97,7 +106,7 @@ def counts_of(points: tf.Tensor, n_points, centroids: tf.Tensor) -> tf.Tensor | 
 
 
 def weights_of(
-    points: tf.Tensor, weights, centroids: tf.Tensor, counted: tf.Tensor | None = None
+    points: tf.Tensor, weights: Given, centroids: tf.Tensor, counted: tf.Tensor | None = None
 ) -> tf.Tensor:
     """(…, n) float64; finite, none negative, in no problem all zero. 0 for those not counted (…, n)."""
     n = points.shape[-2]
@@ -141,14 +150,17 @@ def finite_rows(name: str, rows: tf.Tensor, compute: tf.DType, *offset: int) -> 
     return rows
 
 
-def statistics(statistics, distances: tf.Tensor, weights: tf.Tensor | None):
+def statistics(
+    statistics: ExactStatistics, distances: tf.Tensor, weights: tf.Tensor | None
+) -> ExactStatistics:
     """As they are; where nothing can raise, NaN if a distance or weight of the problem is not finite."""
     if not inside_xla():
         return statistics
     fine = tf.reduce_all(tf.math.is_finite(distances), axis=-1)
     if weights is not None:
         fine &= tf.reduce_all(tf.math.is_finite(weights), axis=-1)
-    return tf.nest.map_structure(lambda part: _if(fine, part, ""), statistics)
+    marked: ExactStatistics = tf.nest.map_structure(lambda part: _if(fine, part, ""), statistics)
+    return marked
 
 
 def inside_xla() -> bool:
@@ -156,9 +168,7 @@ def inside_xla() -> bool:
 
     A graph traced elsewhere and called from such a one cannot be told apart here.
     """
-    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(
-        tf_ops.get_default_graph()
-    )
+    return not tf.executing_eagerly() and in_xla_context(tf.compat.v1.get_default_graph())
 
 
 def _if(fine: tf.Tensor, tensor: tf.Tensor, message: str) -> tf.Tensor:
@@ -207,7 +217,7 @@ def distances(points: tf.Tensor, centroids: tf.Tensor, sq_distances: tf.Tensor) 
     return sq_distances
 
 
-def real_numbers(name: str, value) -> tf.Tensor:
+def real_numbers(name: str, value: Given) -> tf.Tensor:
     """`value` as a tensor, if it holds floats, integers or truth values."""
     tensor = _tensor(name, value)
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
@@ -215,7 +225,7 @@ def real_numbers(name: str, value) -> tf.Tensor:
     return tensor
 
 
-def _tensor(name: str, value) -> tf.Tensor:
+def _tensor(name: str, value: Given) -> tf.Tensor:
     if said := arrays.remedy(value):
         raise TypeError(f"{name}: {said}")
     try:

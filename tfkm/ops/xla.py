@@ -3,8 +3,8 @@
 Per block of rows, three compiled kernels (a new n recompiles none of them; the tail is padded):
 
 1. `screen`: the expanded form ‖c‖² − 2c·x around the centroids' mean, one matrix product per chunk of
-   rows and tile of centroids. It keeps the least and the second least and, with the error bound of
-   `_margin`, says for which rows the two are too near to be told apart.
+   rows and tile of centroids. It keeps the least and the second least and, with the bound of
+   `error_bound`, says for which rows the two are too near to be told apart.
 2. `rescue`: only those rows, a few at a time: the same form in float64, then, where even that cannot
    tell, the direct form Σ(x − c)² in float64, which depends on nothing but the row and the centroids.
 3. `sums` (accumulate only): exact sums per cluster.
@@ -25,15 +25,19 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
 from tfkm import exact
 from tfkm.ops import devices, sums, validate, xla_inside
 from tfkm.ops import xla_kernels as kernels
-from tfkm.ops.xla_kernels import Plan
+from tfkm.ops.xla_kernels import Frame, Plan
 from tfkm.types import Assignment, ExactStatistics
+
+# A concrete function of TensorFlow.
+_Program: TypeAlias = Callable[..., Any]
 
 
 class Tuning(NamedTuple):
@@ -124,7 +128,8 @@ def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     """As `reference.assign`."""
     if validate.inside_xla():
         return xla_inside.fold(_sizes(points, centroids), points, centroids)[0]
-    return _program("assign", points, centroids)(points, centroids)
+    assignment: Assignment = _program("assign", points, centroids)(points, centroids)
+    return assignment
 
 
 def accumulate(
@@ -133,9 +138,11 @@ def accumulate(
     """As `reference.accumulate`."""
     if validate.inside_xla():
         return xla_inside.fold(_sizes(points, centroids), points, centroids, grid, weights)
-    if weights is None:
-        return _program("accumulate unweighted", points, centroids)(points, centroids, grid)
-    return _program("accumulate", points, centroids)(points, centroids, grid, weights)
+    name, more = ("accumulate unweighted", ()) if weights is None else ("accumulate", (weights,))
+    both: tuple[Assignment, ExactStatistics] = _program(name, points, centroids)(
+        points, centroids, grid, *more
+    )
+    return both
 
 
 def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
@@ -148,7 +155,7 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
 # --- the loop over blocks, in the graph ----------------------------------------------------------
 
 
-def _program(name: str, points: tf.Tensor, centroids: tf.Tensor):
+def _program(name: str, points: tf.Tensor, centroids: tf.Tensor) -> _Program:
     """The concrete function for these dtypes and sizes, where the points are; any number of points."""
     k, d = centroids.shape
     device = points.device if tf.executing_eagerly() else None
@@ -200,7 +207,7 @@ def _on_gpu(points: tf.Tensor) -> bool:
 @functools.lru_cache(maxsize=256)
 def _build(
     name: str, dtype: tf.DType, compute: tf.DType, k: int, d: int, sizes: Plan, device: str | None
-):
+) -> _Program:
     points, centroids = tf.TensorSpec([None, d], dtype), tf.TensorSpec([k, d], compute)
     grid = exact.Grid(tf.TensorSpec([d], tf.float64), tf.TensorSpec([2], tf.float64))
     weights = tf.TensorSpec([None], tf.float64)
@@ -215,17 +222,26 @@ def _build(
     function, specs = functions[name]
     program = tf.function(function, autograph=False)
     with tf.device(device):
-        return program.get_concrete_function(points, centroids, *specs)
+        concrete: _Program = program.get_concrete_function(points, centroids, *specs)
+    return concrete
 
 
-def _fold(sizes: Plan, points, centroids, grid=None, weights=None):
+def _fold(
+    sizes: Plan,
+    points: tf.Tensor,
+    centroids: tf.Tensor,
+    grid: exact.Grid | None = None,
+    weights: tf.Tensor | None = None,
+) -> tuple[Assignment, ExactStatistics]:
     """Assignment of all blocks and, with a grid, the sum of their statistics."""
     k, d = centroids.shape
     n, blocks = _count_blocks(points, sizes.block)
     exactly = tf.cast(centroids, tf.float64)
     frame, exact_frame = kernels.frame(centroids, sizes), kernels.frame(exactly, sizes)
 
-    def step(i, labels, distances, total):
+    def step(
+        i: tf.Tensor, labels: tf.TensorArray, distances: tf.TensorArray, total: ExactStatistics
+    ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray, ExactStatistics]:
         x, rows = _block(points, i, sizes.block)
         label, distance, unclear = kernels.screen(x, exactly, frame, rows, sizes)
         label, distance = _rescue(x, exactly, exact_frame, label, distance, unclear, sizes)
@@ -251,10 +267,10 @@ def _fold(sizes: Plan, points, centroids, grid=None, weights=None):
     return assignment, total
 
 
-def _fold_distances(sizes: Plan, points, centroids):
+def _fold_distances(sizes: Plan, points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
     n, blocks = _count_blocks(points, sizes.block)
 
-    def step(i, out):
+    def step(i: tf.Tensor, out: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         x, rows = _block(points, i, sizes.block)
         return i + 1, out.write(i, kernels.sq_distances(x, centroids, rows, sizes)[:rows])
 
@@ -267,12 +283,12 @@ def _fold_distances(sizes: Plan, points, centroids):
     return tf.ensure_shape(out.concat(), [None, centroids.shape[0]])
 
 
-def _count_blocks(points, block: int):
+def _count_blocks(points: tf.Tensor, block: int) -> tuple[tf.Tensor, tf.Tensor]:
     n = tf.shape(points, out_type=tf.int64)[0]
     return n, tf.cast(-(-n // block), tf.int32)
 
 
-def _block(points, i, block: int):
+def _block(points: tf.Tensor, i: tf.Tensor, block: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The i-th block, padded with zeros to a fixed size, and how many of its rows are real."""
     start = tf.cast(i, tf.int64) * block
     part = points[start : start + block]
@@ -282,20 +298,30 @@ def _block(points, i, block: int):
     return tf.ensure_shape(part, [block, *points.shape[1:]]), rows
 
 
-def _rows(dtype: tf.DType, blocks) -> tf.TensorArray:
+def _rows(dtype: tf.DType, blocks: tf.Tensor) -> tf.TensorArray:
     return tf.TensorArray(dtype, blocks, infer_shape=False, element_shape=[None])
 
 
-def _joined(parts: tf.TensorArray, n):
+def _joined(parts: tf.TensorArray, n: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tf.reshape(parts.concat(), [n]), [None])
 
 
-def _rescue(x, centroids, frame, labels, distances, unclear, sizes: Plan):
+def _rescue(
+    x: tf.Tensor,
+    centroids: tf.Tensor,
+    frame: Frame,
+    labels: tf.Tensor,
+    distances: tf.Tensor,
+    unclear: tf.Tensor,
+    sizes: Plan,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Decides the unclear rows anew, a fixed number at a time; most blocks have a handful."""
     rows = tf.where(unclear)[:, 0]
     count = tf.size(rows)
 
-    def step(i, labels, distances):
+    def step(
+        i: tf.Tensor, labels: tf.Tensor, distances: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         some = rows[i : i + sizes.rescue]
         padded = tf.pad(some, [[0, sizes.rescue - tf.size(some)]])
         picked = tf.ensure_shape(tf.gather(x, padded), [sizes.rescue, x.shape[1]])

@@ -1,11 +1,8 @@
 """The compiled kernels as calls in a program that XLA compiles; kernels/xla has the other side.
 
-A library built against TensorFlow's C++ interface, where an op can say how XLA is to compile it,
-loads
-in one minor version only. This way needs C interfaces alone: XlaCallModule, made for JAX, puts a
-few
-lines of StableHLO with a custom call into the graph, and a handler of that name is registered with
-XLA.
+A library built against TensorFlow's C++ interface, where an op can say how XLA is to compile it, loads
+in one minor version only. This way needs C interfaces alone: XlaCallModule, made for JAX, puts a few
+lines of StableHLO with a custom call into the graph, and a handler of that name is registered with XLA.
 Both are TensorFlow's own affair, so a version may lack them; `why_not` tells.
 
 Measured on 2 Zen 5 cores, TensorFlow 2.21: 8 points in a tf.while_loop take 1.2 µs a turn where XLA
@@ -17,11 +14,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
-from pathlib import Path
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from tfkm import tensorflow_private
 
 _DTYPES = {
     tf.float32: "f32", tf.float64: "f64", tf.float16: "f16", tf.bfloat16: "bf16", tf.int8: "i8",
@@ -45,9 +43,7 @@ def call(
     target: str, arguments: list[tf.Tensor], results: list[Value], platform: str = "CPU"
 ) -> list[tf.Tensor]:
     """Calls the handler `target`, in the graph being built or at once. The points come first."""
-    from tensorflow.compiler.tf2xla.ops import gen_xla_ops
-
-    return gen_xla_ops.xla_call_module(
+    values: list[tf.Tensor] = tensorflow_private.xla_call_module(
         arguments,
         version=9,  # of the conventions between JAX and XlaCallModule; 4 … 10 are taken
         module=_module(target, [Value(a.dtype, a.shape.as_list()) for a in arguments], results),
@@ -59,6 +55,7 @@ def call(
         Sout=[tf.TensorShape(result.shape) for result in results],
         Tout=[result.dtype for result in results],
     )
+    return values
 
 
 def _module(target: str, arguments: list[Value], results: list[Value]) -> str:
@@ -116,12 +113,12 @@ def _row_major(value: Value) -> str:
     return f"{_dense(reversed(range(rank)))} : tensor<{rank}xindex>"
 
 
-def _dense(numbers) -> str:
+def _dense(numbers: Iterable[int | None]) -> str:
     listed = list(numbers)
     return f"dense<{listed}>" if listed else "dense<>"
 
 
-def _list(items) -> str:
+def _list(items: Iterable[str]) -> str:
     return ", ".join(items)
 
 
@@ -133,27 +130,11 @@ def why_not(library: ctypes.CDLL, register: str = "tfkm_register_ffi") -> str:
     """Registers this library's handlers, by its function `register`. Why they cannot be called;
     empty if they can."""
     try:
-        from tensorflow.compiler.tf2xla.ops import gen_xla_ops  # noqa: F401
+        from tfkm.tensorflow_private import xla_call_module  # noqa: F401
 
         function = getattr(library, register)
         function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_char_p
-        refusal = function(_api())
+        refusal = function(tensorflow_private.xla_ffi_api())
     except Exception as error:  # whatever a foreign TensorFlow may raise is the reason
         return f"{type(error).__name__}: {error}"
     return f"XLA refuses the kernels: {refusal.decode()}" if refusal else ""
-
-
-def _api() -> int:
-    """Address of XLA's table of functions, in whichever of TensorFlow's libraries has it."""
-    for path in sorted(Path(tf.sysconfig.get_lib()).glob("libtensorflow_*")):
-        try:
-            # RTLD_NOLOAD: one that TensorFlow itself has not loaded is no concern of ours.
-            function = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_LAZY)[_GET_API]
-        except (OSError, AttributeError):
-            continue
-        function.restype = ctypes.c_void_p
-        return function()
-    raise RuntimeError("this TensorFlow shows no XLA FFI")
-
-
-_GET_API = "_ZN3xla3ffi12GetXlaFfiApiEv"  # xla::ffi::GetXlaFfiApi()

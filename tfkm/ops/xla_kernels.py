@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.python import xla as tf2xla
-from tensorflow.compiler.xla import xla_data_pb2
 
 from tfkm import exact
+from tfkm.ops import error_bound, graphs, validate
 from tfkm.ops import sums as exact_sums
-from tfkm.ops import validate
+from tfkm.tensorflow_private import tf2xla, xla_data
 from tfkm.types import ExactStatistics, Words
 
 
@@ -41,11 +40,11 @@ PARTS = {"ieee": 0, "tf32x3": 2, "tf32": 1}
 # takes this from a global switch, which a library should not turn. Factors that are TF32 already, and so
 # have exact products, may go either way.
 _WHOLE, _CUT = (
-    xla_data_pb2.PrecisionConfig(operand_precision=[precision] * 2)
-    for precision in (xla_data_pb2.PrecisionConfig.HIGHEST, xla_data_pb2.PrecisionConfig.DEFAULT)
+    xla_data.PrecisionConfig(operand_precision=[precision] * 2)
+    for precision in (xla_data.PrecisionConfig.HIGHEST, xla_data.PrecisionConfig.DEFAULT)
 )
 _NAN, _ZERO = np.float64("nan"), np.float64(0)
-_ROWS_BY_ROWS = xla_data_pb2.DotDimensionNumbers(
+_ROWS_BY_ROWS = xla_data.DotDimensionNumbers(
     lhs_contracting_dimensions=[1], rhs_contracting_dimensions=[1]
 )
 
@@ -117,7 +116,7 @@ class Frame(NamedTuple):
     largest_norm: tf.Tensor  # ()
 
 
-@tf.function(jit_compile=True, autograph=False)
+@graphs.compiled
 def frame(centroids: tf.Tensor, plan: Plan) -> Frame:
     """The frame of centroids (k, d), in their dtype. Made once per call, not per block."""
     k, d = centroids.shape
@@ -137,7 +136,7 @@ def frame(centroids: tf.Tensor, plan: Plan) -> Frame:
     )
 
 
-@tf.function(jit_compile=True, autograph=False)
+@graphs.compiled
 def screen(
     points: tf.Tensor, centroids: tf.Tensor, frame: Frame, rows: tf.Tensor, plan: Plan
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -163,7 +162,7 @@ def screen(
     return _over_chunks(chunk, (tf.int32, tf.float64, tf.bool), rows, plan)
 
 
-@tf.function(jit_compile=True, autograph=False)
+@graphs.compiled
 def rescue(points: tf.Tensor, centroids: tf.Tensor, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
     """labels (rescue,) int32 and squared distances (rescue,) float64; all in float64.
 
@@ -186,7 +185,7 @@ def rescue(points: tf.Tensor, centroids: tf.Tensor, frame: Frame) -> tuple[tf.Te
     return label, _own_sq_distance(x, centroids, label)
 
 
-@tf.function(jit_compile=True, autograph=False)
+@graphs.compiled
 def sums(
     points: tf.Tensor,
     labels: tf.Tensor,
@@ -200,7 +199,7 @@ def sums(
     """The exact statistics of one block; weights (block,) float64. Padding has weight zero."""
     d = points.shape[1]
 
-    def terms(start: tf.Tensor):
+    def terms(start: tf.Tensor) -> tuple[list[tuple[tf.Tensor, tf.Tensor]], tf.Tensor, tf.Tensor]:
         """(high, low) of the sums (chunk, d) and weights (chunk,) of a chunk; its labels; its inertia."""
         some = [start], [plan.chunk]
         real = start + tf.range(plan.chunk) < rows
@@ -214,7 +213,7 @@ def sums(
         return parts, tf.slice(labels, *some)[:, None], exact_sums.digits(cost)
 
     # The words are scattered one by one: side by side in one wide scatter took twice as long.
-    def step(i: tf.Tensor, total: ExactStatistics):
+    def step(i: tf.Tensor, total: ExactStatistics) -> tuple[tf.Tensor, ExactStatistics]:
         parts, label, inertia = terms(i * plan.chunk)
         high, low = (
             Words(
@@ -228,10 +227,11 @@ def sums(
     # Counted by ones: where it knows rows, XLA of TensorFlow 2.21 leaves out a loop from 0 while
     # below 1 by steps of 64.
     zeros = exact_sums.zeros(k, d)
-    return tf.while_loop(lambda i, _: i * plan.chunk < rows, step, (0, zeros))[1]
+    total: ExactStatistics = tf.while_loop(lambda i, _: i * plan.chunk < rows, step, (0, zeros))[1]
+    return total
 
 
-@tf.function(jit_compile=True, autograph=False)
+@graphs.compiled
 def sq_distances(points: tf.Tensor, centroids: tf.Tensor, rows: tf.Tensor, plan: Plan) -> tf.Tensor:
     """(block, k) squared distances in the direct form."""
 
@@ -243,11 +243,18 @@ def sq_distances(points: tf.Tensor, centroids: tf.Tensor, rows: tf.Tensor, plan:
     return _over_chunks(chunk, (centroids.dtype,), rows, plan)[0]
 
 
-def _over_chunks(chunk, dtypes, rows: tf.Tensor, plan: Plan) -> tuple[tf.Tensor, ...]:
+def _over_chunks(
+    chunk: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
+    dtypes: tuple[tf.DType, ...],
+    rows: tf.Tensor,
+    plan: Plan,
+) -> tuple[tf.Tensor, ...]:
     """chunk(start) -> tensors (chunk, …) for each chunk that has real rows; joined to (block, …)."""
     parts = tuple(tf.TensorArray(dtype, plan.block // plan.chunk) for dtype in dtypes)
 
-    def step(i: tf.Tensor, parts: tuple[tf.TensorArray, ...]):
+    def step(
+        i: tf.Tensor, parts: tuple[tf.TensorArray, ...]
+    ) -> tuple[tf.Tensor, tuple[tf.TensorArray, ...]]:
         values = chunk(i * plan.chunk)
         return i + 1, tuple(p.write(i, v) for p, v in zip(parts, values, strict=True))
 
@@ -260,7 +267,7 @@ def _nearest_and_gap(x: Cut, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
     tiles, tile = frame.sq_norms.shape
     infinity = tf.constant(np.inf, frame.sq_norms.dtype)
 
-    def of_tile(t: tf.Tensor | int):
+    def of_tile(t: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         factors = frame.factors.each(lambda part: part[t])
         distances = frame.sq_norms[t][:, None] + _dot(factors, x)  # (tile, r)
         least = tf.reduce_min(distances, axis=0)
@@ -271,7 +278,9 @@ def _nearest_and_gap(x: Cut, frame: Frame) -> tuple[tf.Tensor, tf.Tensor]:
     least, label, second = of_tile(0)
     if tiles > 1:
 
-        def merge(t, least, label, second):
+        def merge(
+            t: tf.Tensor, least: tf.Tensor, label: tf.Tensor, second: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
             new_least, new_label, new_second = of_tile(t)
             second = tf.minimum(tf.maximum(least, new_least), tf.minimum(second, new_second))
             label = tf.where(new_least < least, t * tile + new_label, label)
@@ -291,33 +300,10 @@ def _first(mask: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 def _margin(sq_norm: tf.Tensor, frame: Frame, lost: tf.Tensor | None = None) -> tf.Tensor:
-    """(r,) a gap above this cannot be rounding: twice the error of one value, with slack.
-
-    With u the unit roundoff, ‖x‖ and C the norms around the offset: centring x and c moves
-    ‖c‖² − 2c·x by at most 4u‖x‖C + 2uC², a product summed in any order errs by d·u·2‖x‖C, the
-    norm and the last addition by u(2‖x‖C + 2C²) (Higham 2002, §3.1). All of it is below
-    (d + 8)·u·(2‖x‖C + C²). The second term keeps the direct form's own error out of the way,
-    so that it would have decided alike; the third is for products lost to underflow.
-
-    lost: (r,) what the products of cut factors leave out. Those are summed, up to three times d of them, as
-    tensor cores may do it, whose additions are taken to err by 2⁻²² (docs/gpu.md).
-    """
+    """(r,) a gap above this is no rounding, as `error_bound.margin` has it."""
     d = frame.factors.parts[0].shape[2]
-    growth, tiny = _growth(d, sq_norm.dtype), np.finfo(sq_norm.dtype.as_numpy_dtype).tiny
-    if lost is not None:
-        growth = 4 * _growth(3 * d, sq_norm.dtype)
-    norm, largest = tf.sqrt(sq_norm), frame.largest_norm
-    expanded = 2 * growth * largest * (2 * norm + largest)
-    direct = 4 * _growth(d, tf.float64) * tf.square(norm + largest)
-    slack = 1.05 + 4 * growth  # for the rounding of this very bound
-    margin = slack * (expanded + direct) + 8 * (d + 8) * tiny
-    return margin if lost is None else margin + 2 * slack * lost
-
-
-def _growth(d: int, dtype: tf.DType) -> float:
-    """γ of Higham's book for d + 8 roundings: n·u / (1 − n·u)."""
-    roundings = (d + 8) * float(np.finfo(dtype.as_numpy_dtype).eps) / 2
-    return roundings / (1 - roundings)
+    dtype = np.dtype(sq_norm.dtype.as_numpy_dtype)
+    return error_bound.margin(tf.sqrt(sq_norm), frame.largest_norm, d, dtype, lost)
 
 
 def _own_sq_distance(x: tf.Tensor, centroids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfkm.ops import error_bound
+
 
 def predict(
     centroids: np.ndarray, metric: str, wide: tf.DType
@@ -53,7 +55,7 @@ def _first_least(values: tf.Tensor, x: tf.Tensor, largest_sq_norm: float) -> tf.
     """(n,) int32, the first of the least (n, k); in float64, of what its rounding cannot tell from it."""
     if values.dtype == tf.float32:  # where that would be too much
         return tf.argmin(values, axis=1, output_type=tf.int32)
-    norms = tf.sqrt(tf.reduce_sum(tf.square(x), axis=1, keepdims=True)) + largest_sq_norm**0.5
-    margin = 4 * (x.shape[1] + 8) * 2.0**-53 * tf.square(norms)
+    norms = tf.sqrt(tf.reduce_sum(tf.square(x), axis=1, keepdims=True))
+    margin = error_bound.wide_margin(norms, largest_sq_norm**0.5, x.shape[1], direct=False)
     least = values <= tf.reduce_min(values, axis=1, keepdims=True) + margin
     return tf.argmax(tf.cast(least, tf.int32), axis=1, output_type=tf.int32)
