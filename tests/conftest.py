@@ -1,4 +1,4 @@
-"""Quiet TensorFlow, the backends as a parameter, and which tests are left to `nox -s full`."""
+"""Shared fixtures, the backends as a parameter, and which tests only `nox -s full` runs."""
 
 import itertools
 import os
@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# For `benchmarks`; last, so that an installed tfkm is found before the one of the source tree.
+# For `benchmarks`. At the end, so that an installed tfkm comes before the source tree.
 sys.path.append(str(Path(__file__).parents[1]))
 sys.path.append(str(Path(__file__).parent))  # for `fuzz_files`
 
@@ -18,29 +18,33 @@ import tensorflow as tf
 from tfkm.ops import backends, cuda, native_library, tensor_backends, xla
 from tfkm.testing import TELLING
 
-# The CUDA kernels have tests of their own where there is no card: test_cuda.py.
+# Without a card the CUDA kernels are tested in test_cuda.py.
 HERE = [name for name in backends.NAMES if name != "cuda" or tf.config.list_physical_devices("GPU")]
 
 
 @pytest.fixture(params=HERE)
 def backend(request):
-    """Each backend. One that cannot be used fails its tests, lest a broken build pass on fallback."""
+    """Return each backend in turn. One that cannot be used fails its tests, and does not skip them.
+
+    So a broken build does not pass because of a fallback.
+    """
     return request.param
 
 
-# Tests of the ops, short on every backend but xla, which compiles a program for each shape.
+# Tests of the ops. They are quick on every backend but xla, which compiles a program for each
+# shape.
 OF_OPS = (
     "test_assign", "test_accumulate", "test_batched", "test_compiled", "test_gradients", "test_n_points",
     "test_validate", "test_xla",
 )  # fmt: skip
-# `portable` is stock ops for exported models: never in a fit.
+# `portable` has stock ops for exported models, and is never used in a fit.
 OF_PORTABLE = ("test_assign", "test_accumulate", "test_gradients", "test_n_points", "test_validate")
 OF_XLA = ("test_compiled", "test_xla")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest judges -m
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by -m
 def pytest_collection_modifyitems(config, items):
-    """Leave to `nox -s full` what repeats, at a price, what another test has shown."""
+    """Mark as `full` the slow tests that show little more than other tests."""
     wanted, unwanted = [], []
     for item in items:
         portable = _parameters(item).get("backend") == "portable"
@@ -52,9 +56,7 @@ def pytest_collection_modifyitems(config, items):
     for _, group in itertools.groupby(telling, lambda item: item.nodeid.partition("[")[0]):
         group = list(group)
         dear.update(_beyond_pairs(group))
-        if (
-            group[0].path.stem not in OF_OPS
-        ):  # of a fit on another backend than the usual one is enough
+        if group[0].path.stem not in OF_OPS:  # one fit on each other backend is enough
             dear.update(_beyond_the_first(group, "xla"), _beyond_the_first(group, "reference"))
     for item in dear:
         item.add_marker(pytest.mark.full)
@@ -68,11 +70,11 @@ def _parameters(item) -> dict:
 
 
 def _is_telling(item) -> bool:
-    """Whether it shows more than the native backend's test of the same name.
+    """Return whether a test shows more than the native backend's test of the same name.
 
-    A fit differs between backends in the ops alone, which have tests of their own, so fits are repeated
-    only where a test is marked `every_backend`. XLA compiles for seconds for each shape, so it sees the
-    telling cases.
+    Fits on different backends differ only in the ops, which have their own tests. So fits are
+    repeated only in tests marked `every_backend`. XLA compiles for seconds for each shape, so it
+    gets only the cases in TELLING.
     """
     parameters, file = _parameters(item), item.path.stem
     backend = parameters.get("backend", "native")
@@ -88,7 +90,7 @@ def _beyond_pairs(group: list) -> list:
         values = [(name, id(value)) for name, value in _parameters(item).items()]
         pairs[item] = set(itertools.combinations(values, 2))
     if len(group) < 4 or any(len(of_item) < 3 for of_item in pairs.values()):
-        return []  # fewer than three parameters: all of their pairs are all of the tests
+        return []  # with fewer than three parameters, every test is a pair of its own
     seen: set = set()
     while pairs:
         most = max(pairs, key=lambda item: len(pairs[item] - seen))
@@ -99,14 +101,16 @@ def _beyond_pairs(group: list) -> list:
 
 
 def _beyond_the_first(group: list, backend: str) -> list:
+    """Return all tests on this backend but the first."""
     return [item for item in group if _parameters(item).get("backend") == backend][1:]
 
 
 @pytest.fixture
 def forget():
-    """A function that makes what is asked once for a process asked anew, as it is again after the test.
+    """Return a function that clears the caches of what is asked once for a process.
 
-    A test names it before `monkeypatch`, whose changes are then undone first.
+    They are also cleared after the test. A test names this fixture before `monkeypatch`, whose
+    changes are then undone first.
     """
 
     def forgotten() -> None:
@@ -128,7 +132,7 @@ def forget():
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    """A function that makes the xla backend cut everything small from then on."""
+    """Return a function after whose call the xla backend cuts everything into small pieces."""
     tuning = xla.Tuning(
         chunk_bytes=2**10, chunk_rows=(8, 32), tile=7, block_flops=2**12, block_bytes=2**12,
         block_rows=(16, 64), rescue_rows=3,
@@ -142,12 +146,13 @@ def small_tiles(monkeypatch):
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory):
-    """python(code, *args, **env) runs it in a process of its own and returns what it printed."""
+    """Return python(code, *args, **env), which runs code in a new process and returns its output."""
 
     def run(code: str, *args: str, **env: str) -> str:
         process = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code), *args],
-            cwd=tmp_path_factory.getbasetemp(),  # not the source tree, see above
+            # Not the source tree, so that the installed tfkm is imported.
+            cwd=tmp_path_factory.getbasetemp(),
             env={**os.environ, **env},
             capture_output=True,
             text=True,

@@ -93,7 +93,7 @@ def test_together_or_not(tmp_path, monkeypatch):
 def test_another_fit_is_refused(tmp_path, change, named):
     run(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(ValueError, match=rf"checkpoint_dir: .* of a fit with {named}"):
+    with pytest.raises(ValueError, match=rf"checkpoint_dir: .* to a fit with {named}"):
         run(tmp_path, **change)
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -103,7 +103,7 @@ def test_other_points_and_another_k_are_refused(tmp_path):
     other = POINTS.copy()
     other[-1, -1] += 1e-3
     for points, k, named in (other, K, "data"), (POINTS[:-1], K, "data"), (POINTS, K + 1, "k"):
-        with pytest.raises(ValueError, match=f"of a fit with {named} "):
+        with pytest.raises(ValueError, match=f"to a fit with {named} "):
             tfkm.kmeans(points, k, checkpoint_dir=tmp_path, **OPTIONS)
 
 
@@ -180,7 +180,7 @@ def test_two_damaged_ones_begin_anew_and_say_so(tmp_path):
     with pytest.warns(RuntimeWarning) as said:
         same(run(tmp_path, on_pass=passes.append), expected)
     assert [str(one.message).rpartition("); ")[2] for one in said] == [
-        "the one before it is used", "with none before it, all begins anew",
+        "the one before it is used", "there is none before it, so the fit starts again",
     ]  # fmt: skip
     assert passes[0].iteration == 1
 
@@ -208,17 +208,17 @@ def test_numbers_of_numpy(tmp_path):
 def test_another_version_width_or_dtype_is_refused(tmp_path, monkeypatch):
     run(tmp_path)
     for points in POINTS.astype(np.float64), POINTS[:, :4]:
-        with pytest.raises(ValueError, match="checkpoint_dir: .* of a fit with data"):
+        with pytest.raises(ValueError, match="checkpoint_dir: .* to a fit with data"):
             tfkm.kmeans(points, K, checkpoint_dir=tmp_path, **OPTIONS)
     data = kmeans._data
     for name, value in ("d", D + 1), ("dtype", "float64"):  # should bytes be the same
         other = lambda *a, name=name, value=value: data(*a) | {name: value}  # noqa: E731
         monkeypatch.setattr(kmeans, "_data", other)
-        with pytest.raises(ValueError, match=f"of a fit with {name} "):
+        with pytest.raises(ValueError, match=f"to a fit with {name} "):
             run(tmp_path)
     monkeypatch.setattr(kmeans, "_data", data)
     monkeypatch.setattr("tfkm.streams.kmeans.__version__", "99.0")
-    with pytest.raises(ValueError, match="of a fit with version .*; this one has '99.0'"):
+    with pytest.raises(ValueError, match="to a fit with version .*; this one has '99.0'"):
         run(tmp_path)
 
 

@@ -251,7 +251,7 @@ def test_no_worker_is_left(cluster, paths):
 def test_what_workers_cannot_read_is_refused(cluster, tmp_path):
     import tensorflow as tf
 
-    with pytest.raises(ValueError, match="its length is not known"):
+    with pytest.raises(ValueError, match="its length is known only after"):
         tfkm.kmeans(tf.data.Dataset.from_tensors(POINTS), K, engine=tfkm.Ray(workers=1))
     bad = POINTS.copy()
     bad[123, 4] = np.inf

@@ -246,7 +246,7 @@ def test_fit_predict_of_a_dataset():
     np.testing.assert_array_equal(labels, KMeans(5, random_state=0).fit_predict(DIGITS))
     model = KMeans(5, random_state=0).fit(DIGITS)
     for method in model.transform, model.score:
-        with pytest.raises(TypeError, match="X: a tf.data.Dataset, which only `fit` of KMeans and"):
+        with pytest.raises(TypeError, match="X: a tf.data.Dataset; only `fit` of KMeans and"):
             method(dataset)
     with pytest.raises(ValueError, match="sample_weight: given together with a dataset or files"):
         KMeans(5).fit(dataset, sample_weight=np.ones(1797))

@@ -96,7 +96,7 @@ def test_a_dataset_that_is_not_batched(use):
         (
             lambda: tfkm.kmeans(X, 2, callbacks=tfkm.Progress),
             TypeError,
-            r"callbacks: the class Progress; it needs one made: Progress\(\)",
+            r"callbacks: the class Progress; it needs an instance: Progress\(\)",
         ),
         (lambda: tfkm.kmeans(X, 2, on_pass=5), TypeError, "on_pass: 5; it needs a function"),
         (lambda: tfkm.kmeans(X, 2, engine="ray"), TypeError, r"engine: 'ray'; .*tfkm.Ray\(\)"),

@@ -265,7 +265,7 @@ class TestFunctions:
     def test_may_not_say_what_the_fit_says(self):
         points = np.zeros((5, 2))
         init = functools.partial(tfkm.kmeans_plusplus, weights=np.ones(5))
-        with pytest.raises(TypeError, match="init: kmeans_plusplus with weights, which is for"):
+        with pytest.raises(TypeError, match="init: kmeans_plusplus with weights, which only"):
             tfkm.kmeans(points, 2, init=init)
         with pytest.raises(TypeError, match="init: afk_mc2 with a positional argument, which is"):
             tfkm.kmeans(points, 2, init=functools.partial(tfkm.afk_mc2, points))

@@ -120,7 +120,7 @@ def test_bad_arguments():
         tfkm.kmeans(POINTS, 2, metric="manhattan")
     with pytest.raises(ValueError, match="init: row 1 is all zeros"):
         fit(POINTS, 2, init=np.array([[1, 0, 0, 0, 0], [0, 0, 0, 0, 0.0]]))
-    with pytest.raises(ValueError, match="points: all of positive weight are all zeros"):
+    with pytest.raises(ValueError, match="points: every point of positive weight is all zeros"):
         fit(np.zeros((3, 1)), 2)
     assert fit(np.array([[1.0], [0.0], [-1.0]]), 3).inertia == 1.0
     with pytest.raises(ValueError, match=r"points\[2, 0\]"):

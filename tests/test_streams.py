@@ -506,7 +506,7 @@ def test_what_is_too_long_to_be_held_is_refused_before_it_is_read(monkeypatch, f
     monkeypatch.setattr(stream_seeding, "_HELD_BYTES", 16 * (N - 1))
     monkeypatch.setattr("tfkm.streams.kmeans.scan", lambda *a, **k: pytest.fail("it was read"))
     for init in "k-means++", "afk-mc2":
-        with pytest.raises(ValueError, match=r"held up to 2,999 points; .* only 'k-means\|\|'"):
+        with pytest.raises(ValueError, match=r"at most 2,999 points; .* needs 'k-means\|\|'"):
             tfkm.kmeans(str(files / "c*.npy"), K, init=init)
 
 

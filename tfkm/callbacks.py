@@ -1,4 +1,4 @@
-"""What a fit tells while it runs, and how to stop it."""
+"""Callbacks: the events that a fit reports while it runs, and how to stop it."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class ShardDone(NamedTuple):
 
     @property
     def points_per_second(self) -> float:
-        """The rate of this pass so far."""
+        """Return the rate of this pass so far."""
         return (self.done - self.before) / self.seconds if self.seconds else float("inf")
 
     @property
     def seconds_left(self) -> float | None:
-        """The time left of this pass at the rate so far; None if its length is not known."""
+        """Return the time left of this pass at this rate; None if its length is not known."""
         return None if self.points is None else (self.points - self.done) / self.points_per_second
 
 
@@ -96,7 +96,7 @@ class Step(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """The share of the phase that is done, from 0 to 1; None if its length is not known."""
+        """Return the share of the phase that is done, 0 to 1; None if its length is not known."""
         return self.done / self.total if self.total else None
 
 
@@ -143,10 +143,17 @@ class Callback:
 
 
 class Callbacks:
-    """Several as one. stopping: whether one has asked for an end since the last pass."""
+    """Several callbacks as one."""
 
     def __init__(self, callbacks: Iterable[Callback] | Callback | None = ()) -> None:
-        """callbacks: several, one alone, or None for none. Raises: TypeError if one is no `Callback`."""
+        """Check the callbacks.
+
+        Args:
+            callbacks: Several callbacks, a single one, or None.
+
+        Raises:
+            TypeError: One is not a `Callback`.
+        """
         if callbacks is None:
             callbacks = ()
         several = not isinstance(callbacks, str) and isinstance(callbacks, Iterable)
@@ -154,7 +161,7 @@ class Callbacks:
         for one in self._all:
             if isinstance(one, type) and issubclass(one, Callback):
                 raise TypeError(
-                    f"callbacks: the class {one.__name__}; it needs one made: {one.__name__}()"
+                    f"callbacks: the class {one.__name__}; it needs an instance: {one.__name__}()"
                 )
             if not isinstance(one, Callback):
                 raise TypeError(f"callbacks: {one!r}; each has to be a tfkm.Callback")
@@ -172,7 +179,7 @@ class Callbacks:
             one.on_step(done)
 
     def seeding(self, start: int, starts: int) -> Tell | None:
-        """What hears how far the seeding of a start is; None if there is nobody to be told."""
+        """Return a function that reports the progress of seeding a restart; None if nobody listens."""
         if not self._all:
             return None
 
@@ -187,7 +194,7 @@ class Callbacks:
             self._stopping |= bool(one.on_shard(done))
 
     def on_pass(self, done: Pass) -> bool:
-        """Whether to stop."""
+        """Report a pass, and return whether a callback wants to stop."""
         for one in self._all:
             self._stopping |= bool(one.on_pass(done))
         stopping, self._stopping = self._stopping, False
@@ -227,6 +234,7 @@ class Progress(Callback):
         self._take(done)
 
     def _take(self, done: Step, shard: str | None = None) -> None:
+        """Show a step, unless the bar already shows progress in a better unit."""
         if done.starts is not None:
             self._start, self._starts = done.start or 0, done.starts
         shown = self._unit if self._phase == "seed" else ""
@@ -234,10 +242,10 @@ class Progress(Callback):
             self._round = f", round {done.done + 1} of {done.total}"
             if done.done == done.total:
                 self._round = ", weighing candidates"
-            if shown == "points":  # which say more than the number of the round
+            if shown == "points":  # points say more than the number of the round
                 return
         elif done.phase == "seed" and done.unit == "points" and shown == "centroids":
-            return  # a share of the whole says more than what is read meanwhile
+            return  # the share of all centroids says more than the points read for one of them
         elif done.unit != "points":
             self._round = ""
         self._show(done, shard)
@@ -257,7 +265,7 @@ class Progress(Callback):
         self._start, self._pass = done.start, done.iteration
         self._ended += done.status is not None
         self._found = f"inertia {done.inertia:.6g}, shift {done.shift:.3g}"
-        if self._unit == "points":  # the next pass has a bar of its own
+        if self._unit == "points":  # points of the next pass get a bar of their own
             self._describe()
             self._renewed = True
         else:
@@ -279,12 +287,13 @@ class Progress(Callback):
 
     def _reset(self) -> None:
         self._bar: Any = None
-        self._phase, self._unit, self._renewed = "", "", False  # of what the bar shows
-        self._round, self._shard, self._found = "", "", ""  # words to say beside
+        self._phase, self._unit, self._renewed = "", "", False  # describe the bar
+        self._round, self._shard, self._found = "", "", ""  # texts beside the bar
         self._start, self._starts, self._pass = 0, 1, 0
         self._ended: int = 0
 
     def _show(self, step: Step, shard: str | None = None) -> None:
+        """Move the bar to a step; start a new bar for another phase, unit or pass."""
         bar, same = self._bar, (step.phase, step.unit) == (self._phase, self._unit)
         self._phase, self._unit = step.phase, step.unit
         if bar is None or not same or self._renewed or bar.total != step.total or step.done < bar.n:
@@ -332,7 +341,7 @@ class Progress(Callback):
         return f"start {self._start + 1} of {self._starts}, {name}" if self._starts > 1 else name
 
     def _finish(self) -> None:
-        """Closes the bar of a phase that is done, if there is one."""
+        """Complete and close the bar, if there is one."""
         if self._bar is not None:
             if self._bar.total is not None:
                 self._bar.update(self._bar.total - self._bar.n)
@@ -341,13 +350,16 @@ class Progress(Callback):
 
 
 def _tqdm() -> Any:
-    """The class for where this runs."""
+    """Return tqdm's class for a terminal or a notebook."""
     from tqdm.auto import tqdm
 
     return tqdm
 
 
 def _where() -> dict[str, Any]:
-    """Options by which a bar is silent but in a terminal and in a notebook, whose stream is no terminal."""
+    """Return options that show a bar only in a terminal and in a notebook.
+
+    The output stream of a notebook is no terminal, so IPython is asked.
+    """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return {"disable": False if hasattr(shell, "kernel") else None}

@@ -1,4 +1,4 @@
-"""Bad arguments, named before any work. One sentence each: the argument, its value, what is allowed."""
+"""Checks of arguments before any work. Each error names the argument, its value and what is allowed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-# Computed in float64 if float64, else in float32; none is first copied whole to another dtype.
+# float64 is computed in float64, the others in float32. None needs a copy of all points in another
+# dtype.
 POINT_DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "uint8")
 CENTROID_DTYPES = POINT_DTYPES[:4]
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -21,14 +22,21 @@ NOT_FINITE = "a value is NaN or infinite, or a squared norm overflows; all must 
 
 
 class NotFiniteError(ValueError):
-    """kind: what was found, in scikit-learn's words."""
+    """A value is NaN or infinite, or a squared norm overflows.
+
+    Attributes:
+        kind: What was found, in scikit-learn's words.
+    """
 
     kind = ""
 
 
 def point_dtype(dtype: Any) -> np.dtype:
-    """The dtype in which points of this dtype are read: their own, in this machine's byte order, or float64
-    for integers other than int8 and uint8, and for truth values. One rule for arrays, tensors and files."""
+    """Return the dtype in which points of this dtype are read, for arrays, tensors and files.
+
+    It is the same dtype in this machine's byte order, or float64 for booleans and for integers
+    other than int8 and uint8.
+    """
     dtype = np.dtype(getattr(dtype, "as_numpy_dtype", dtype)).newbyteorder("=")
     if dtype.kind in "iub" and dtype.name not in POINT_DTYPES:
         return np.dtype(np.float64)
@@ -36,14 +44,18 @@ def point_dtype(dtype: Any) -> np.dtype:
 
 
 def compute_dtype(*dtypes: np.dtype) -> np.dtype:
-    """The dtype to compute in: float64 if one of these is, else float32."""
+    """Return the dtype to compute in: float64 if one of these is, else float32."""
     return _FLOAT64 if _FLOAT64 in dtypes else _FLOAT32
 
 
 def matrix(name: str, value, allowed: tuple[str, ...], leading: bool = False) -> np.ndarray:
     """Return `value` as an array (rows, features ≥ 1) of an allowed dtype; or (…, rows, features).
 
-    Other integers and truth values become float64.
+    Other integers and booleans become float64.
+
+    Raises:
+        TypeError: It is no array, or has another dtype.
+        ValueError: It has another shape, or masked values.
     """
     array = _array(name, value)
     if not _is_of(array.dtype, allowed) and array.dtype.kind in "iub":
@@ -59,7 +71,7 @@ def matrix(name: str, value, allowed: tuple[str, ...], leading: bool = False) ->
 
 
 def packed(array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
-    """Return the array as the kernels take all but points: of this dtype, contiguous and aligned."""
+    """Return the array in this dtype, contiguous and aligned, as kernels take all arrays but points."""
     if array.dtype == dtype and array.flags.carray:
         return array
     return np.require(array, dtype, ["C", "A"])
@@ -67,7 +79,7 @@ def packed(array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
 
 @functools.cache
 def _is_of(dtype: np.dtype, names: tuple[str, ...]) -> bool:
-    return dtype.name in names  # to ask for a name takes 1 µs
+    return dtype.name in names  # cached, because asking a dtype for its name takes 1 µs
 
 
 @contextmanager
@@ -91,7 +103,11 @@ def path(name: str, value) -> Path:
 
 
 def real_numbers(name: str, value) -> np.ndarray:
-    """Return `value` as an array of this machine's byte order, if it holds real numbers."""
+    """Return `value` as an array of real numbers in this machine's byte order.
+
+    Raises:
+        TypeError: It holds something else.
+    """
     array = _array(name, value)
     if not is_real(array.dtype):
         raise TypeError(f"{name}: dtype {array.dtype.name}; it needs real numbers")
@@ -102,7 +118,7 @@ def _array(name: str, value) -> np.ndarray:
     refuse_masked(name, value)
     try:
         array = np.asarray(value)
-    except ValueError as error:  # rows of several lengths
+    except ValueError as error:  # rows of different lengths
         reason = str(error).splitlines()[0]
         raise TypeError(f"{name}: {type(value).__name__} is not an array ({reason})") from error
     if array.dtype.kind == "O" and array.ndim == 0:
@@ -111,12 +127,19 @@ def _array(name: str, value) -> np.ndarray:
 
 
 def is_real(dtype: np.dtype) -> bool:
-    """Whether it is one of floats, integers or truth values; bfloat16 is not NumPy's own."""
+    """Return whether the dtype is one of floats, integers or booleans.
+
+    bfloat16 is tested by name, since it is not one of NumPy's own.
+    """
     return dtype.kind in "fiub" or dtype.name == "bfloat16"
 
 
 def refuse_masked(name: str, value) -> None:
-    """Raise ValueError for a masked array with masked values, which NumPy would hand on as they are."""
+    """Check that an array has no masked values, which NumPy would pass on unmasked.
+
+    Raises:
+        ValueError: It has.
+    """
     if isinstance(value, np.ma.MaskedArray) and (count := int(np.ma.count_masked(value))):
         raise ValueError(
             f"{name}: a masked array with {count} masked values; it needs a value everywhere. Leave their "
@@ -127,7 +150,10 @@ def refuse_masked(name: str, value) -> None:
 def weights_array(weights, *shape: int) -> np.ndarray | None:
     """Return weights (n,) or (…, n) as float64; None for None.
 
-    Raises ValueError unless each is finite and not negative, and in each problem one is positive.
+    Raises:
+        TypeError: They are not real numbers.
+        ValueError: They have another shape, one is negative or not finite, or all of a problem are
+            zero.
     """
     if weights is None:
         return None
@@ -145,7 +171,13 @@ def weights_array(weights, *shape: int) -> np.ndarray | None:
 def check_weights(
     weights: np.ndarray, name: str = "weights", all_zero: bool | np.ndarray = False
 ) -> None:
-    """(…, n) float64; raises as `weights_array` does. all_zero: where (…) all of a problem may be zero."""
+    """Check weights (…, n) float64, with the errors of `weights_array`.
+
+    Args:
+        weights: (…, n) float64.
+        name: The argument's name in the message.
+        all_zero: () or (…) bool, the problems whose weights may all be zero.
+    """
     wrong = np.argwhere(~(weights >= 0) | np.isinf(weights))
     if wrong.size:
         raise ValueError(
@@ -160,13 +192,22 @@ def check_weights(
 
 
 def check_clusters(n_clusters: int, n: int) -> None:
-    """Raises if there are fewer points than clusters."""
+    """Check that there are at least as many points as clusters.
+
+    Raises:
+        ValueError: There are fewer.
+    """
     if n_clusters > n:
         raise ValueError(f"n_clusters: {n_clusters} is more than the {n} points")
 
 
 def check_number(name: str, value: Any, kind: Any, least: float, otherwise: str = "") -> None:
-    """A `numbers.Integral` or finite `numbers.Real` from `least` on."""
+    """Check that `value` is a `numbers.Integral` or finite `numbers.Real`, at least `least`.
+
+    Raises:
+        TypeError: It has another type.
+        ValueError: It is less, or not finite.
+    """
     noun = "an integer" if kind is Integral else "a finite number"
     allowed = f"it needs {noun} ≥ {least}{otherwise}"
     if isinstance(value, bool) or not isinstance(value, kind):
@@ -181,14 +222,14 @@ def check_number(name: str, value: Any, kind: Any, least: float, otherwise: str 
 def check_broadcast(
     name: str, array: np.ndarray, own: int, together: tuple, exactly=False
 ) -> tuple:
-    """Return what the leading dimensions of `array`, all but the last `own`, broadcast to with others.
+    """Return the shape that the leading dimensions of `array` and others broadcast to.
 
     Args:
-        name: What a message calls the array.
-        array: Its own dimensions behind, leading ones in front.
+        name: The array's name in a message.
+        array: (…, and `own` dimensions of its own).
         own: How many dimensions are its own.
-        together: The leading dimensions of what was checked before it.
-        exactly: Whether the others may not grow.
+        together: The broadcast leading dimensions of the arrays checked before.
+        exactly: Whether `together` must not grow.
     """
     mine = array.shape[: array.ndim - own]
     if not mine and not together:
@@ -200,15 +241,22 @@ def check_broadcast(
     if both is None or (exactly and both != together):
         raise ValueError(
             f"{name}: shape {array.shape}; its leading dimensions {mine} do not broadcast "
-            f"with {together}, those before it"
+            f"with {together}, those of the arguments before it"
         )
     return both
 
 
 def finite_rows(name: str, rows: np.ndarray, compute: np.dtype, *offset: int) -> np.ndarray:
-    """Return rows (…, m, d), if all values are finite and all squared norms below the largest `compute`.
+    """Return rows (…, m, d), if all values are finite and all squared norms small enough for `compute`.
 
-    offset: the number of the first row, behind that of its problem if it has one.
+    Args:
+        name: The argument's name in the message.
+        rows: (…, m, d).
+        compute: The dtype to compute in.
+        offset: The number of the first row, after the number of its problem if there is one.
+
+    Raises:
+        NotFiniteError: A row is not; the message names it.
     """
     if not surely_fine(rows, compute):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -219,7 +267,10 @@ def finite_rows(name: str, rows: np.ndarray, compute: np.dtype, *offset: int) ->
 
 
 def surely_fine(rows: np.ndarray, compute: np.dtype) -> bool:
-    """Return whether the largest magnitude alone says that all rows are fine; of (10, 784) in 4 µs."""
+    """Return whether the largest magnitude alone shows that all rows are fine.
+
+    It takes 4 µs for (10, 784). False means that each row has to be checked.
+    """
     if not rows.size:
         return False
     largest = float(max(rows.max(), -rows.min().astype(np.float64)))  # NaN stays NaN
@@ -228,14 +279,23 @@ def surely_fine(rows: np.ndarray, compute: np.dtype) -> bool:
 
 @functools.cache
 def largest_sq_norm(compute: np.dtype) -> float:
-    """Squared norms up to this are safe: around any offset, ‖c‖² + 2‖x‖‖c‖ does not overflow."""
+    """Return the largest squared norm that is allowed in this dtype.
+
+    Up to it, ‖c‖² + 2‖x‖‖c‖ does not overflow around any offset.
+    """
     return float(np.finfo(np.float32).max) / 16 if compute == np.float32 else 2.0**900
 
 
 def distances(points: np.ndarray, sq_distances: np.ndarray, start: int = 0) -> np.ndarray:
-    """Return sq_distances (…, n), unless a NaN there marks a bad row of points (…, n, d).
+    """Return sq_distances (…, n), unless a NaN in it marks a bad row of points (…, n, d).
 
-    start: the number of the first row.
+    Args:
+        points: (…, n, d).
+        sq_distances: (…, n).
+        start: The number of the first row.
+
+    Raises:
+        NotFiniteError: A row is bad; the message names it.
     """
     if np.max(sq_distances, initial=0.0) < np.inf:
         return sq_distances
@@ -250,8 +310,14 @@ def distances(points: np.ndarray, sq_distances: np.ndarray, start: int = 0) -> n
 def first_bad_row(
     name: str, rows: np.ndarray, compute: np.dtype, offset: tuple[int, ...] = (0,)
 ) -> NotFiniteError:
-    """Name the first bad value or row of rows (…, m, d) float64, of which the first is number offset[-1]
-    in problem offset[:-1]."""
+    """Return an error that names the first bad value or row.
+
+    Args:
+        name: The argument's name in the message.
+        rows: (…, m, d) float64.
+        compute: The dtype to compute in.
+        offset: The first row is number offset[-1] of problem offset[:-1].
+    """
 
     def text(index) -> str:
         *problem, row = index[: rows.ndim - 1]

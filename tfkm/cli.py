@@ -1,6 +1,6 @@
-"""The commands `fit`, `predict` and `backends`; `run` for whoever else has a command line.
+"""The commands `fit`, `predict` and `backends`, and `run` for other command lines.
 
-TensorFlow is imported by what needs it, so that `--help` and a wrong option are fast.
+A command imports TensorFlow only when it computes, so `--help` and wrong options are fast.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class _Seedings(click.Choice):
 
 
 def _reads_data(command: Callable) -> Callable:
-    """The options of how to read DATA, which come to the command as `reading`."""
+    """Add the options that say how to read DATA, and pass them to the command as `reading`."""
 
     @functools.wraps(command)
     def own(*, array, columns, id_column, header, delimiter, **options):
@@ -84,9 +84,10 @@ def _reads_data(command: Callable) -> Callable:
 
 
 def run(command: click.Command, name: str) -> NoReturn:
-    """Runs the command on this process's arguments and exits.
+    """Run the command on this process's arguments and exit.
 
-    0: done. 1: bad data or failed work, with one line on stderr. 2: wrong usage. 130: interrupted.
+    The exit status is 0 if all is done, 1 for bad data or failed work, with one line on stderr, 2
+    for wrong usage, and 130 if interrupted.
     """
     try:
         code = command.main(prog_name=name, standalone_mode=False)
@@ -106,11 +107,13 @@ def run(command: click.Command, name: str) -> NoReturn:
 
 
 def import_quietly(*, tensorflow: bool = False) -> None:
-    """Import tfkm so that TensorFlow's log lines are not shown; call it before using either.
+    """Import tfkm without TensorFlow's log lines; call this before using either.
 
-    tensorflow: whether what follows needs it, so that it is imported here, if it is installed. Its
-    oneDNN line is written before any log level applies (TensorFlow 2.21), so the standard error of
-    the process is held back until the import is done.
+    TensorFlow 2.21 writes its oneDNN line before any log level applies. So the process's standard
+    error is held back until the import is done.
+
+    Args:
+        tensorflow: Whether to import TensorFlow, too, if it is installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _stderr_held_back():
@@ -142,7 +145,7 @@ def tfkm_command() -> None:
 @click.option(
     "--n-init",
     type=click.IntRange(1),
-    help="Starts, of which the best is kept.  [default: 1; 10 with --init random]",
+    help="Restarts; the best is kept.  [default: 1; 10 with --init random]",
 )
 @click.option("--max-iter", type=click.IntRange(1), default=300, show_default=True)
 @click.option(
@@ -222,7 +225,7 @@ def predict(model, data, out, backend, force, reading) -> None:
     whole_files.check_target(out, force=force)
     if format := formats.of(out, "write_labels"):
         format.needs()
-    model_files.read(model)  # better before TensorFlow's import than after
+    model_files.read(model)  # checked before the slow import
     points, ids = files.read_named(data, reading)
     import_quietly(tensorflow=_needs_tensorflow(backend))
     estimator = tfkm.load(model)
@@ -291,7 +294,7 @@ def _is_of_tensorflow(error: Exception) -> bool:
 
 @contextmanager
 def _stderr_held_back() -> Iterator[None]:
-    """What is written to file descriptor 2 in the block is shown only if the block raises."""
+    """Hold back what the block writes to file descriptor 2, and show it only if the block raises."""
     with tempfile.TemporaryFile() as held:
         kept = os.dup(2)
         try:

@@ -1,4 +1,4 @@
-"""Data sets by name: what installed packages bring along, and what tensorflow-datasets prepared."""
+"""Data sets by name, from installed packages or prepared by tensorflow-datasets."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _digits() -> Dataset:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    # Stored as float64, though all values are integers from 0 to 16.
+    # All values are integers from 0 to 16, though scikit-learn stores float64.
     return Dataset(bunch.data.astype(np.uint8), bunch.target.astype(np.int64), "digits", (8, 8))
 
 
@@ -137,13 +137,13 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
-    """A question after the name that was meant; empty if none is near."""
+    """Return a question that suggests the nearest name; empty if none is near."""
     near = difflib.get_close_matches(name.lower(), list(names), n=1)
     return f"did you mean {near[0]!r}?" if near else ""
 
 
 def _features(builder: Any) -> tuple[str, str | None]:
-    """The feature to take as points, and the one that has the class, if any."""
+    """Return the feature to use as points, and the one that has the class, or None."""
     import tensorflow_datasets as tfds
 
     features, keys = builder.info.features, builder.info.supervised_keys or ()
@@ -173,17 +173,21 @@ def _is_numeric(feature: Any) -> bool:
 
 
 def _rows(builder: Any, split: str) -> Any:
-    """A tf.data.Dataset of dicts, in the same order each time."""
+    """Return a tf.data.Dataset of dicts, in the same order each time."""
     try:
         return builder.as_dataset(split=split, shuffle_files=False)
-    except AssertionError as error:  # what it raises where nothing is prepared
+    except AssertionError as error:  # raised if nothing is prepared
         raise FileNotFoundError(
             f"{builder.name!r} is not prepared in {builder.data_dir_root}; download=True fetches it"
         ) from error
 
 
 def _prepare(builder: Any) -> None:
-    """Downloads unless it is there; offline, tensorflow-datasets would retry for minutes."""
+    """Download and prepare the data set if it is not there.
+
+    Without a network, tensorflow-datasets would retry for minutes, so the connection is tried
+    first.
+    """
     if builder.info.splits:
         return
     urls = list(builder.url_infos or ()) or ["https://storage.googleapis.com"]
@@ -196,7 +200,7 @@ def _prepare(builder: Any) -> None:
 
 
 def _answers(url: str) -> bool:
-    """Whether a TCP connection to the URL's host, or to the proxy for it, comes about."""
+    """Return whether a TCP connection to the URL's host, or to the proxy for it, can be made."""
     target = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(target.scheme)
     if proxy and not urllib.request.proxy_bypass(target.hostname or ""):
@@ -211,7 +215,7 @@ def _answers(url: str) -> bool:
             return
         connected.set()
 
-    # In a thread, for the timeout of a socket does not cover the look-up of the name.
+    # In a thread, because a socket's timeout does not cover the look-up of the name.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(_PROBE_SECONDS)

@@ -1,6 +1,6 @@
 """Keras 3 layers, on Keras' TensorFlow backend.
 
-Named as `keras.layers` is; a module `tfkm.keras` would hide Keras itself where both are imported.
+The name follows `keras.layers`. A module `tfkm.keras` would hide Keras where both are imported.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class NearestCentroid(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> NearestCentroid:
-        """With centroids of zero, over which the weights are then loaded."""
+        """Return a layer whose centroids are zeros; Keras then loads the weights."""
         config = dict(config)
         zeros = np.zeros(config.pop("shape"), config.pop("centroids_dtype"))
         return cls(zeros, **config)
@@ -208,7 +208,7 @@ class VectorQuantizer(keras.layers.Layer):
         shape = (self.n_codes, input_shape[-1])
 
         def weight(name: str, shape, **options):
-            # Replicas of a strategy all learn the same, so that of the first is taken.
+            # All replicas learn the same, so the first one's value is taken.
             return self.add_weight(
                 name=name,
                 shape=shape,
@@ -290,11 +290,12 @@ class VectorQuantizer(keras.layers.Layer):
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def _learn(self, points: tf.Tensor, assignment: Assignment, statistics: Statistics) -> None:
+        """Update the codes from a batch, or from the batches of all replicas."""
         points, sums, weights = tf.cast(points, tf.float32), statistics.sums, statistics.weights
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:
             sums, weights = replica.all_reduce(tf.distribute.ReduceOp.SUM, [sums, weights])
-            parts = (points, *assignment)  # for dead codes, the farthest of all
+            parts = (points, *assignment)  # a dead code takes the farthest vector of all replicas
             points, *own = (replica.all_gather(part, axis=0) for part in parts)
             assignment = Assignment(*own)
         arguments = [
@@ -309,7 +310,7 @@ class VectorQuantizer(keras.layers.Layer):
             variable.assign(tf.cast(tf.ensure_shape(value, variable.shape), variable.dtype))
 
     def _learnt(self, points, labels, sq_distances, sums, weights, old_sums, old_weights, codes):
-        """Sums, weights and codes after a batch, of which each vector is worth 1 − decay."""
+        """Return sums, weights and codes after a batch in which each vector has weight 1 − decay."""
         share = 1 - self.decay
         sums, weights = (
             self.decay * old_sums + share * sums,
@@ -340,5 +341,5 @@ class VectorQuantizer(keras.layers.Layer):
 
 @tf.custom_gradient
 def _straight_through(inputs: tf.Tensor, outputs: tf.Tensor):
-    """outputs; backwards, inputs."""
+    """Return outputs; the gradient is that of inputs."""
     return tf.identity(outputs), lambda upstream: (upstream, None)

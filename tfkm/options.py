@@ -1,4 +1,4 @@
-"""What a fit is told: one object, checked once, made by every way in and carried as one argument."""
+"""The options of a fit: one object, checked once, made by every public function and passed on."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FitOptions:
-    """All that a fit is told but its points and their weights.
+    """The options of a fit: everything but its points and their weights.
 
-    `tfkm.kmeans` says what each field means. After the checks `n_init` is a number and `selected` the
-    backend of that name.
+    `tfkm.kmeans` explains each field. After the checks, `n_init` is a number and `selected` is the
+    chosen backend.
 
     Raises:
-      ValueError, TypeError: one of them is not allowed; the first one is named.
-      RuntimeError: the named backend cannot be used here.
+        ValueError, TypeError: An option is not allowed; the message names the first one.
+        RuntimeError: The named backend cannot be used here.
     """
 
     n_clusters: int
     init: seeding.Init = "k-means++"
-    n_init: Any = "auto"  # an int once this has been made
+    n_init: Any = "auto"  # an int after the checks
     max_iter: int = 300
     tol: float = 1e-4
     random_state: Any = None
@@ -76,14 +76,15 @@ class FitOptions:
         self._become("selected", backends.select(self.backend))
 
     def _become(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)  # as a frozen dataclass sets its own fields
+        object.__setattr__(self, name, value)  # how a frozen dataclass sets its own fields
 
     @property
     def gives_centroids(self) -> bool:
-        """Whether `init` is an array."""
+        """Return whether `init` is an array."""
         return not isinstance(self.init, str) and not callable(self.init)
 
     def _starts(self) -> int:
+        """Return the number of restarts: 1 for an array of centroids, whatever `n_init` asks for."""
         if not self.gives_centroids:
             return seeding.default_starts(self.init) if self.n_init == "auto" else int(self.n_init)
         if self.n_init not in ("auto", 1):

@@ -1,4 +1,4 @@
-"""Pictures for choosing k, by matplotlib: pip install 'tfkm[plot]'."""
+"""Plots for choosing k, drawn by matplotlib: pip install 'tfkm[plot]'."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfkm.reprs import text
 if TYPE_CHECKING:
     from tfkm.metrics import InertiaCurve
 
-_MOST_TICKS = 25  # more clusters than that are not all named
+_MOST_TICKS = 25  # if there are more clusters, only some are named
 
 
 def inertia_curve(curve: InertiaCurve, *, ax=None) -> Any:
@@ -107,6 +107,7 @@ def silhouettes(values, labels, *, ax=None) -> Any:
 
 
 def _axes(ax: Any) -> Any:
+    """Return the given axes, or those of a new figure."""
     if ax is not None:
         if not hasattr(ax, "plot"):
             raise TypeError(f"ax: {ax!r}; it needs axes of matplotlib, or None")

@@ -1,4 +1,4 @@
-"""Short texts of records whose fields are arrays: their sizes, not their numbers."""
+"""Short `repr` texts of records with arrays, which show sizes instead of numbers."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from typing import Any, TypeVar
 import numpy as np
 
 T = TypeVar("T")
-_SHOWN = 4  # numbers of a vector that are all shown
+_SHOWN = 4  # vectors up to this length are shown whole
 
 
 def brief(**axes: str) -> Callable[[type[T]], type[T]]:
     """Return a decorator that gives a NamedTuple a short `repr`: `Result(k=3, d=2, inertia=0.5, …)`.
 
-    axes: for fields that are arrays, the names of their last axes, as in centroids="k d". Each size is
-    shown once, in place of the first array that has it, and such an array not at all.
+    Args:
+        **axes: For each field that is an array, the names of its last axes, as in centroids="k d".
+            Each size is shown once, in place of the first array that has it. The arrays themselves
+            are not shown.
 
-    >>> from typing import NamedTuple
-    >>> @brief(points="n d")
-    ... class Some(NamedTuple):
-    ...     points: np.ndarray
-    ...     weight: float
-    >>> Some(np.zeros((3, 2)), 0.5)
-    Some(n=3, d=2, weight=0.5)
+    Examples:
+        >>> from typing import NamedTuple
+        >>> @brief(points="n d")
+        ... class Some(NamedTuple):
+        ...     points: np.ndarray
+        ...     weight: float
+        >>> Some(np.zeros((3, 2)), 0.5)
+        Some(n=3, d=2, weight=0.5)
     """
 
     def __repr__(self) -> str:
@@ -51,7 +54,7 @@ def brief(**axes: str) -> Callable[[type[T]], type[T]]:
 
 
 def text(value: Any) -> str:
-    """Return one value in a few characters."""
+    """Return a short text for one value."""
     if isinstance(value, enum.Enum):
         return value.name
     if isinstance(value, float | np.floating):
@@ -64,7 +67,7 @@ def text(value: Any) -> str:
         return repr(value)
     try:
         array = np.asarray(value) if len(shape) < 2 else None
-    except NotImplementedError:  # TensorFlow's for a tensor of a graph, which has no value yet
+    except NotImplementedError:  # a tensor in a graph has no value yet
         array = None
     if array is None:
         return f"{getattr(value.dtype, 'name', value.dtype)}{tuple(shape)}"

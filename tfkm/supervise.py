@@ -1,6 +1,6 @@
-"""Programs on `tfkm.MultiWorker` on one host: all processes, started again when one of them dies.
+"""A supervisor for programs on `tfkm.MultiWorker` on one host, which restarts all when one dies.
 
-python -m tfkm.supervise -n 4 fit.py --of its own
+python -m tfkm.supervise -n 4 fit.py --options of fit.py
 """
 
 from __future__ import annotations
@@ -17,27 +17,29 @@ from contextlib import ExitStack
 
 import click
 
-_LOOK = 0.05  # seconds between looks at the processes
+_LOOK = 0.05  # seconds between two checks of the processes
 
 
 def supervise(command: Sequence[str], workers: int, restarts: int = 3) -> int:
-    """Runs the command in so many processes, with TF_CONFIG set, until all have ended well.
+    """Run the command in several processes, with TF_CONFIG set, until all have ended well.
 
-    When one ends otherwise, the others are killed, since they cannot go on without it, and all are started
-    again: a fit with `checkpoint_dir` goes on. An exception that ends this call ends the processes, too.
+    If one fails, the others cannot go on without it. So they are killed, and all are started again;
+    a fit with `checkpoint_dir` continues. If this call raises, the processes are killed, too.
 
     Args:
-      command: a program and its arguments, which makes its strategy from TF_CONFIG.
-      workers: how many processes.
-      restarts: how often at most.
+        command: A program and its arguments. It makes its strategy from TF_CONFIG.
+        workers: How many processes.
+        restarts: The most restarts.
 
     Returns:
-      0, or the code of the process that ended first after the last restart: as `subprocess` gives it.
+        0, or after the last restart the code of the first process that failed, as `subprocess`
+            gives it.
 
-    >>> import sys
-    >>> from tfkm.supervise import supervise
-    >>> supervise([sys.executable, "-c", "raise SystemExit(5)"], 2, restarts=1)
-    5
+    Examples:
+        >>> import sys
+        >>> from tfkm.supervise import supervise
+        >>> supervise([sys.executable, "-c", "raise SystemExit(5)"], 2, restarts=1)
+        5
     """
     for left in range(restarts, -1, -1):
         code = _once(command, workers)
@@ -49,7 +51,7 @@ def supervise(command: Sequence[str], workers: int, restarts: int = 3) -> int:
 
 
 def _once(command: Sequence[str], workers: int) -> int:
-    """The first code that is not 0, or 0 when all have ended."""
+    """Return the code of the first process that fails, or 0 when all have ended well."""
     addresses = _free_addresses(workers)
     processes = []
     try:
@@ -67,13 +69,15 @@ def _once(command: Sequence[str], workers: int) -> int:
             time.sleep(_LOOK)
     finally:
         for process in processes:
-            process.kill()  # not asked to end: one that waits for a lost one would not
+            # Killed at once: a process that waits for a lost one ignores a request to end.
+            process.kill()
         for process in processes:
             process.wait()
 
 
 def _free_addresses(count: int) -> list[str]:
-    # Another program may take one before TensorFlow does; then that process fails and all get new ones.
+    # Another program may take an address before TensorFlow does. Then that process fails, and all
+    # get new ones.
     with ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
@@ -85,7 +89,7 @@ def _free_addresses(count: int) -> list[str]:
 @click.argument("script")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def main(workers: int, restarts: int, script: str, arguments: tuple[str, ...]) -> None:
-    """Runs SCRIPT in several processes, all started again when one dies."""
+    """Run SCRIPT in several processes, and restart all when one dies."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     code = supervise([sys.executable, script, *arguments], workers, restarts)
     sys.exit(code if code >= 0 else 128 - code)

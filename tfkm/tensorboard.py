@@ -1,4 +1,4 @@
-"""What TensorBoard shows: a fit as it runs, and its points in the projector. Needs `tfkm[tensorboard]`."""
+"""TensorBoard: the curves of a running fit, and points in the projector. Needs `tfkm[tensorboard]`."""
 
 from __future__ import annotations
 

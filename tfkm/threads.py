@@ -1,8 +1,8 @@
-"""How many threads the kernels take: the most local limit that somebody has set.
+"""The number of threads of the kernels, from the most local limit that is set.
 
-In this order:
+The order is:
 
-1. `threadpoolctl.threadpool_limits` around the call, and what an engine sets for its workers;
+1. `threadpoolctl.threadpool_limits` around the call, and the limit of an engine's workers;
 2. TensorFlow's intra-op setting, where TensorFlow is loaded;
 3. the environment variable OMP_NUM_THREADS, which joblib sets in its workers;
 4. the processors that this process may use: its affinity, and the quota of its container.
@@ -27,7 +27,7 @@ def count() -> int:
 
 
 def set_limit(limit: int | None) -> None:
-    """Set the first of the limits above for this process; None takes it back."""
+    """Set the first limit above for this process; None removes it."""
     global _limit
     _limit = None if limit is None else max(1, int(limit))
 
@@ -37,7 +37,10 @@ def _without_limit() -> int:
 
 
 def _of_tensorflow() -> int:
-    """TensorFlow's setting, 0 for none. It is fixed from TensorFlow's first op on; to ask takes 7 µs."""
+    """Return TensorFlow's setting, 0 for none.
+
+    It is cached once TensorFlow's first op has fixed it, because asking takes 7 µs.
+    """
     tf = sys.modules.get("tensorflow")
     if tf is None or not hasattr(tf, "config"):
         return 0
@@ -52,7 +55,7 @@ _fixed_of_tensorflow = functools.cache(_asked_of_tensorflow)
 
 
 def _of_environment() -> int:
-    """OMP_NUM_THREADS, whose first number is for the outermost level; 0 for none."""
+    """Return the first number of OMP_NUM_THREADS, which is for the outermost level; 0 for none."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(first) if first.isdecimal() else 0
 
@@ -61,7 +64,7 @@ def _of_environment() -> int:
 def _processors() -> int:
     import joblib
 
-    return joblib.cpu_count()  # which knows of containers
+    return joblib.cpu_count()  # takes the quota of a container into account
 
 
 def _affinity() -> int:
@@ -71,7 +74,7 @@ def _affinity() -> int:
 
 
 class _Controller(threadpoolctl.LibController):
-    """The kernels' library, as threadpoolctl sees it."""
+    """The library of the kernels, in the form that threadpoolctl controls."""
 
     user_api = "tfkm"
     internal_api = "tfkm"
@@ -82,7 +85,8 @@ class _Controller(threadpoolctl.LibController):
         return count()
 
     def set_num_threads(self, num_threads: int) -> None:
-        # At the end of a block it sets what was before, which is no limit where none was.
+        # At the end of a block threadpoolctl sets the number from before. If that was no limit, the
+        # limit is removed.
         set_limit(None if num_threads == _without_limit() else num_threads)
 
     def get_version(self) -> str:

@@ -1,4 +1,4 @@
-"""Names of the phases of a fit in the traces of `tf.profiler`."""
+"""Names for the phases of a fit, shown in the traces of `tf.profiler`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _Function = TypeVar("_Function", bound=Callable)
 
 
 def traced(name: str) -> Callable[[_Function], _Function]:
-    """A function whose calls a profiler shows under this name; without one that costs 1 µs a call."""
+    """Return a decorator that names a function's calls in a profile.
+
+    Without a profiler it costs 1 µs a call.
+    """
 
     def decorate(function: _Function) -> _Function:
         @functools.wraps(function)

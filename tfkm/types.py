@@ -1,4 +1,4 @@
-"""What the layers hand to each other. n points, k clusters, d features."""
+"""The types that the layers exchange, for n points, k clusters and d features."""
 
 from __future__ import annotations
 
@@ -60,17 +60,22 @@ class Statistics(NamedTuple):
 
 
 class Words(NamedTuple):
-    """One of two words of exact sums: sums (…, k, d), weights (…, k)."""
+    """One of the two words of exact sums.
+
+    Attributes:
+        sums: (…, k, d).
+        weights: (…, k).
+    """
 
     sums: Any
     weights: Any
 
 
 class ExactStatistics(NamedTuple):
-    """A `Statistics` in which adding never rounds: `tfkm.exact` says how.
+    """A `Statistics` in which additions never round; `tfkm.exact` explains how.
 
-    sums and weights are high + low; inertia (…, 66) is in digits. Whatever the order and the grouping in
-    which the parts were added, `rounded()` gives the same bits.
+    Sums and weights are high + low, and inertia (…, 66) is in digits. `rounded()` gives the same
+    bits in whatever order and grouping the parts were added.
     """
 
     high: Words
@@ -91,11 +96,15 @@ class ExactStatistics(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """Leave to make the passes that follow a pass too, each from the means of the one before, until one
-    leaves something to decide: a cluster without weight, labels that are those of the pass before (then the
-    inertia is summed up, too), a Σ‖shift‖² that is not clearly above its threshold.
+    """Permission to make several passes in one call, each from the means of the one before.
 
-    thresholds: (B,) float64, of each problem. most: (B,) int64, passes in all, ≥ 1.
+    The passes stop where the loop has a decision to make. This is after a pass in which a cluster
+    has no weight, no label changes (the inertia is then summed up, too), or Σ‖shift‖² is not
+    clearly above its threshold.
+
+    Attributes:
+        thresholds: (B,) float64, the threshold of each problem.
+        most: (B,) int64, the most passes in all, ≥ 1.
     """
 
     thresholds: np.ndarray
@@ -103,11 +112,14 @@ class Ahead(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A pass of a runs, the last one that each has made, as arrays with a in front.
+    """The last pass of each of `a` runs; all arrays have a leading axis of length a.
 
-    assignment: labels and distances (a, n), None if they are not held. changed: (a,) how many labels are
-    not those of the pass before. centroids: (a, k, d) it was made with. passes: (a,) int64, how many each
-    has made; None for one.
+    Attributes:
+        assignment: Labels and distances (a, n); None if they are not held.
+        statistics: The sums.
+        changed: (a,) How many labels differ from those of the pass before.
+        centroids: (a, k, d), the centroids that the pass began with.
+        passes: (a,) int64, how many passes each run made; None for one each.
     """
 
     assignment: Assignment | None
@@ -133,7 +145,7 @@ class Status(enum.Enum):
     STOPPED = "a callback asked to stop"
 
 
-# Hears how far something is: how many of how many (None: not known) of what.
+# Called with the progress: how much is done, how much there is (None if not known), and the unit.
 Tell = Callable[[int, int | None, str], None]
 
 

@@ -155,7 +155,7 @@ _PYTHON = [
     ("farther is nearer", "seeding/potential.py", "nearer = distances < nearest", "nearer = distances <= np.inf", "seeding streams"),
     ("weight of what was given", "seeding/parallel.py", "sizes = potential.sizes()[len(problem.given) :]", "sizes = potential.sizes()[: potential._count - len(problem.given)]", "seeding"),
     ("chain that takes all", "seeding/mcmc.py", "if ratios[j] > acceptances[j] * ratios[at]:", "if True:", "seeding"),
-    ("draw from the first chunk", "seeding/draws.py", "targets = self._rng.uniform(size=len(self.indices)) * self.total\n        # No draw", "targets = self._rng.uniform(size=len(self.indices)) * here\n        # No draw", "draws seeding"),
+    ("draw from the first chunk", "seeding/draws.py", "targets = self._rng.uniform(size=len(self.indices)) * self.total\n        # The second", "targets = self._rng.uniform(size=len(self.indices)) * here\n        # The second", "draws seeding"),
     ("rows of weight zero", "seeding/draws.py", "where=weights > 0)", "where=weights >= 0)", "draws seeding properties"),
     ("given centroids are chosen anew", "seeding/__init__.py", "return np.concatenate([given, chosen]) if len(given) else chosen", "return chosen", "seeding kmeans"),
     ("block that is not full", "streams/blocks.py", "    if points is not None:\n        yield Block(start, points[:filled]", "    if points is not None and filled > 1:\n        yield Block(start, points[:filled]", "streams properties"),

@@ -1,4 +1,4 @@
-"""Who reads and computes, where that is not this process."""
+"""Engines: several devices, processes or machines that read and compute for one fit."""
 
 from tfkm.engines.mirrored import Mirrored as Mirrored
 from tfkm.engines.multi_worker import MultiWorker as MultiWorker

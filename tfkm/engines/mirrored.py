@@ -1,4 +1,4 @@
-"""The devices of one host, each of which computes on its own shards."""
+"""The devices of one host, each of which reads and computes its own shards."""
 
 from __future__ import annotations
 
@@ -45,25 +45,31 @@ class Mirrored:
     """
 
     def __init__(self, strategy: tf.distribute.MirroredStrategy) -> None:
-        """Raises: TypeError if it is of another kind."""
         if not isinstance(strategy, tf.distribute.MirroredStrategy):
             raise TypeError(f"strategy: {strategy!r}; it has to be a MirroredStrategy")
         self.strategy = strategy
 
     def __call__(self, stream: Stream) -> _Devices:
-        """Raises: ValueError if the stream cannot be read from its middle."""
+        """Return the engine for a stream.
+
+        Raises:
+            ValueError: The stream cannot be read from its middle.
+        """
         stream.check_shareable()
         return _Devices(stream, self.strategy.extended.worker_devices)
 
 
 class _Devices(OneProcess):
-    """An `Engine`. Not by `strategy.run`: outside of a graph it lets replicas take turns."""
+    """An `Engine` with one thread for each device.
+
+    `strategy.run` was not used: outside of a graph its replicas run one after the other.
+    """
 
     def __init__(self, stream: Stream, names: Iterable[str]) -> None:
         self._stream, self._names = stream, tuple(names)
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Generator[tuple[Shard, Any], None, None]:
-        """As `Engine.run`."""
+        """Run the task on all devices at once, see `Engine.run`."""
         threads = [ThreadPoolExecutor(1, f"tfkm on {name}") for name in self._names]
 
         def submit(worker: int, shard: Shard) -> Future:

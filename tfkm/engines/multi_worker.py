@@ -30,7 +30,7 @@ class MultiWorker:
     """Fit on the processes of a `MultiWorkerMirroredStrategy`; the `engine` of a fit.
 
     All processes make the same call and get the same result, that of the seed and settings of the
-    first one. Of W processes each takes every W-th shard. All gather what the shards give, W·k·d·16
+    first one. Each of W processes takes every W-th shard. All gather what the shards give, W·k·d·16
     bytes. Each process has its own callbacks; if one of them stops the fit, all stop.
 
     If a process is lost, the others end with a RuntimeError that names it: when its connection
@@ -67,13 +67,17 @@ class MultiWorker:
         self.strategy = strategy
 
     def __call__(self, stream: Stream) -> _Processes:
-        """Raises: ValueError if the stream cannot be read from its middle."""
+        """Return the engine for a stream.
+
+        Raises:
+            ValueError: The stream cannot be read from its middle.
+        """
         stream.check_shareable()
         return _Processes(stream, self.strategy)
 
 
 class _Processes:
-    """An `Engine`."""
+    """An `Engine` of the processes of a cluster."""
 
     local = False
 
@@ -93,23 +97,25 @@ class _Processes:
         self._gather = tf.function(self._gather_in_graph, input_signature=[any_words])
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
-        """As `Engine.run`, a shard for each process at a time."""
+        """Run the task on one shard for each process at a time, see `Engine.run`."""
         left = iter(shards)
         while some := list(itertools.islice(left, self._count)):
             results = self.gathered(functools.partial(self._own, task, some))
             yield from zip(some, results, strict=False)
 
     def _own(self, task: Task, some: list[Shard]) -> Any:
+        """Return the result of this process's shard; None if there is no shard left for it."""
         return self._stream.done(task, some[self._rank]) if self._rank < len(some) else None
 
     def close(self) -> None:
-        """They end with their programs."""
+        """Do nothing: the processes end with their programs."""
 
     def gathered(self, do: Callable[[], Any]) -> list[Any]:
-        """As `Engine.gathered`."""
+        """Return the results of all processes, see `Engine.gathered`."""
         try:
             own = pickle.dumps(do())
-        except Exception as error:  # for all to raise, or the others would wait for this process
+        # Raised in all processes; otherwise the others would wait for this one.
+        except Exception as error:
             own = pickle.dumps(_portable(error))
         results = self._all_of(own)
         for result in results:
@@ -118,8 +124,8 @@ class _Processes:
         return results
 
     def _all_of(self, own: bytes) -> list[Any]:
-        """What the pickles of all processes hold, in their order."""
-        own += bytes(-len(own) % 8)  # what is behind its end pickle does not read
+        """Return the objects pickled by all processes, in their order."""
+        own += bytes(-len(own) % 8)  # pickle ignores bytes after its end
         words = np.frombuffer(own, np.int64)
         try:
             most = self._all(np.array([[words.size]])).max()
@@ -129,11 +135,14 @@ class _Processes:
         except _LOST as error:
             raise RuntimeError(
                 f"engine: a process of the {self._count} was lost: {self._lost(error)}; start all of them "
-                "again, a fit with checkpoint_dir goes on"
+                "again; a fit with checkpoint_dir continues"
             ) from error
 
     def _lost(self, error: tf.errors.OpError) -> str:
-        """Who does not answer; of one that is there and silent TensorFlow knows."""
+        """Return the names of the processes that do not answer, or else what TensorFlow reports.
+
+        TensorFlow also notices a process that accepts connections but hangs.
+        """
         with ThreadPoolExecutor(max(1, len(self._others))) as asking:
             answers = asking.map(_answers, self._others.values())
             gone = [
@@ -143,20 +152,21 @@ class _Processes:
         return ", ".join(gone) or "; ".join(said) or error.message.partition("\n")[0]
 
     def _all(self, own: np.ndarray) -> np.ndarray:
-        """(count, …) of (1, …) of each."""
+        """Return (count, …), the arrays (1, …) of all processes together."""
         parts = self._gather(tf.constant(own))
         return self._strategy.experimental_local_results(parts)[0].numpy()
 
     def _gather_in_graph(self, own: tf.Tensor):
         def one(value: tf.Tensor) -> tf.Tensor:
-            # A gather of a bare argument has no device: "destinations can not be empty".
+            # Without the identity, all_gather of a bare argument fails: "destinations can not be
+            # empty".
             return tf.distribute.get_replica_context().all_gather(tf.identity(value), axis=0)
 
         return self._strategy.run(one, args=(own,))
 
 
 def _portable(error: Exception) -> Exception:
-    """The same, or what it says, if it is one that cannot be pickled."""
+    """Return the error, or a RuntimeError with its text if it cannot be pickled."""
     try:
         return pickle.loads(pickle.dumps(error))
     except Exception:
@@ -164,6 +174,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def _answers(address: str) -> bool:
+    """Return whether something accepts connections at this address."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()

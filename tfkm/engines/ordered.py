@@ -1,4 +1,4 @@
-"""Shards shared out among workers, and what they give in order."""
+"""Shards distributed among workers, and their results in the order of the shards."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import Any, NamedTuple
 
 from tfkm.seeding.draws import Shard
 
-_AHEAD = 4  # shards that each worker has at once, the one at work among them
+_AHEAD = 4  # shards submitted to each worker at a time, including the one it works on
 
 
 class Submitted(NamedTuple):
-    """worker: its number. pending: what `submit` made of it."""
+    """A shard that was given to a worker.
+
+    Attributes:
+        shard: The shard.
+        worker: The worker's number.
+        pending: What `submit` returned.
+    """
 
     shard: Shard
     worker: int
@@ -25,10 +31,15 @@ def in_order(
     workers: Callable[[], Collection[int]],
     submit: Callable[[int, Shard], Any],
 ) -> Iterator[Submitted]:
-    """Each shard in its turn, as it was submitted: the worker with the fewest takes the next one.
+    """Submit each shard to the worker with the fewest shards, and yield them in order.
 
-    workers() are those who can take one, asked each time: some may come later, some go.
-    submit(worker, shard) begins it. It counts as done when the next one is asked for.
+    A shard counts as done when the next one is asked for.
+
+    Args:
+        shards: The shards, in order.
+        workers: Returns the workers that can take a shard. It is called each time, since workers
+            may join or leave.
+        submit: Called as submit(worker, shard) to begin the work.
     """
     left, loads, coming = iter(shards), Counter[int](), deque[Submitted]()
 

@@ -13,7 +13,7 @@ from tfkm.seeding.draws import Shard
 from tfkm.streams import Source, Stream
 from tfkm.streams.stream import OneProcess, Task
 
-_TRIES = 4  # of a shard whose worker is lost, which may be the shard's doing
+_TRIES = 4  # for a shard whose worker is lost, since the shard may be the cause
 
 
 class Ray:
@@ -74,7 +74,12 @@ class Ray:
         return f"Ray({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def __call__(self, stream: Stream) -> _Workers:
-        """The workers. Raises: ValueError if they could not read the stream."""
+        """Return the engine for a stream.
+
+        Raises:
+            ImportError: Ray is not installed.
+            ValueError: Workers could not read the stream.
+        """
         try:
             import ray
         except ImportError as error:
@@ -82,7 +87,8 @@ class Ray:
         stream.check_shareable()
         if not ray.is_initialized():
             room: dict[str, Any] = {}
-            if self.address is None and "RAY_ADDRESS" not in os.environ:  # a cluster of our own
+            # Ray will start a new cluster.
+            if self.address is None and "RAY_ADDRESS" not in os.environ:
                 wanted = (self.workers or 1) * self.cpus
                 room = {"num_cpus": max(os.cpu_count() or 1, wanted)}
             ray.init(address=self.address, log_to_driver=False, include_dashboard=False, **room)
@@ -90,7 +96,10 @@ class Ray:
 
 
 class _Workers(OneProcess):
-    """An `Engine`. A worker takes shards when it has answered, and is asked again when it was lost."""
+    """An `Engine` of Ray actors.
+
+    A worker gets shards once it has answered. After it was lost it has to answer again.
+    """
 
     local = False
 
@@ -98,16 +107,19 @@ class _Workers(OneProcess):
         import ray
 
         self._settings, self._chunk = settings, stream.chunk
-        # No retries of Ray's own, which would wait for room that may never be.
+        # Ray's own retries would wait for resources that may never be free.
         actor: Any = ray.remote(
             num_cpus=settings.cpus, num_gpus=settings.gpus, max_restarts=-1, max_task_retries=0
         )
         self._class, self._source = actor(_Worker), ray.put(stream.source)
         self._actors: list[Any] = []
-        self._asked: dict[Any, int] = {}  # calls that have not been answered: whose they are
+        self._asked: dict[Any, int] = {}  # unanswered calls, with the worker of each
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
-        """As `Engine.run`: the worker with the fewest shards takes the next one, some shards ahead."""
+        """Run the task on all workers, see `Engine.run`.
+
+        The worker with the fewest shards takes the next one; each has a few shards in its queue.
+        """
         import ray
 
         self._hire()
@@ -127,7 +139,8 @@ class _Workers(OneProcess):
                         "waiting for it"
                     ) from error
                 except ray.exceptions.RayTaskError as error:
-                    raise error.cause from error  # what the source or the task raised there
+                    # The error that the source or the task raised in the worker.
+                    raise error.cause from error
                 except _lost() as error:
                     if not left:
                         raise RuntimeError(
@@ -140,14 +153,18 @@ class _Workers(OneProcess):
             yield shard, result
 
     def close(self) -> None:
-        """One that was about to start again would never end: what it starts with is gone by then."""
+        """Kill the workers.
+
+        A worker that is just being restarted would never end, because the objects it starts from
+        are freed.
+        """
         import ray
 
         for actor in self._actors:
             ray.kill(actor)
 
     def _hire(self) -> None:
-        """As many as are wanted; each takes its place when there is one."""
+        """Create workers up to the wanted number; Ray starts each when there is room for it."""
         import ray
 
         cpus = self._settings.cpus
@@ -157,12 +174,13 @@ class _Workers(OneProcess):
             self._ask(worker)
 
     def _ask(self, worker: int) -> None:
+        """Ask a worker for an answer, unless it has been asked already."""
         if worker not in self._asked.values():
             answer = self._actors[worker].answer.options(max_task_retries=-1).remote()
             self._asked[answer] = worker
 
     def _ready(self) -> list[int]:
-        """Those that have answered; waits for the first."""
+        """Return the workers that have answered; wait for the first one if there is none."""
         import ray
 
         wait, asked = self._settings.wait, list(self._asked)
@@ -186,22 +204,23 @@ class _Workers(OneProcess):
 
 
 class _Worker:
-    """In a process of its own."""
+    """A worker in a process of its own."""
 
     def __init__(self, source: Source, chunk: int, cpus: int) -> None:
         threads.set_limit(cpus)
-        os.environ["TF_NUM_INTRAOP_THREADS"] = str(cpus)  # read when TensorFlow is, if it is
+        # Read when TensorFlow is loaded, if it ever is.
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(cpus)
         self._stream = Stream(source, chunk)
 
     def answer(self) -> None:
-        """That it is there."""
+        """Return, which shows that the worker runs."""
 
     def run(self, task: Task, shard: Shard) -> Any:
         return self._stream.done(task, shard)
 
 
 def _lost() -> tuple[type[Exception], ...]:
-    """What Ray raises when a worker, its node, or what it gave is gone."""
+    """Return the errors of Ray that mean that a worker, its node or its result is lost."""
     from ray import exceptions as e
 
     return (
@@ -214,6 +233,9 @@ def _lost() -> tuple[type[Exception], ...]:
 
 
 def _said(error: Exception) -> str:
-    """In one line: what happened, or what a worker raised as it began, which comes last."""
+    """Return the message of an error in one line.
+
+    If a worker failed to start, this is its own error, which is in the last line.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1 if "creation task" in lines[0] else 0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""The scikit-learn face: estimators that hold parameters and results, and no arithmetic."""
+"""The scikit-learn interface: estimators that hold parameters and results, and do no arithmetic."""
 
 import os
 
@@ -42,6 +42,6 @@ def load(path: str | os.PathLike) -> BisectingKMeans | KMeans | MiniBatchKMeans:
         raise ValueError(f"{path}: kind {model.kind!r}; this tfkm has {', '.join(_KINDS)}")
     try:
         return state.estimator_of(model, _KINDS[model.kind])
-    except Exception as error:  # a field of any kind may be where another is expected
+    except Exception as error:  # a field of any type may be where another is expected
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: not what a {model.kind} is saved as: {reason}") from error

@@ -1,4 +1,4 @@
-"""What all estimators share: input checks, predict, transform, score, tags."""
+"""The base of all estimators: checks of the input, predict, transform, score, tags."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tfkm.ops import backends
 from tfkm.ops.backend import Backend
 from tfkm.types import Assignment
 
-_BLOCK_BYTES = 2**26  # of distances at a time in transform
+_BLOCK_BYTES = 2**26  # bytes of distances at a time in transform
 _Method = TypeVar("_Method", bound=Callable)
 _USERS_NAMES = {
     "points": "X",
@@ -47,7 +47,7 @@ _USERS_NAMES = {
 
 
 def in_users_words(method: _Method) -> _Method:
-    """A method whose errors name its arguments, and begin as scikit-learn's do."""
+    """Return the method, with errors that name its own arguments and begin as scikit-learn's do."""
 
     @functools.wraps(method)
     def wrapped(self, *args, **kwargs):
@@ -62,7 +62,7 @@ def in_users_words(method: _Method) -> _Method:
 
 
 def _in_users_words(error: BaseException) -> BaseException:
-    """Itself where there is nothing to put otherwise."""
+    """Return the error in the user's words, or the same object if its words need no change."""
     name, _, text = str(error).partition(": ")
     if not isinstance(error, ValueError) or name not in _USERS_NAMES or not text:
         return error
@@ -74,9 +74,10 @@ def _in_users_words(error: BaseException) -> BaseException:
 
 
 def all_or_nothing(fit: _Method) -> _Method:
-    """A method that, if it raises, leaves the estimator as it was; and is `in_users_words`.
+    """Return the method, changed so that if it raises, the estimator is as it was before.
 
-    In one, as warnings count the calls up to the user's.
+    Errors are also put `in_users_words`. That is done here, not by a second decorator, because
+    warnings count the calls up to the user's.
     """
 
     @functools.wraps(fit)
@@ -99,17 +100,20 @@ class CentroidEstimator(
 ):
     """An estimator whose `fit` sets `cluster_centers_` (k, d) and `labels_`; `backend` is a parameter."""
 
-    labels_: Any  # (n,) int32 array; None of a stream
+    labels_: Any  # (n,) int32 array; None for a stream
     inertia_: float
     n_features_in_: int
 
     @classmethod
     @functools.cache
     def _get_param_names(cls):
-        """Once: by `inspect` it takes 0.1 ms, some twentieth of a fit of few points."""
+        """Return the names of the parameters, found once for each class.
+
+        `inspect` takes 0.1 ms to find them, about a twentieth of a fit of few points.
+        """
         return super()._get_param_names()
 
-    # Read by `_validate_params`, whose messages a user of scikit-learn knows.
+    # `_validate_params` reads these; its messages are known to users of scikit-learn.
     _parameter_constraints: dict = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "init": [StrOptions(seeding.NAMES), callable, "array-like"],
@@ -175,6 +179,7 @@ class CentroidEstimator(
         return arrays.like(X, self._labels_of(points))
 
     def _labels_of(self, points) -> np.ndarray:
+        """Return the labels (n,) int32 of points that have been checked."""
         data, backend = Points(points), backends.select(self.backend)
         centers = self._centers_for(data.dtype)
         parts = []
@@ -186,20 +191,22 @@ class CentroidEstimator(
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _blocks(self, data: Points, backend: Backend) -> Iterable:
+        """Return the blocks in which the points are assigned."""
         return backend.blocks(data)
 
     def _centers_for(self, dtype: np.dtype) -> np.ndarray:
-        """The centers, checked, in the dtype to compute in with points of this dtype."""
+        """Return the centers, checked, in the dtype to compute in with points of this dtype."""
         own = self._centers
         compute = checks.compute_dtype(dtype, own.dtype)
         centers = checks.packed(own, compute)
         return checks.finite_rows("cluster_centers_", centers, compute)
 
     def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
-        """A block of points; NaN marks rows that are not finite."""
+        """Return the assignment of a block of points; the distance of a row that is not finite is NaN."""
         return backend.assign(points, centers)
 
     def _assigned_tensors(self, points) -> Assignment:
+        """Return the assignment of a tensor of points, as tensors."""
         from tfkm.ops import tensors
 
         return tensors.assign(points, self._centers, backend=self.backend)
@@ -237,22 +244,24 @@ class CentroidEstimator(
         rows = max(1, _BLOCK_BYTES // (len(centers) * centers.itemsize))
         for start, block in data.blocks(rows):
             here = self._distances(block, centers, backend)
-            checks.distances(block, here[:, 0], start)  # a bad row is far from every center
+            # A bad row shows at any center, so one column is enough.
+            checks.distances(block, here[:, 0], start)
             distances[start : start + len(block)] = here
         return arrays.like(X, distances)
 
     def _distances(self, points: np.ndarray, centers: np.ndarray, backend: Backend) -> np.ndarray:
-        """(n, k), as `transform` has them."""
+        """Return the distances (n, k) that `transform` gives for a block."""
         return np.sqrt(backend.sq_distances(points, centers))
 
     def _distances_tensors(self, points):
+        """Return the distances (n, k) that `transform` gives for a tensor."""
         from tfkm.ops import tensors
 
         distances = tensors.sq_distances(points, self._centers, backend=self.backend)
         return self._in_metric(distances)
 
     def _in_metric(self, sq_distances):
-        """Tensors of squared distances as `transform` has them."""
+        """Return the distances that `transform` gives, from a tensor of squared distances."""
         import tensorflow as tf
 
         return tf.sqrt(sq_distances)
@@ -309,13 +318,20 @@ class CentroidEstimator(
         return -self._inertia_of(points, weights)
 
     def _inertia_of(self, points, weights: np.ndarray | None) -> float:
+        """Return the inertia of checked points."""
         fixed = centers.finite(self._centers)
         return inertia(points, fixed, weights, backends.select(self.backend))
 
     def _checked_for_fit(
         self, X, sample_weight, further: bool = False
     ) -> tuple[Any, np.ndarray | None]:
-        """Points and weights. further: of a model that has seen some, so that few are enough."""
+        """Return points and weights, checked.
+
+        Args:
+            X: (n, d) points.
+            sample_weight: (n,) or None.
+            further: Whether the model has seen points before. Then X may have fewer than k.
+        """
         points = self._checked(X, reset=not further)
         if is_tensor(points):
             points = arrays.taken("X", points)  # an array, unless it is on a card
@@ -326,7 +342,13 @@ class CentroidEstimator(
         return points, weights
 
     def _checked(self, X, reset: bool):
-        """X as an array or CSR of a dtype that is computed with, or as the tensor it is."""
+        """Return X as an array or CSR matrix in a dtype to compute with, or as a tensor if it is one.
+
+        Args:
+            X: (n, d) points.
+            reset: Whether to take the number and names of the features from X, as `fit` does, or to
+                check them.
+        """
         known = vars(self)
         if not reset and "cluster_centers_" not in known:
             check_is_fitted(self)
@@ -334,22 +356,22 @@ class CentroidEstimator(
         if plain and not reset and "feature_names_in_" not in known:
             if X.shape[1] != known.get("n_features_in_"):
                 self._check_width(X.shape[1])
-            return X  # scikit-learn's check, which takes 0.1 ms, would look at no more
+            return X  # scikit-learn's check takes 0.1 ms and would check nothing more
         if arrays.is_dataset(X):
             raise TypeError(
-                "X: a tf.data.Dataset, which only `fit` of KMeans and MiniBatchKMeans and `predict` of "
-                "KMeans take; for what others do with its batches use dataset.map(model.predict)"
+                "X: a tf.data.Dataset; only `fit` of KMeans and MiniBatchKMeans and `predict` of KMeans "
+                "take one. For its batches use dataset.map(model.predict)"
             )
-        if not is_tensor(X) and not hasattr(X, "columns"):  # whose names are looked at below
+        if not is_tensor(X) and not hasattr(X, "columns"):  # the names of columns are read below
             X = arrays.taken("X", X)
         if not is_tensor(X):
             checks.refuse_masked("X", X)
             bits = X
-            if isinstance(X, np.ndarray) and X.dtype.name == "bfloat16":  # for scikit-learn, text
+            # scikit-learn takes bfloat16 for text.
+            if isinstance(X, np.ndarray) and X.dtype.name == "bfloat16":
                 bits = X.view(np.int16)
-            elif (
-                isinstance(X, np.ndarray) and not X.dtype.isnative
-            ):  # of another dtype, it would say
+            elif isinstance(X, np.ndarray) and not X.dtype.isnative:
+                # scikit-learn takes another byte order for another dtype.
                 native = X.dtype.newbyteorder("=")
                 bits = X.view(native) if native in FRAME_DTYPES else X
             with checks.named("X"):
@@ -373,6 +395,7 @@ class CentroidEstimator(
         return X
 
     def _check_width(self, d: int) -> None:
+        """Check that X has as many features as the model."""
         wanted = self._centers.shape[1]
         if d != wanted:
             raise ValueError(
@@ -380,7 +403,7 @@ class CentroidEstimator(
             )
 
     def _take_width(self, d: int) -> None:
-        """Of points whose features have no names."""
+        """Set the number of features, for points whose features have no names."""
         self.n_features_in_ = d
         self.__dict__.pop("feature_names_in_", None)
 
@@ -393,7 +416,7 @@ class CentroidEstimator(
         return weights
 
     def _checked_init(self, d: int):
-        """`init`, where it gives centers with a check of their shape."""
+        """Return `init`; an array or a user's callable comes with a check of the centers' shape."""
         if seeding.is_own(self.init):
             return self.init
         if not callable(self.init):
@@ -408,7 +431,11 @@ class CentroidEstimator(
         return init
 
     def _starts(self, auto: int) -> int:
-        """`n_init` as a number; "auto" is `auto` where a start is not as good as k-means++."""
+        """Return the number of restarts.
+
+        Args:
+            auto: The number for `n_init="auto"` if a restart is likely to be worse than k-means++.
+        """
         given = not isinstance(self.init, str) and not callable(self.init)
         if self.n_init == "auto":
             return 1 if given or seeding.default_starts(self.init) == 1 else auto
@@ -433,7 +460,10 @@ class CentroidEstimator(
 
     @property
     def _centers(self) -> Any:
-        """(k, d) float32 or float64: `cluster_centers_`, set by fit or by hand; in a graph a variable."""
+        """Return `cluster_centers_` (k, d) float32 or float64, whether set by fit or by hand.
+
+        In a graph they are a variable.
+        """
         if is_tensor(self.cluster_centers_):
             return self.cluster_centers_
         return centers.checked(self.cluster_centers_, vars(self).get("n_features_in_"))
@@ -450,8 +480,10 @@ class CentroidEstimator(
 
 
 def _as_scikit_learns(X, copy: bool):
-    """What a callable of the user's own gets: float64, or float32 if X is, and nothing of the caller's to
-    write to if it is to be a copy."""
+    """Return X as a user's callable gets it: float64, or float32 if X is.
+
+    If a copy is asked for, the callable cannot write to the caller's memory.
+    """
     if is_tensor(X):
         X = np.asarray(X)
     if X.dtype not in (np.float32, np.float64):
@@ -460,6 +492,7 @@ def _as_scikit_learns(X, copy: bool):
 
 
 def _checked_centers(centers, k: int, d: int):
+    """Return the centers, checked to be (k, d)."""
     centers = arrays.taken("init", centers)
     if not is_tensor(centers):
         centers = check_array(centers, dtype=[np.float64, np.float32])

@@ -155,12 +155,12 @@ class BisectingKMeans(CentroidEstimator):
         on_split = _print_split if self.verbose else None
         tree, labels = bisecting.grow(points, weights, options, self.bisecting_strategy, on_split)
         self._tree, self.labels_ = tree, labels
-        self.cluster_centers_ = tree.centroids.copy()  # which a user may edit
+        self.cluster_centers_ = tree.centroids.copy()  # a copy, which a user may edit
         self.inertia_ = self._inertia_of(points, weights)
         return self
 
     def _tree_of_centers(self) -> bisecting.Tree | None:
-        """Return the tree; None if the centers are not its own any more, but were set by hand."""
+        """Return the tree, or None if the centers are no longer the tree's but were set by hand."""
         tree = vars(self).get("_tree")
         if tree is None or tree.centroids is self.cluster_centers_:
             return tree
@@ -212,7 +212,7 @@ class BisectingKMeans(CentroidEstimator):
         dtype = self.cluster_centers_.dtype.name
         fields.rows("_tree.pairs", tree.pairs, dtype, k - 1, 2 if k > 1 else 1, d)
         children = fields.array("_tree.children", tree.children, "int64", k - 1, 2)
-        # Each cluster and each split but the first one is behind one split, which comes before it.
+        # Each cluster, and each split but the first, is the child of exactly one earlier split.
         behind = [*range(-k, 0), *range(1, k - 1)] if k > 1 else []
         late = (children > 0) & (children <= np.arange(k - 1)[:, None])
         fields.check(

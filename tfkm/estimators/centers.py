@@ -1,4 +1,4 @@
-"""`cluster_centers_` as it is used: a user may have set it, or edited it in place."""
+"""Checks of `cluster_centers_` before use, since a user may set or edit it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ _SUMS = 64 * float(
 
 
 def checked(centers: Any, d: int | None) -> np.ndarray:
-    """Return centers (k, d) as an array of float32 or float64; d is the model's, None if it has none yet.
+    """Return centers (k, d) as an array of float32 or float64.
 
-    Raises: TypeError, ValueError: they hold other things than numbers, or have another shape.
+    Args:
+        centers: What `cluster_centers_` holds.
+        d: The number of features of the model; None if it has none yet.
+
+    Raises:
+        TypeError: They are not numbers.
+        ValueError: They have another shape.
     """
     name = "cluster_centers_"
     if not isinstance(centers, np.ndarray) or centers.dtype not in _FLOATS:
@@ -37,14 +43,21 @@ def checked(centers: Any, d: int | None) -> np.ndarray:
 
 
 def finite(centers: np.ndarray) -> np.ndarray:
-    """Return the same centers. Raises: ValueError: one is NaN, infinite or too far out to compute with."""
+    """Return the same centers, if all are finite.
+
+    Raises:
+        ValueError: One is NaN, infinite or too large to compute with.
+    """
     return checks.finite_rows("cluster_centers_", centers, centers.dtype)
 
 
 def of_length_one(centers: np.ndarray) -> np.ndarray:
-    """Return centers scaled to length 1; those that have it up to rounding, as fitted ones do, as they are.
+    """Return the centers scaled to length 1; centers that have it up to rounding are not changed.
 
-    Raises: ValueError: one has no direction, being all zeros.
+    Fitted centers have length 1 up to rounding.
+
+    Raises:
+        ValueError: One is all zeros and has no direction.
     """
     sq_lengths = np.square(centers, dtype=np.float64).sum(axis=1, keepdims=True)
     others = ~error_bound.is_unit(sq_lengths, centers.dtype, more=_SUMS)

@@ -1,4 +1,4 @@
-"""What fitted estimators compute of tensors: in a graph, in an exported model, and eagerly."""
+"""Computations of fitted estimators on tensors: eagerly, in a graph and in an exported model."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tfkm.types import Assignment
 
 
 def assign_unit(points: tf.Tensor, centers: tf.Tensor, backend: str | None) -> Assignment:
-    """As `tensors.assign` of points scaled to length 1: ½‖x − c‖² is the cosine distance then."""
+    """Return `tensors.assign` of points scaled to length 1, for which ½‖x − c‖² is the cosine distance."""
     unit, zeros = tensors.unit_rows(points, backend)
     labels, sq_distances = tensors.assign(unit, centers, backend=backend)
-    two = tf.cast(2, sq_distances.dtype)  # zeros are at cosine distance 1 from everything
+    two = tf.cast(2, sq_distances.dtype)  # points of zeros are at cosine distance 1 from everything
     return Assignment(tf.where(zeros, 0, labels), tf.where(zeros, two, sq_distances))
 
 
 def cosine_distances(points: tf.Tensor, centers: tf.Tensor, backend: str | None) -> tf.Tensor:
-    """(n, k)."""
+    """Return (n, k), the cosine distance of each point to each center."""
     unit, zeros = tensors.unit_rows(points, backend)
     distances = tensors.sq_distances(unit, centers, backend=backend) / 2
     return tf.where(zeros[:, None], tf.ones_like(distances), distances)
 
 
 def assign_leaves(points: tf.Tensor, tree: Tree, backend: str | None) -> Assignment:
-    """As `bisecting.assign`, of tensors and to tensors."""
+    """Return what `bisecting.assign` returns, for tensors and as tensors."""
     parts = list(_descend(points, tree, backend))
     distances = [
         tensors.assign(
@@ -43,25 +43,29 @@ _Parts = list[tuple[int, tf.Tensor]]
 
 
 def _clusters(parts: _Parts) -> list[tf.Tensor]:
+    """Return, for each part, the number of its cluster, repeated for its rows."""
     return [tf.fill([tf.size(rows)], np.int32(cluster)) for cluster, rows in parts]
 
 
 def _joined(points: tf.Tensor, parts: _Parts, values: list[tf.Tensor]) -> tf.Tensor:
-    """(n,) from the values of each part, in the order of the points."""
+    """Return (n,) in the order of the points, from the values of each part."""
     rows = tf.concat([rows for _, rows in parts], axis=0)
     n = tf.shape(points, out_type=tf.int64)[0]
     return tf.scatter_nd(rows[:, None], tf.concat(values, axis=0), n[None])
 
 
 def _descend(points: tf.Tensor, tree: Tree, backend: str | None) -> Iterator[tuple[int, tf.Tensor]]:
-    """Each cluster with the indices (m,) int64 of its points; eagerly without those that get none."""
+    """Yield each cluster with the indices (m,) int64 of its points.
+
+    In a graph it also yields clusters without points, since sizes are not known there.
+    """
     waiting = [(0 if len(tree.children) else -1, tf.range(tf.shape(points, out_type=tf.int64)[0]))]
     while waiting:
         split, rows = waiting.pop()
         if split < 0:
             yield -1 - split, rows
             continue
-        # At the root there is nothing to pick.
+        # All points are at the root; gathering would copy them.
         here = points if split == 0 else tf.gather(points, rows)
         sides = tensors.assign(here, tree.pairs[split], backend=backend).labels
         for side in (0, 1):

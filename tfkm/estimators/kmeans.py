@@ -106,7 +106,7 @@ class KMeans(CentroidEstimator):
 
     _LEARNT = CentroidEstimator._LEARNT | {"n_iter_": None}
 
-    # Else scikit-learn has a set_predict_request, for which `out` is no more than X is.
+    # Without this scikit-learn adds a `set_predict_request`, as if `out` were metadata.
     __metadata_request__predict = {"out": UNUSED}
 
     def __init__(  # noqa: PLR0913 - a user's arguments
@@ -179,7 +179,7 @@ class KMeans(CentroidEstimator):
         if streams.is_stream(X):
             if sample_weight is not None:
                 raise ValueError(
-                    "sample_weight: given together with a dataset or files; these bring their own weights"
+                    "sample_weight: given together with a dataset or files; these have their own weights"
                 )
             points: Any = streams.source_of(X, name="X")
             weights = None
@@ -193,7 +193,8 @@ class KMeans(CentroidEstimator):
                 stacklevel=3,
             )
         printer = PassPrinter("Initialization complete") if self.verbose else None
-        options = FitOptions(  # which refuses truth values, that scikit-learn takes for numbers
+        # FitOptions refuses True and False, which scikit-learn takes for numbers.
+        options = FitOptions(
             self.n_clusters, self._checked_init(self.n_features_in_), self._starts(10), self.max_iter,
             self.tol, self.random_state, self.metric, self.backend, self.copy_x, self.size_min,
             self.size_max, printer, self.callbacks or (), self.checkpoint_dir, self.engine,
@@ -247,19 +248,22 @@ class KMeans(CentroidEstimator):
 
     @property
     def _centers(self) -> Any:
-        """With metric="cosine" of length 1."""
+        """Return the centers, scaled to length 1 if metric="cosine"."""
         own = super()._centers
         if self.metric == "euclidean" or is_tensor(own):
             return own
         return centers.of_length_one(own)
 
     def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
-        """With metric="cosine" of points scaled to length 1: ½‖x − c‖² is the cosine distance then."""
+        """Return the assignment; with metric="cosine" that of points scaled to length 1.
+
+        For these ½‖x − c‖² is the cosine distance.
+        """
         if self.metric == "euclidean":
             return backend.assign(points, centers)
         unit, zeros = spherical.unit_rows(points, backend)
         labels, sq_distances = backend.assign(unit, centers)
-        # Zeros are at cosine distance 1 from everything.
+        # Points of zeros are at cosine distance 1 from everything.
         two = sq_distances.dtype.type(2)
         return Assignment(np.where(zeros, 0, labels), np.where(zeros, two, sq_distances))
 
@@ -297,12 +301,15 @@ class KMeans(CentroidEstimator):
 
 
 class PassPrinter:
-    """Prints passes as scikit-learn words them: start by start, though they run together."""
+    """A printer of passes in scikit-learn's words.
+
+    Restarts run together, but their lines are printed one restart after the other.
+    """
 
     def __init__(self, begin: str | None = None) -> None:
-        """begin: what each start begins with."""
+        """Take the line that each restart begins with."""
         self._begin = begin
-        self._waiting: dict[int, list[str]] = {}  # lines, by start
+        self._waiting: dict[int, list[str]] = {}  # lines not yet printed, by restart
         self._ended: set[int] = set()
         self._current: int | None = None
 
@@ -328,6 +335,6 @@ class PassPrinter:
                 self._current = min(self._waiting, default=None)
 
     def rest(self) -> None:
-        """Of starts behind one that a callback has stopped."""
+        """Print the lines that are left, because a callback stopped an earlier restart."""
         for _, lines in sorted(self._waiting.items()):
             print(*lines, sep="\n")

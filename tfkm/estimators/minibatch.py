@@ -242,11 +242,14 @@ class MiniBatchKMeans(CentroidEstimator):
         return self
 
     def _state_of_centers(self) -> minibatch.State | None:
-        """Return the state with the centers that were set by hand since; None before there are any."""
+        """Return the state with the centers as they are now, which may have been set by hand.
+
+        It is None before the first centers.
+        """
         if not hasattr(self, "cluster_centers_"):
             return None
         own, state = centers.finite(self._centers), getattr(self, "_state", None)
-        if state is None or state.means.shape != own.shape:  # each counts as one point
+        if state is None or state.means.shape != own.shape:  # each center counts as one point
             return minibatch.State(own.astype(np.float64), np.ones(len(own)), own.dtype)
         edited = (state.centroids != own).any(axis=1, keepdims=True)
         return state._replace(means=np.where(edited, own, state.means), dtype=own.dtype)
@@ -279,7 +282,13 @@ class MiniBatchKMeans(CentroidEstimator):
         fields.check(is_one, "_random_state", "the state of a generator")
 
     def _options(self, n: int | None, d: int, starts: int | None) -> minibatch.Options:
-        """What a fit of n points is told; n: None if not known; starts: None where nothing is seeded."""
+        """Return the options of a fit.
+
+        Args:
+            n: Number of points; None if it is not known.
+            d: Number of features.
+            starts: Number of seedings; None if no seeding is made.
+        """
         size, k = self.init_size, self.n_clusters
         if size is None:
             size = 3 * (self.batch_size if n is None else min(self.batch_size, n))
@@ -301,16 +310,20 @@ class MiniBatchKMeans(CentroidEstimator):
         )
 
     def _end(self, ended: minibatch.Ended) -> None:
-        self.__dict__.pop("_random_state", None)  # that of `partial_fit` starts anew
+        """Take the result of a fit."""
+        # A later `partial_fit` starts with a new generator.
+        self.__dict__.pop("_random_state", None)
         self._take(ended.state)
         _, self.n_steps_, self.n_iter_, self.inertia_ = ended
 
     def _take(self, state: minibatch.State) -> None:
+        """Take the state and its centers, and drop what belonged to the old centers."""
         self._state, self.cluster_centers_ = state, state.centroids
-        for name in ("labels_", "inertia_"):  # of the centers before
+        for name in ("labels_", "inertia_"):  # they belong to the old centers
             self.__dict__.pop(name, None)
 
     def _label(self, points, weights: np.ndarray | None) -> None:
+        """Set `labels_` and `inertia_` of these points."""
         backend = backends.select(self.backend)
         assignment, statistics = one_pass(points, self.cluster_centers_, weights, backend)
         self.labels_, self.inertia_ = assignment.labels, float(statistics.inertia)

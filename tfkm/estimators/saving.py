@@ -1,4 +1,4 @@
-"""How a fitted estimator is kept: its file, and a SavedModel."""
+"""Saving a fitted estimator: to a model file, or for programs without tfkm."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tfkm.types import Assignment
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# What is computed in.
+# The dtype that each converted format computes in.
 _CONVERTED = {"onnx": "float64", "tflite": "float32"}
 _FLOATS = "float32 float64"
 _FORMATS = ("saved_model", *_CONVERTED)
 
 
 class Kept:
-    """`save` and `export`, for what has `cluster_centers_`, `_assigned`, `_distances` and `_in_metric`."""
+    """A mixin with `save` and `export`, for estimators with the attributes below."""
 
-    cluster_centers_: np.ndarray  # or what a user has set; in a graph a variable
+    cluster_centers_: np.ndarray  # or whatever a user has set; in a graph a variable
     n_features_in_: int
     labels_: Any
     _centers: Any
@@ -38,7 +38,7 @@ class Kept:
     _distances_tensors: Callable[[Any], Any]
     _in_metric: Callable[[Any], Any]
 
-    # What fit sets, by name; the class of those that are records.
+    # The names of the attributes that fit sets, with the class of those that are records.
     _LEARNT: dict[str, type | None] = {
         "cluster_centers_": None,
         "labels_": None,
@@ -50,9 +50,9 @@ class Kept:
     def save(self, path: str | os.PathLike, *, force: bool = False) -> None:
         """Write all that a fitted model knows to a file that `tfkm.load` reads.
 
-        The file is an NPZ archive with JSON in it, and is written whole or not at all. Of points
-        and sample weights only `labels_` is kept. `callbacks`, `engine` and `checkpoint_dir` are
-        left out.
+        The file is an NPZ archive with JSON in it, and is written whole or not at all. Points and
+        sample weights are left out, but `labels_` is kept. `callbacks`, `engine` and
+        `checkpoint_dir` are left out.
 
         Args:
             path: Where to write, with any suffix.
@@ -79,26 +79,32 @@ class Kept:
         model_files.write(path, model, version=__version__, force=force)
 
     def _known(self) -> dict[str, Any]:
+        """Return the attributes that fit has set."""
         return {name: vars(self)[name] for name in self._LEARNT if name in vars(self)}
 
     def _settled(self) -> Self:
-        """Return a shallow copy in which all that was learnt belongs to the centers of now."""
+        """Return a shallow copy in which all fitted attributes belong to the current centers."""
         settled = copy.copy(self)
         settled.cluster_centers_ = centers.finite(self._centers)
         k, settled.n_features_in_ = settled.cluster_centers_.shape
         labels = vars(self).get("labels_")
-        if labels is not None and labels.max(initial=0) >= k:  # of clusters that are no more
+        # Labels of clusters that no longer exist.
+        if labels is not None and labels.max(initial=0) >= k:
             del settled.labels_
         return settled
 
     def _check_learnt(self) -> None:
-        """Raises ValueError unless what was learnt is what a fit leaves, and belongs together."""
+        """Check that the fitted attributes are as a fit leaves them, and belong together.
+
+        Raises:
+            ValueError: They are not; the message names the attribute.
+        """
         own = fields.rows("cluster_centers_", self.cluster_centers_, _FLOATS, None, None)
         fields.check(own.size, "cluster_centers_", "at least one")
         (k, d), known = own.shape, vars(self)
         fields.count("n_features_in_", known["n_features_in_"], d, d)
-        centers.finite(self._centers)  # with metric="cosine" each needs a direction
-        if known.get("labels_") is not None:  # of a stream there are none
+        centers.finite(self._centers)  # with metric="cosine" raises for a center of zeros
+        if known.get("labels_") is not None:  # None after a fit of a stream
             labels = fields.array("labels_", known["labels_"], "int32", None)
             fields.within("labels_", labels, 0, k - 1, f"numbers from 0 to {k - 1}")
         if "feature_names_in_" in known:
@@ -192,6 +198,7 @@ class Kept:
         export.saved_model(path, functions, variables, dtypes, backend)
 
     def _convert(self, path: str | os.PathLike, format: str, dtype: str, backend: str) -> None:
+        """Write the model as an ONNX or TFLite file."""
         if backend != "portable":
             raise ValueError(f"backend: {backend!r}; format={format!r} has none but 'portable'")
         from tfkm.saving import export, flat_graph
@@ -202,7 +209,7 @@ class Kept:
         getattr(export, format)(path, function, own.shape[1], dtype)
 
     def _hold_variables(self) -> dict[str, Any]:
-        """Puts what was learnt into variables, for a graph; them by name."""
+        """Put the fitted attributes into variables for a graph, and return these by name."""
         import tensorflow as tf
 
         self.cluster_centers_ = tf.Variable(self.cluster_centers_, trainable=False)

@@ -1,4 +1,4 @@
-"""What an estimator knows, in the forms of `tfkm.saving.model_files`, and back."""
+"""The state of an estimator, converted to the model of `tfkm.saving.model_files` and back."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from tfkm.ops import backends
 from tfkm.saving import fields, model_files
 
 _RANDOM = "MT19937"
-# Parameters that are not kept. A folder to write to is not for a file to say.
+# Parameters that are not saved. A file must not choose a folder to write to.
 _OF_THE_PROCESS = ("callbacks", "engine", "checkpoint_dir")
 
 
 def model_of(estimator, learnt: dict[str, Any]) -> model_files.Model:
-    """The model of an estimator with these fitted attributes.
+    """Return the model of an estimator with these fitted attributes.
 
-    Raises: TypeError, naming it, if a parameter has no form in a file, as a callable of the user's own.
+    Raises:
+        TypeError: A parameter cannot be saved, such as a user's callable; the message names it.
     """
     arrays: dict[str, np.ndarray] = {}
     parameters = {
@@ -32,14 +33,15 @@ def model_of(estimator, learnt: dict[str, Any]) -> model_files.Model:
 
 
 def estimator_of(model: model_files.Model, kind: Any):
-    """The fitted estimator of a class.
+    """Return the fitted estimator of a class from its model.
 
-    Raises: ValueError, TypeError or KeyError, if the model is none that `model_of` made.
+    Raises:
+        ValueError, TypeError, KeyError: `model_of` cannot have made this model.
     """
     decoded = functools.partial(_decoded, arrays=model.arrays)
     parameters = {name: decoded(value, {}) for name, value in model.parameters.items()}
     if forbidden := parameters.keys() & set(_OF_THE_PROCESS):
-        raise ValueError(f"it has {min(forbidden)!r}, which is for this process to say")
+        raise ValueError(f"it has {min(forbidden)!r}, which a file must not set")
     estimator = kind(**parameters)
     estimator._validate_params()
     backends.check_name(estimator.backend)
@@ -56,7 +58,7 @@ def estimator_of(model: model_files.Model, kind: Any):
 
 
 def _encoded(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """JSON's form of a value; its arrays go to `arrays` under its name."""
+    """Return the JSON form of a value; its arrays are put into `arrays` under its name."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -77,17 +79,18 @@ def _encoded(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if array.dtype == object and array.ndim == 1 and all(isinstance(text, str) for text in array):
         return {"texts": array.tolist()}
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name}: {type(value).__name__} cannot be kept in a file")
+        raise TypeError(f"{name}: {type(value).__name__} cannot be saved")
     same = next((known for known, other in arrays.items() if other is array), None)
     arrays.setdefault(same or name, np.ascontiguousarray(array))
     return {"array": same or name}
 
 
 def _encoded_seeding(name: str, value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Return the JSON form of a seeding of this package and its settings."""
     if not seeding.is_own(value):
         raise TypeError(
-            f"{name}: {value!r} is a callable of your own, which cannot be kept in a file: loading never "
-            f"runs code; set_params({name}='k-means++') before saving"
+            f"{name}: {value!r} is a callable of your own, which cannot be saved, since loading never "
+            f"runs code; call set_params({name}='k-means++') before saving"
         )
     settings = value.keywords if isinstance(value, functools.partial) else {}
     return {
@@ -97,10 +100,10 @@ def _encoded_seeding(name: str, value: Any, arrays: dict[str, np.ndarray]) -> An
 
 
 def _decoded(value: Any, record: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """record: the class of a value with fields."""
+    """Return the value of a JSON form; `record` is the class of a value with fields."""
     if not isinstance(value, dict):
         if isinstance(value, list):
-            raise ValueError("it has a list where there is none")
+            raise ValueError("it has a list where none is allowed")
         return value
     match value:
         case {"array": str(name)}:
@@ -121,4 +124,4 @@ def _decoded(value: Any, record: Any, arrays: dict[str, np.ndarray]) -> Any:
             kept = {s: _decoded(part, {}, arrays) for s, part in settings.items()}
             seeding.check_settings(name, kept)
             return functools.partial(function, **kept) if kept else function
-    raise ValueError(f"it has {sorted(value)[:3]} where there is no such thing")
+    raise ValueError(f"it has {sorted(value)[:3]} where that is not allowed")

@@ -1,1 +1,1 @@
-"""One function for each way to fit: k-means, many problems at once, mini-batches, bisection."""
+"""The fits, one function each: k-means, many problems at once, mini-batches, bisection."""

@@ -1,4 +1,4 @@
-"""Bisecting k-means (Steinbach, Karypis & Kumar 2000): one cluster is split in two, k − 1 times."""
+"""Bisecting k-means (Steinbach, Karypis & Kumar 2000): split one cluster in two, k − 1 times."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ from tfkm.types import Assignment
 
 STRATEGIES = ("biggest_inertia", "largest_cluster")
 
-_BLOCK_BYTES = 2**26  # of points that descend the tree together
-# Scores of clusters: below those of all others (≥ 0), and of one that cannot be split.
+_BLOCK_BYTES = 2**26  # bytes of points that descend the tree together
+# Two scores below all others, which are ≥ 0: for a cluster that is split only if no other can be,
+# because its points all coincide, and for one that cannot be split.
 _LAST, _NEVER = -1.0, -np.inf
 
 
 class Tree(NamedTuple):
-    """The k − 1 splits, the first one at the root. Clusters are numbered as leaves, from the left.
+    """A binary tree of k − 1 splits, the first at the root. Clusters are its leaves, from left to right.
 
-    pairs: (k − 1, 2, d), the two centroids of each split. children: (k − 1, 2) int64, what lies behind
-    each: the index of a split, or −1 − j for cluster j. centroids: (k, d), of the clusters.
+    Attributes:
+        pairs: (k − 1, 2, d), the two centroids of each split.
+        children: (k − 1, 2) int64, the two children of each split: the index of a split, or −1 − j
+            for cluster j.
+        centroids: (k, d), the centroids of the clusters.
     """
 
     pairs: np.ndarray
@@ -39,7 +43,14 @@ class Tree(NamedTuple):
 
 
 class _Leaf(NamedTuple):
-    """rows: indices of its points; None for all. behind: the split and the side that lead to it."""
+    """A cluster that may be split further.
+
+    Attributes:
+        rows: Indices of its points, or None for all.
+        centroid: (d,).
+        behind: The split and the side (0 or 1) that lead to it.
+        score: The cluster with the highest score is split next.
+    """
 
     rows: np.ndarray | None
     centroid: np.ndarray
@@ -54,15 +65,16 @@ def grow(
     strategy: str,
     on_split: Callable[[np.ndarray], None] | None = None,
 ) -> tuple[Tree, np.ndarray]:
-    """The tree and the labels (n,) int32.
+    """Return the tree and the labels (n,) int32.
 
     Args:
-      points: (n, d) array.
-      weights: (n,) float64 or None; at least n_clusters are positive.
-      options: of the whole fit; each split is one of two clusters, of a copy of the points of one cluster.
-      strategy: "biggest_inertia" splits the cluster of most inertia, "largest_cluster" that of most
-        weight. One whose points all coincide is split only if there is no other.
-      on_split: called after each split with its two centroids.
+        points: (n, d) array.
+        weights: (n,) float64 or None; at least n_clusters are positive.
+        options: Options of the whole fit. Each split is a fit of two clusters, on a copy of one
+            cluster's points.
+        strategy: "biggest_inertia" splits the cluster of most inertia, "largest_cluster" the one of
+            most weight. A cluster whose points all coincide is split only if there is no other.
+        on_split: Called after each split with its two centroids (2, d).
     """
     n, d = points.shape
     k = options.n_clusters
@@ -80,7 +92,7 @@ def grow(
         if leaf.score != _LAST and any(half.score == _LAST for half in halves):
             leaves[at] = leaf._replace(score=_LAST)
             continue
-        children[leaf.behind] = split  # the root's is written over below
+        children[leaf.behind] = split  # the root has no parent; its entry is overwritten below
         leaves[at : at + 1] = halves
         pairs.append(np.stack([half.centroid for half in halves]))
         if on_split is not None:
@@ -93,8 +105,11 @@ def grow(
 
 
 def assign(points: np.ndarray, tree: Tree, backend: Backend) -> Assignment:
-    """Return the leaf (n,) int32 that each point comes to, at each split by the nearer centroid, and the
-    squared distances (n,) to the centroids of the leaves; NaN marks a row that is not finite."""
+    """Return the leaf (n,) int32 of each point and its squared distance (n,) to the leaf's centroid.
+
+    At each split a point goes to the nearer of the two centroids. The distance of a row that is not
+    finite is NaN.
+    """
     compute = checks.compute_dtype(points.dtype, tree.centroids.dtype)
     labels, distances = np.empty(len(points), np.int32), np.empty(len(points), compute)
     centroids = tree.centroids.astype(compute)
@@ -106,7 +121,7 @@ def assign(points: np.ndarray, tree: Tree, backend: Backend) -> Assignment:
 
 
 def inertia(points, tree: Tree, weights: np.ndarray | None, backend: Backend) -> float:
-    """The weighted sum of squared distances of points (n, d) to the centroids of their leaves."""
+    """Return the weighted sum of squared distances of points (n, d) to the centroids of their leaves."""
     data = Points(points)
     largest = largest_magnitudes(data)
     centroids = tree.centroids.astype(checks.compute_dtype(data.compute, tree.centroids.dtype))
@@ -121,7 +136,7 @@ def inertia(points, tree: Tree, weights: np.ndarray | None, backend: Backend) ->
 
 
 def _descend(points: np.ndarray, tree: Tree, backend: Backend) -> Iterator[tuple[int, np.ndarray]]:
-    """Each cluster that gets points, with their indices (m,) int64."""
+    """Yield each cluster that gets points, with their indices (m,) int64."""
     pairs = tree.pairs.astype(checks.compute_dtype(points.dtype, tree.pairs.dtype))
     waiting = [(0 if len(tree.children) else -1, np.arange(len(points)))]
     while waiting:
@@ -129,7 +144,7 @@ def _descend(points: np.ndarray, tree: Tree, backend: Backend) -> Iterator[tuple
         if split < 0:
             yield -1 - split, rows
             continue
-        # At the root there is nothing to pick.
+        # All points are at the root; indexing would copy them.
         here = points if split == 0 else points[rows]
         sides = backend.assign(here, pairs[split]).labels
         for side in (0, 1):
@@ -139,7 +154,7 @@ def _descend(points: np.ndarray, tree: Tree, backend: Backend) -> Iterator[tuple
 
 
 def rows_of_a_block(points: Points) -> int:
-    """Rows that descend the tree together."""
+    """Return how many rows descend the tree together."""
     return max(1, _BLOCK_BYTES // (points.d * points.dtype.itemsize))
 
 
@@ -151,7 +166,10 @@ def _split(
     strategy: str,
     options: FitOptions,
 ) -> list[_Leaf]:
-    """Its two halves. If its points all coincide, one half gets all of them and the score _LAST."""
+    """Return the two halves of a leaf.
+
+    If its points all coincide, one half gets all of them, and the score that is split last.
+    """
     if leaf.rows is not None:
         points = points[leaf.rows]
         weights = None if weights is None else weights[leaf.rows]

@@ -1,4 +1,4 @@
-"""k-means of points in memory or in a memory map: checks, seeds, starts, and the best of them."""
+"""k-means of points in memory or in a memory map: checks, seeding, restarts, and the best of them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tfkm.callbacks import Callback, Callbacks, Step
 from tfkm.data import arrays
 from tfkm.data.points import Points
 from tfkm.lloyd import size_limits, spherical
-from tfkm.lloyd.in_memory import Problem, Starts, mean_variance_of, problem_of
+from tfkm.lloyd.in_memory import Problem, Restarts, mean_variance_of, problem_of
 from tfkm.lloyd.iteration import End, State, iterate
 from tfkm.lloyd.one_pass import one_pass
 from tfkm.ops.backend import Backend
 from tfkm.options import FitOptions
 from tfkm.types import Pass, Result
 
-# Of the labels, margins, distances and sums of starts that run together.
+# Bytes of labels, margins, distances and sums of restarts that run together.
 _TOGETHER_BYTES = 2**28
 
 OnPass = Callable[[Pass], bool | None] | None
@@ -81,7 +81,7 @@ def kmeans(  # noqa: PLR0913 - a user's arguments
         size_min: The least number of points of a cluster; None for no limit. With a limit each pass
             finds the labels of least inertia that keep it. That needs OR-tools (the extra
             `limits`), 110 bytes · n·k of memory, n·k ≤ 2²⁷, and points without weights.
-        size_max: The most points of a cluster; None for no limit. As for `size_min`.
+        size_max: The most points of a cluster; None for no limit. It needs what `size_min` needs.
         on_pass: A function that is called after each pass with a `Pass`. If it returns True the
             restart ends there; an exception in it ends the fit.
         callbacks: A `tfkm.Callback` or several, told of seeds, shards of a stream, passes and the
@@ -122,7 +122,10 @@ def kmeans(  # noqa: PLR0913 - a user's arguments
 
 
 def fit(points, weights, options: FitOptions) -> End:
-    """As `kmeans`, in arrays: for an estimator, which would make arrays of tensors again."""
+    """Fit like `kmeans`, and return arrays for any kind of points.
+
+    Estimators call this, because they would convert tensors back to arrays.
+    """
     with closing(Callbacks(options.callbacks)) as told:
         on_pass = _both(told, options.on_pass)
         is_stream = streams.is_stream(points)
@@ -141,6 +144,7 @@ def fit(points, weights, options: FitOptions) -> End:
 
 
 def _fit_in_memory(points, weights, options: FitOptions, told: Callbacks, on_pass: OnPass) -> End:
+    """Check the arguments, seed each restart, and return the result of the best restart."""
     k, backend = options.n_clusters, options.selected
     data = Points(points, copy=options.copy)
     weights = checks.weights_array(weights, data.n)
@@ -154,7 +158,7 @@ def _fit_in_memory(points, weights, options: FitOptions, told: Callbacks, on_pas
     data, weights = problem.points, problem.weights
     if weights is not None and not weights.any():
         raise ValueError(
-            "points: all of positive weight are all zeros; metric='cosine' needs a direction"
+            "points: every point of positive weight is all zeros; metric='cosine' needs a direction"
         )
     if limits is not None:
         problem = problem.limited(limits)
@@ -177,12 +181,13 @@ def _fit_in_memory(points, weights, options: FitOptions, told: Callbacks, on_pas
 
 
 def _in_kind(points, end: End) -> Result:
-    """Arrays of the kind that the points are."""
+    """Return the result in the kind of array that the points are."""
     centroids, labels = (arrays.like(points, part) for part in (end.centroids, end.labels))
     return Result(centroids, labels, end.inertia, end.n_iter, end.status)
 
 
 def _both(callbacks: Callbacks, on_pass: OnPass) -> OnPass:
+    """Return one function that calls the callbacks and `on_pass`."""
     if not callbacks:
         return on_pass
     if on_pass is None:
@@ -197,21 +202,28 @@ def _best(
     max_iter: int,
     on_pass: OnPass,
 ) -> End:
-    """Of starts with these centroids (k, d). They run together, as many as memory allows."""
+    """Return the result of least inertia among restarts from these centroids (k, d).
+
+    Restarts run together, as many as memory allows.
+    """
     best: list[End] = []
     bytes_of_one = 32 * problem.points.n + 64 * seeds[0].size
     together = max(1, _TOGETHER_BYTES // bytes_of_one)
     for first in range(0, len(seeds), together):
         group = np.array(seeds[first : first + together])
         thresholds = np.full(len(group), threshold)
-        runs, state = Starts(problem, group), State.first(group)
+        runs, state = Restarts(problem, group), State.first(group)
         ends = iterate(runs, state, thresholds, max_iter, on_pass, first=first)
         best = [min(best + ends, key=lambda end: end.inertia)]
     return best[0]
 
 
 def _unit_centroids(centroids: np.ndarray, backend: Backend) -> np.ndarray:
-    """Return (k, d) scaled to length 1; raises ValueError if one is all zeros."""
+    """Return centroids (k, d) scaled to length 1.
+
+    Raises:
+        ValueError: A centroid is all zeros.
+    """
     scaled, zeros = spherical.unit_rows(centroids, backend)
     if zeros.any():
         row = np.flatnonzero(zeros)[0]

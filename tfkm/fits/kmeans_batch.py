@@ -1,4 +1,4 @@
-"""k-means of many problems of one size: the passes of all of them are one call."""
+"""k-means of many problems of one size: one call makes the passes of all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tfkm.ops.magnitudes import magnitudes
 from tfkm.options import FitOptions
 from tfkm.types import Ahead, Assignment, BatchResult, Made, Statistics
 
-# Of the points, labels, margins and distances of problems that run together.
+# Bytes of points, labels, margins and distances of problems that run together.
 _TOGETHER_BYTES = 2**28
 
 
@@ -85,14 +85,14 @@ def kmeans_batch(  # noqa: PLR0913 - a user's arguments
     if count and not isinstance(init, np.ndarray):
         seeding.checked(init, Points(batch.points[0, : batch.counts[0]]), n_clusters)
     parts = list(_parts(batch, each, n_clusters))
-    largest = [_largest_magnitudes(part) for part in parts]  # which raises if one is not finite
+    largest = [_largest_magnitudes(part) for part in parts]  # raises if a value is not finite
     seeds = check_random_state(random_state).randint(2**31 - 1, size=count)
     best: list[End] = []
     labels = np.empty((count, n), np.int32)
     for part, own in zip(parts, largest, strict=True):
         centroids = _seeds(part, n_clusters, init, each, seeds, module)
         thresholds = np.repeat(tol * _mean_variances(part, own, module), each)
-        starts_of_all = _Starts(part, own, centroids, module)
+        starts_of_all = _Restarts(part, own, centroids, module)
         ends = iterate(starts_of_all, State.first(centroids), thresholds, max_iter)
         for i in range(0, len(ends), each):
             end = min(ends[i : i + each], key=lambda end: end.inertia)
@@ -112,7 +112,7 @@ def kmeans_batch(  # noqa: PLR0913 - a user's arguments
 class _Batch(NamedTuple):
     """Some or all of the problems."""
 
-    first: int  # the number of the first of these
+    first: int  # the number of its first problem
     points: np.ndarray  # (b, n, d)
     weights: np.ndarray | None  # (b, n) float64
     counts: np.ndarray  # (b,) int64, how many of the rows are points
@@ -123,6 +123,7 @@ class _Batch(NamedTuple):
 
 
 def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
+    """Return all problems, checked."""
     with checks.named("points"):  # several lengths
         points = np.asarray(arrays.taken("points", points))
     points = as_array(points, 3, "(B, n, d)")
@@ -150,9 +151,10 @@ def _checked(points, weights, n_points, n_clusters: int) -> _Batch:
 
 
 def _parts(batch: _Batch, each: int, k: int) -> Iterator[_Batch]:
-    """Problems that run together, in `each` starts, as many as memory allows."""
+    """Yield the problems in batches of as many as memory allows, for `each` restarts per problem."""
     count, n, d = batch.points.shape
-    numbers = n * (d + 4 * each) + 8 * each * k * d  # of 8 bytes at most, for each problem
+    # Upper bound for one problem; a number takes at most 8 bytes.
+    numbers = n * (d + 4 * each) + 8 * each * k * d
     together = max(1, _TOGETHER_BYTES // (8 * numbers))
     for first in range(0, count, together):
         some = slice(first, first + together)
@@ -161,7 +163,11 @@ def _parts(batch: _Batch, each: int, k: int) -> Iterator[_Batch]:
 
 
 def _largest_magnitudes(batch: _Batch) -> np.ndarray:
-    """(b, d) float64; raises ValueError if a value is not finite or a squared norm may overflow."""
+    """Return (b, d) float64, the greatest magnitude of each feature in each problem.
+
+    Raises:
+        ValueError: A value is not finite, or a squared norm may overflow.
+    """
     points, counts = batch.points, batch.counts
     some = (counts < points.shape[1]).any()
     largest, compute = magnitudes(points, counts if some else None), batch.compute
@@ -176,7 +182,7 @@ def _largest_magnitudes(batch: _Batch) -> np.ndarray:
 def _seeds(
     batch: _Batch, k: int, init: seeding.Init, each: int, seeds: np.ndarray, backend: Backend
 ) -> np.ndarray:
-    """(b · each, k, d) centroids to begin with, those of a problem behind each other."""
+    """Return the seeds (b · each, k, d); the restarts of a problem are adjacent."""
     points, counts = batch.points, batch.counts
     own = seeds[batch.first : batch.first + len(points)]
     if isinstance(init, str) and init == "k-means++" and each == 1:
@@ -197,17 +203,18 @@ def _seeds(
 
 
 def _mean_variances(batch: _Batch, largest: np.ndarray, backend: Backend) -> np.ndarray:
-    """(b,) the unit of `tol` in each problem."""
+    """Return (b,) the unit of `tol` in each problem."""
     centroids = batch.points[:, :1].astype(batch.compute)
-    starts_of_all = _Starts(batch._replace(weights=None), largest, centroids, backend)
+    starts_of_all = _Restarts(batch._replace(weights=None), largest, centroids, backend)
     _, statistics = starts_of_all.look(np.arange(len(centroids)), centroids)
     return mean_variances(statistics, centroids, batch.counts)
 
 
-class _Starts:
-    """What `iterate` wants of problems with these largest magnitudes (b, d), for their starts.
+class _Restarts:
+    """The points of many problems as `iterate` needs them, for restarts from centroids (r, k, d).
 
-    centroids: (r, k, d) to begin with, of r / b starts for each problem.
+    This implements `iteration.Points`. Each of the b problems has r / b restarts, and `largest` (b,
+    d) are the greatest magnitudes of its features.
     """
 
     def __init__(
@@ -226,7 +233,7 @@ class _Starts:
     def one_pass(
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
     ) -> Made:
-        """As `iteration.Points.one_pass`."""
+        """Make the next pass of each run, see `iteration.Points.one_pass`."""
         if len(runs) < len(self._runs):
             self._before = self._before_of(runs)
         self._runs = runs
@@ -235,14 +242,14 @@ class _Starts:
         return Made(assignment, statistics, sweep.changed, sweep.centroids, sweep.passes)
 
     def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
-        """As `iteration.Points.look`."""
+        """Make a measured pass that leaves the state alone, see `iteration.Points.look`."""
         return self._finished(self._sweep(runs, centroids, self._before_of(runs), True))
 
     def _finished(self, sweep: Sweep) -> tuple[Assignment, Statistics]:
         return Assignment(sweep.labels, sweep.sq_distances), sweep.statistics.rounded()
 
     def _before_of(self, runs: np.ndarray) -> Sweep | None:
-        """The last pass of some runs, ascending, in copies; None where it was not one of all of them."""
+        """Return a copy of the last sweep of these runs, ascending; None if a run was not part of it."""
         if self._before is None:
             return None
         places = places_of(runs, self._runs)
@@ -262,7 +269,7 @@ class _Starts:
         )
 
     def _given(self, runs: np.ndarray) -> tuple[Problems, exact.Grid]:
-        """The same in all passes until a run ends."""
+        """Return the table of problems and the grid for these runs, kept until a run ends."""
         if not np.array_equal(runs, self._given_runs):
             own = self._own[runs]
             table = np.stack([own, np.arange(len(runs)), own], axis=1)
@@ -272,11 +279,11 @@ class _Starts:
         return self._given_of_runs
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
-        """The means themselves."""
+        """Return the means unchanged; see `iteration.Points.placed`."""
         return means
 
     def candidates(self, run: int, centroids: np.ndarray, assignment: Assignment | None) -> tuple:
-        """All points of its problem."""
+        """Return the arguments of `update.centroids` for all points of the run's problem."""
         weights, own = self._batch.weights, self._own[run]
         rows = self._batch.points[own].__getitem__
         if assignment is None:

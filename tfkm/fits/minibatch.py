@@ -1,9 +1,9 @@
-"""Mini-batch k-means (Sculley 2010): each batch moves the means of the clusters that its points fall in.
+"""Mini-batch k-means (Sculley 2010): each batch moves the means of the clusters that its points join.
 
-With the weight that a cluster was given so far as its count, a mean is that of all points it was ever
-given (the learning rate is one over the count). As in scikit-learn, clusters that are given hardly any
-points are moved to a point of the batch from time to time, and the end is when smoothed inertia no longer
-falls, or the means hardly move.
+The count of a cluster is the weight that it has been given so far. Its mean is that of all points
+it was ever given, so the learning rate is one over the count. Clusters of small count are moved to
+points of the batch from time to time. The fit ends when the smoothed inertia no longer falls, or
+when the means hardly move. All of this is as in scikit-learn.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from tfkm.types import Statistics
 
 
 class Options(NamedTuple):
-    """What a mini-batch fit is told.
+    """The options of a mini-batch fit.
 
-    fit: what every fit is told. Of n_init seedings the best one is taken; max_iter is of passes; tol is of
-      the Σ‖shift‖² of a batch, 0 for never.
-    init_size: points, at least n_clusters, among which each seeding chooses.
-    max_no_improvement: end after so many batches without a new least inertia; None for never.
-    reassignment_ratio: clusters with less than this share of the largest count are moved.
-    report: is told in words how it goes.
+    Attributes:
+        fit: The options of every fit. The best of `n_init` seedings is used. `max_iter` counts
+            passes. `tol` applies to Σ‖shift‖² of a batch; 0 turns it off.
+        init_size: How many points each seeding chooses from, at least n_clusters.
+        max_no_improvement: The fit ends after this many batches without a new least inertia; None
+            for never.
+        reassignment_ratio: Clusters with less than this share of the largest count are moved.
+        report: Called with lines of text about the progress.
     """
 
     fit: FitOptions
@@ -45,11 +47,14 @@ class Options(NamedTuple):
 
 
 class State(NamedTuple):
-    """What is kept between two batches.
+    """The state between two batches.
 
-    means: (k, d) float64; in float32 they would stand still once a batch moves them by less than half
-    an ulp. counts: (k,) float64, the weight that each cluster was given. dtype: of the centroids.
-    since: rows since clusters were last considered for being moved.
+    Attributes:
+        means: (k, d) float64. In float32 they would stop moving once a batch moves them by less
+            than half an ulp.
+        counts: (k,) float64, the weight that each cluster was given.
+        dtype: The dtype of the centroids.
+        since: Number of rows since clusters were last considered for being moved.
     """
 
     means: np.ndarray
@@ -59,12 +64,18 @@ class State(NamedTuple):
 
     @property
     def centroids(self) -> np.ndarray:
-        """(k, d), the means in the dtype to compute in."""
+        """Return (k, d), the means in the dtype to compute in."""
         return self.means.astype(self.dtype)
 
 
 class Ended(NamedTuple):
-    """n_steps: batches used. n_iter: passes begun. inertia: of all points, smoothed over the batches."""
+    """The result of a mini-batch fit.
+
+    Attributes:
+        n_steps: Number of batches used.
+        n_iter: Number of passes begun.
+        inertia: Estimate for all points, smoothed over the batches.
+    """
 
     state: State
     n_steps: int
@@ -79,16 +90,19 @@ def fit_points(
     rng: np.random.RandomState,
     options: Options,
 ) -> Ended:
-    """Batches of points (n, d) drawn with replacement, in proportion to weight, each then of weight 1.
+    """Fit batches drawn from points (n, d) with replacement, with probability proportional to weight.
 
-    Raises: ValueError, before any work, if a point is not finite.
+    A drawn point has weight 1 in its batch.
+
+    Raises:
+        ValueError: A point is not finite; before any work.
     """
     data = Points(points, copy=False)
     largest = largest_magnitudes(data)
     threshold = _threshold(points, options)
     state = _best(_sampler(points, weights, options.init_size, rng), rng, options)
     draw = _Draw(data.n, weights, rng)
-    # One grid for all batches: to make one takes three times as long as to use it.
+    # All batches share one grid: making one takes three times as long as using it.
     grid = exact.grids(1, batch_size, largest)
     backend = options.fit.selected
 
@@ -111,9 +125,9 @@ def fit_points(
 
 
 def fit_batches(batches: Batches, rng: np.random.RandomState, options: Options) -> Ended:
-    """The elements of a dataset as the batches, in their order; the first of them are seeded from.
+    """Fit the elements of a dataset in their order, each as one batch; seeds come from the first ones.
 
-    Of an endless dataset max_iter batches are taken.
+    An endless dataset gives max_iter batches.
     """
     k = options.fit.n_clusters
     epochs = Epochs(batches, options.fit.max_iter)
@@ -134,14 +148,14 @@ def fit_batches(batches: Batches, rng: np.random.RandomState, options: Options) 
 
 
 def begin(batch: Weighted, rng: np.random.RandomState, options: Options) -> State:
-    """Before the first batch, seeded from it."""
+    """Return the state before the first batch, with seeds from that batch."""
     return _best(_sampler(*batch, options.init_size, rng), rng, options)
 
 
 def partial_fit(
     state: State, batch: Weighted, rng: np.random.RandomState, options: Options
 ) -> State:
-    """After one more batch."""
+    """Return the state after one more batch."""
     points, weights = batch
     _, statistics = one_pass(points, state.centroids, weights, options.fit.selected)
     return _update(state, batch, statistics, rng, options)
@@ -150,7 +164,7 @@ def partial_fit(
 def label_batches(
     batches: Batches, centroids: np.ndarray, backend: Backend
 ) -> tuple[np.ndarray, float]:
-    """Labels (n,) int32 in the order of one more pass over the batches, and the inertia."""
+    """Make one more pass over the batches; return labels (n,) int32 in their order, and the inertia."""
     labels, inertia = [np.empty(0, np.int32)], 0.0
     for points, weights in batches:
         if weights is None or weights.any():
@@ -172,7 +186,7 @@ def _run(
     rng: np.random.RandomState,
     options: Options,
 ) -> tuple[State, int]:
-    """The state and the number of steps when batches end, or the monitor sees no more to gain."""
+    """Return the state and the number of steps when the batches end or the monitor ends the fit."""
     step = 0
     for step, batch in enumerate(batches, 1):
         statistics = statistics_of(batch, state.centroids)
@@ -192,6 +206,7 @@ def _update(
     rng: np.random.RandomState,
     options: Options,
 ) -> State:
+    """Return the state after a batch with these statistics, with clusters moved if it is time."""
     sums, weights = np.asarray(statistics.sums), np.asarray(statistics.weights)
     means, counts = state.means.copy(), state.counts + weights
     given = weights > 0
@@ -208,23 +223,26 @@ def _update(
 def _reassign(
     means: np.ndarray, counts: np.ndarray, batch: Weighted, rng: np.random.RandomState, ratio: float
 ) -> int:
-    """Moves clusters of small count to points of the batch, in place; how many."""
+    """Move clusters of small count to points of the batch, in place, and return how many."""
     low = np.flatnonzero((counts < ratio * counts.max()) & (counts < counts.max()))
-    # At most half of the batch become means: for the clusters of least count.
+    # At most half of the batch is used, for the clusters of least count.
     low = low[np.argsort(counts[low], kind="stable")]
     low = np.sort(low[: min(batch.points.shape[0] // 2, batch.positive.size)])
     if low.size:
         chosen = rng.choice(batch.positive, size=low.size, replace=False)
         means[low] = Points(batch.points, copy=False)[chosen]
-        # Not 0, or they would be moved again at once.
+        # A count of 0 would move them again at once.
         counts[low] = np.delete(counts, low).min()
     return low.size
 
 
 class _Monitor:
-    """Tells when to end, as scikit-learn does, by an exponentially weighted mean of the inertia.
+    """The stopping rule of mini-batch fits: a weighted mean of the inertia, as in scikit-learn.
 
-    smoothed: that mean, of a point of weight 1.
+    The weights decrease exponentially with the age of a batch.
+
+    Attributes:
+        smoothed: That mean, for a point of weight 1.
     """
 
     def __init__(self, max_steps: int | None, threshold: float, options: Options) -> None:
@@ -233,9 +251,17 @@ class _Monitor:
         self._least, self._without_improvement = np.inf, 0
 
     def sees_the_end(self, step: int, inertia: float, shift: float, rate: float) -> bool:
+        """Report a step, and return whether the fit ends after it.
+
+        Args:
+            step: Number of the batch, from 1.
+            inertia: Inertia of the batch for a point of weight 1.
+            shift: Σ‖shift‖² of the means.
+            rate: The weight of this batch in the smoothed mean.
+        """
         at, patience = f"step {step}/{self._of}", self._options.max_no_improvement
         report = self._options.report
-        if step <= 2:  # the first tells of the seeding, so that the mean begins at the second
+        if step <= 2:  # the first inertia is that of the seeding, so it is left out of the mean
             self.smoothed = inertia
         else:
             self.smoothed += min(rate, 1.0) * (inertia - self.smoothed)
@@ -256,11 +282,14 @@ class _Monitor:
 
 
 class _Draw:
-    """Indices with replacement, in proportion to weight; O(log n) each, without weights O(1)."""
+    """Random indices, drawn with replacement and probability proportional to weight.
+
+    A draw takes O(log n) with weights and O(1) without.
+    """
 
     def __init__(self, n: int, weights: np.ndarray | None, rng: np.random.RandomState) -> None:
         self._n, self._rng, self._ends = n, rng, None
-        # Equal weights are as none, to the bit.
+        # Equal weights give the same bits as no weights.
         if weights is not None and (weights != weights[0]).any():
             ends = np.cumsum(weights)
             self._ends = ends / ends[-1]
@@ -273,7 +302,10 @@ class _Draw:
 
 
 def _best(sample: Callable[[], Weighted], rng: np.random.RandomState, options: Options) -> State:
-    """The seeding of n_init, each in a sample of its own, that has the least inertia in one more."""
+    """Return the state of the best of `n_init` seedings, each of its own sample.
+
+    The best has the least inertia in one more sample.
+    """
     fit, backend = options.fit, options.fit.selected
     judge = sample() if fit.n_init > 1 else None
     best, least = None, np.inf
@@ -299,7 +331,10 @@ def _best(sample: Callable[[], Weighted], rng: np.random.RandomState, options: O
 def _sampler(
     points, weights: np.ndarray | None, size: int, rng: np.random.RandomState
 ) -> Callable[[], Weighted]:
-    """Draws `size` points of positive weight without replacement, or takes all if there are no more."""
+    """Return a function that draws `size` points without replacement, or takes all if there are fewer.
+
+    Only points of positive weight are drawn.
+    """
     positive = None if weights is None else np.flatnonzero(weights)
     n = points.shape[0] if positive is None else len(positive)
 

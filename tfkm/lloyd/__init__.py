@@ -1,1 +1,1 @@
-"""Lloyd's iteration: the loop, a pass in memory, next centroids, empty clusters, cosine, size limits."""
+"""Lloyd's iteration: the loop, passes in memory, centroid updates, empty clusters, cosine, size limits."""

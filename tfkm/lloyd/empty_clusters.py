@@ -16,18 +16,19 @@ def refilled(
     weights: np.ndarray | None,
     rows: Callable[[np.ndarray], np.ndarray],
 ) -> Statistics:
-    """Return the statistics, float64, with something in each cluster.
+    """Return float64 statistics in which empty clusters have been given points.
 
-    An empty cluster takes one of the points that are farthest from their centroid, and their own
-    clusters give them up, as in scikit-learn. The last point of a cluster is not taken; where none is
-    left to take, the cluster stays empty.
+    An empty cluster takes one of the points that are farthest from their centroid. That point
+    leaves its old cluster, as in scikit-learn. The last point of a cluster is never taken. If no
+    point can be taken, the cluster stays empty.
 
     Args:
-      statistics: of this pass, float64.
-      labels: (n,) of this pass.
-      sq_distances: (n,) of this pass.
-      weights: (n,) or None for ones.
-      rows: a function of indices (m,) that returns those points, (m, d). Called only if a cluster is empty.
+        statistics: The statistics of this pass, float64.
+        labels: (n,) labels of this pass.
+        sq_distances: (n,) squared distances of this pass.
+        weights: (n,), or None for ones.
+        rows: A function that maps indices (m,) to those points (m, d). It is called only if a
+            cluster is empty.
     """
     sums, sizes = np.array(statistics.sums), np.array(statistics.weights)
     empty = np.flatnonzero(sizes == 0)
@@ -45,10 +46,10 @@ def refilled(
 
 
 def in_order(sq_distances: np.ndarray, weights: np.ndarray | None, most: int) -> np.ndarray:
-    """Return the indices of the points that empty clusters take first, at most so many, in that order.
+    """Return the indices of up to `most` points in the order in which empty clusters take them.
 
-    The farthest comes first, the lowest index among equals. A point at distance 0 or of weight 0 is not
-    taken.
+    The farthest point comes first, the lowest index among equals. Points at distance 0 or of weight
+    0 are left out.
     """
     eligible = sq_distances > 0
     if weights is not None:

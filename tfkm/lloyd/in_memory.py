@@ -1,4 +1,4 @@
-"""One problem as the iteration goes over it: its points, block by block, for all of its starts at once."""
+"""One problem as the loop sees it: its points are read block by block, for all restarts at once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ from tfkm.types import Ahead, Assignment, Made, Statistics
 
 
 class Problem(NamedTuple):
-    """What stays the same in all passes."""
+    """The inputs that stay the same in all passes of a fit."""
 
     points: Points
-    weights: np.ndarray | None  # (n,) float64; 0 for points without a direction
-    largest: np.ndarray  # (d,) magnitudes
+    weights: np.ndarray | None  # (n,) float64; 0 for points of zeros under the cosine distance
+    largest: np.ndarray  # (d,) the greatest magnitude of each feature
     backend: Backend
-    directions: Directions | None = None  # for the cosine distance
+    directions: Directions | None = None  # only for the cosine distance
     limits: size_limits.SizeLimits | None = None
 
     def limited(self, limits: size_limits.SizeLimits) -> Problem:
-        """Return it within these limits; raises ValueError if a point has no direction and needs one."""
+        """Return the problem with limits on the sizes of clusters.
+
+        Raises:
+            ValueError: The distance is cosine and a point is all zeros.
+        """
         if self.directions is not None and self.directions.zeros.size:
             raise ValueError(
                 f"points: row {self.directions.zeros[0]} is all zeros; with metric='cosine' and limits "
@@ -38,14 +42,18 @@ class Problem(NamedTuple):
 
 
 class Directions(NamedTuple):
-    """Where points and centroids are of length 1."""
+    """The points that the cosine distance treats apart, because they are all zeros."""
 
-    zeros: np.ndarray  # (m,) indices of points of zeros, which have none
-    weight: float  # of those
+    zeros: np.ndarray  # (m,) their indices
+    weight: float  # their weight in all
 
 
 def problem_of(data: Points, weights: np.ndarray | None, metric: str, backend: Backend) -> Problem:
-    """Raises ValueError if a point is not finite."""
+    """Return the problem of these points and weights (n,), scaled to length 1 if the metric is "cosine".
+
+    Raises:
+        ValueError: A point is not finite.
+    """
     largest = largest_magnitudes(data)
     if metric == "euclidean":
         return Problem(data, weights, largest, backend)
@@ -58,13 +66,13 @@ def problem_of(data: Points, weights: np.ndarray | None, metric: str, backend: B
 
 
 def pass_over(problem: Problem, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
-    """One pass over all points with centroids (k, d), as `Starts.look` returns it for one start."""
-    return Starts(problem, centroids[None]).look(np.arange(1), centroids[None])
+    """Make one pass over all points with centroids (k, d), and return what `Restarts.look` returns."""
+    return Restarts(problem, centroids[None]).look(np.arange(1), centroids[None])
 
 
 def mean_variance_of(problem: Problem) -> float:
-    """The mean over the features of their variance (unweighted, as in scikit-learn), in one pass."""
-    # Not by a `Starts`, whose making takes longer than a fit of few points.
+    """Return the mean over the features of their unweighted variance, as scikit-learn does, in one pass."""
+    # A `Restarts` is not used here: making one takes longer than a fit of few points.
     centroids, largest = problem.points[np.array([0])][None], problem.largest[None]
     grid = exact.grid(problem.points.n, largest)
     backend = problem.backend
@@ -77,15 +85,21 @@ def mean_variance_of(problem: Problem) -> float:
 
 
 def places_of(runs: np.ndarray, others: np.ndarray) -> np.ndarray | None:
-    """Where runs, ascending, are among others, ascending; None if not all are. `np.isin` takes 30 µs."""
+    """Return the positions of `runs` in `others`, both ascending, or None if one is missing.
+
+    `np.isin` takes 30 µs for this.
+    """
     places = np.searchsorted(others, runs)
     if len(runs) and (places[-1] == len(others) or not np.array_equal(others[places], runs)):
         return None
     return places
 
 
-class Starts:
-    """What `iterate` wants of a problem, for starts that begin with these centroids (r, k, d)."""
+class Restarts:
+    """The points of one problem as `iterate` needs them, for restarts from centroids (r, k, d).
+
+    This implements `iteration.Points`.
+    """
 
     def __init__(self, problem: Problem, centroids: np.ndarray) -> None:
         self._problem, self.n = problem, problem.points.n
@@ -93,21 +107,25 @@ class Starts:
         self._grids = exact.grids(len(centroids), problem.points.n, problem.largest, heaviest)
         self._runs = np.arange(len(centroids))
         self._given_runs = np.arange(0)
-        self._before: dict[int, Sweep] = {}  # over each block, by where it starts
-        # (r, n), if not those of the sweeps
+        self._before: dict[int, Sweep] = {}  # last sweep over each block, by its first row
+        # (r, n) labels of the last pass, kept only where the sweeps' own labels are not the final
+        # ones.
         self._labels = np.full((len(centroids), 1), -1, np.int32)
         self._blocks = problem.backend.blocks(problem.points)
 
     def one_pass(
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
     ) -> Made:
-        """As `iteration.Points.one_pass`; each block of points is read once for all runs."""
+        """Make the next pass of each run, see `iteration.Points.one_pass`.
+
+        Each block of points is read once for all runs.
+        """
         if len(runs) < len(self._runs):
             self._before = self._before_of(runs)
             self._runs, self._labels = runs, self._labels[np.isin(self._runs, runs)]
         limited, directions = self._problem.limits is not None, self._problem.directions
         if limited or directions is not None or not isinstance(self._blocks, list):
-            ahead = None  # the next centroids are not the means of one block
+            ahead = None  # several passes in one call need next centroids that are the means of one block
         measured = measured or limited
         self._before = self._sweeps(runs, centroids, self._before, measured, ahead)
         if ahead is not None:
@@ -123,12 +141,12 @@ class Starts:
         return Made(assignment, statistics, changed, centroids)
 
     def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment, Statistics]:
-        """As `iteration.Points.look`."""
+        """Make a measured pass that leaves the state alone, see `iteration.Points.look`."""
         sweeps = self._sweeps(runs, centroids, self._before_of(runs), True)
         return self._finished(centroids, list(sweeps.values()))
 
     def _before_of(self, runs: np.ndarray) -> dict[int, Sweep]:
-        """The last pass of some runs, ascending, in copies; none where it was not one of all of them."""
+        """Return copies of the last sweeps of these runs, ascending; {} if a run was not part of them."""
         if not self._before:
             return {}
         places = places_of(runs, self._runs)
@@ -144,6 +162,7 @@ class Starts:
         measured: bool,
         ahead: Ahead | None = None,
     ) -> dict[int, Sweep]:
+        """Sweep over each block, and return the sweeps by the block's first row."""
         problem, sweeps = self._problem, {}
         table, grid = self._given(runs)
         for start, block in self._blocks:
@@ -156,7 +175,7 @@ class Starts:
         return sweeps
 
     def _given(self, runs: np.ndarray) -> tuple[Problems, exact.Grid]:
-        """The same in all passes until a run ends."""
+        """Return the table of problems and the grid for these runs, kept until a run ends."""
         if not np.array_equal(runs, self._given_runs):
             table = Problems(np.array([[0, i, 0] for i in range(len(runs))]))
             grid = exact.Grid(*(np.ascontiguousarray(part[runs]) for part in self._grids))
@@ -166,7 +185,10 @@ class Starts:
     def _finished(
         self, centroids: np.ndarray, sweeps: list[Sweep]
     ) -> tuple[Assignment, Statistics]:
-        """Together; within limits; with cosine distances, half the squared ones, in the inertia."""
+        """Join the sweeps of all blocks, apply the size limits, and give the inertia in the metric.
+
+        The squared distances of the assignment stay Euclidean.
+        """
         labels, distances = sweeps[0].labels, sweeps[0].sq_distances
         if len(sweeps) > 1:
             labels = np.concatenate([sweep.labels for sweep in sweeps], axis=1)
@@ -187,6 +209,7 @@ class Starts:
     def _limited(
         self, centroids: np.ndarray, assignment: Assignment, statistics: Statistics
     ) -> tuple[Assignment, Statistics]:
+        """Replace the assignment and the statistics of each run by those within the size limits."""
         problem = self._problem
         assert problem.limits is not None
         results = [
@@ -207,16 +230,16 @@ class Starts:
         )
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
-        """The next centroids (a, k, d), where the means are these."""
+        """Return the next centroids (a, k, d): these means, scaled to length 1 with cosine distances."""
         if self._problem.directions is None:
             return means
         rows = means.reshape(-1, means.shape[2])
         unit, zeros = spherical.unit_rows(rows, self._problem.backend)
-        stays = zeros.reshape(means.shape[:2])[..., None]  # it has no direction
+        stays = zeros.reshape(means.shape[:2])[..., None]  # a mean of zeros has no direction
         return np.where(stays, previous, unit.reshape(means.shape))
 
     def candidates(self, run: int, centroids: np.ndarray, assignment: Assignment | None) -> tuple:
-        """All points."""
+        """Return the arguments of `update.centroids` for all points."""
         if assignment is None:
             of_all, _ = self.look(np.array([run]), centroids[None])
             assignment = Assignment(*(part[0] for part in of_all))

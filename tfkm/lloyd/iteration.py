@@ -1,7 +1,8 @@
-"""Lloyd's iteration (Lloyd 1982): assign, add up, move, until nothing changes.
+"""Lloyd's iteration (Lloyd 1982): assign points, update centroids, and repeat until nothing changes.
 
-Several runs go side by side, a run being one start of one problem. All make a pass in one call, or
-several each, and each ends on its own. Nothing that a run gives depends on the others.
+Several runs advance together; a run is one restart of one problem. One call makes a pass for all of
+them, or several passes, and each run ends by itself. The results of a run do not depend on the
+other runs.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from tfkm.types import Ahead, Assignment, Made, Pass, Statistics, Status
 
 
 class Points(Protocol):
-    """What runs go over; `runs` (a,) are the numbers of those that are still going.
+    """The points that the loop passes over.
 
-    n: points that a pass of one run reads.
+    `runs` (a,) are the numbers of the runs that are still going.
+
+    Attributes:
+        n: Number of points that one pass of one run reads.
     """
 
     n: int
@@ -27,26 +31,36 @@ class Points(Protocol):
     def one_pass(
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
     ) -> Made:
-        """The next pass of each, of centroids (a, k, d); or with the leave to go ahead the last of several.
+        """Make the next pass of each run from centroids (a, k, d).
 
-        measured: whether distances and inertia are wanted. If not they may be missing: None and NaN.
+        If `ahead` is given, several passes may be made; the last one is returned. If `measured` is
+        False, the distances may be None and the inertia NaN.
         """
 
     def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[Assignment | None, Statistics]:
-        """A measured pass on the side."""
+        """Make a measured pass from centroids (a, k, d) that does not count as a pass of the runs."""
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
-        """The next centroids (a, k, d), where the means of the clusters are these."""
+        """Return the next centroids (a, k, d) for these means of the clusters."""
 
     def candidates(self, run: int, centroids: np.ndarray, assignment: Assignment | None) -> tuple:
-        """For the empty ones among these clusters (k, d), assigned so: the last four arguments of
-        `update.centroids`, of all points or of those that it may choose."""
+        """Return the last four arguments of `update.centroids`, to fill empty clusters of one run.
+
+        They describe all points, or the points that an empty cluster may take.
+
+        Args:
+            run: The number of the run.
+            centroids: (k, d) centroids of this pass.
+            assignment: The assignment of this pass; None if it is not known.
+        """
 
 
 class End(NamedTuple):
-    """A run that has ended; as `types.Result`, in arrays.
+    """The result of a run that has ended, like `types.Result` but in arrays.
 
-    labels: (n,), None if they are not held. inertia: NaN as long as it is not known.
+    Attributes:
+        labels: (n,) int32, or None if they are not held.
+        inertia: NaN until it is known.
     """
 
     centroids: np.ndarray
@@ -57,9 +71,13 @@ class End(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that the loop knows between two passes, of a runs that are still going.
+    """The state of the loop between two passes, for the `a` runs that are still going.
 
-    passes: (a,) done by each. runs: (a,) their numbers. centroids: (a, k, d). ends: of the other runs.
+    Attributes:
+        passes: (a,) int64, the passes that each has made.
+        runs: (a,) int64, their numbers.
+        centroids: (a, k, d), their centroids.
+        ends: The results of the runs that have ended, by number.
     """
 
     passes: np.ndarray
@@ -69,7 +87,7 @@ class State(NamedTuple):
 
     @classmethod
     def first(cls, centroids: np.ndarray) -> State:
-        """Before the first pass of runs that begin with these (r, k, d), in the dtype to compute in."""
+        """Return the state before the first pass, for centroids (r, k, d) in the dtype to compute in."""
         count = len(centroids)
         return cls(np.zeros(count, np.int64), np.arange(count), centroids, {})
 
@@ -83,29 +101,35 @@ def iterate(
     on_state: Callable[[State], None] | None = None,
     first: int = 0,
 ) -> list[End]:
-    """The end of each run.
+    """Run the loop until all runs have ended, and return their results.
 
     Args:
-      thresholds: (r,) a run also ends when Σ‖shift‖² is not above it.
-      on_pass: called for each run after each pass, with the number of the run, counted from `first`, as
-        `start`; if it returns True, the run ends.
-      on_state: called after each pass; to go on from there is to do what would have been done.
+        points: The points to pass over.
+        state: The state to start from.
+        thresholds: (r,) A run also ends when its Σ‖shift‖² is at or below this.
+        max_iter: The most passes of a run.
+        on_pass: Called for each run after each pass. `Pass.start` is the number of the run plus
+            `first`. If it returns True, the run ends.
+        on_state: Called after each pass. A later call from that state ends with the same bits.
+        first: The number of the first run.
     """
     while state.runs.size:
         ahead = None
-        if on_pass is None and on_state is None:  # nobody has to be told of each pass
+        if on_pass is None and on_state is None:  # otherwise each pass has to be reported
             ahead = Ahead(thresholds[state.runs], max_iter - state.passes)
         state = _next(points, state, thresholds, max_iter, on_pass, first, ahead)
         if on_state is not None:
             on_state(state)
-    # What belongs to the centroids that runs have come to in their last pass, of all of them at once.
+    # A run whose last pass moved its centroids needs one more pass for labels and inertia. All such
+    # runs share that pass.
     ends = dict(state.ends)
     moved = sorted(run for run, end in ends.items() if np.isnan(end.inertia))
     if moved:
         centroids = np.stack([ends[run].centroids for run in moved])
         assignment, statistics = points.look(np.array(moved), centroids)
         for i, run in enumerate(moved):
-            labels = None if assignment is None else assignment.labels[i].copy()  # alone
+            # A copy, so that the array of all runs can be freed.
+            labels = None if assignment is None else assignment.labels[i].copy()
             ends[run] = ends[run]._replace(labels=labels, inertia=float(statistics.inertia[i]))
     return [ends[run] for run in sorted(ends)]
 
@@ -119,7 +143,7 @@ def _next(
     first: int,
     ahead: Ahead | None,
 ) -> State:
-    """The state one pass of each later, or several with the leave to go ahead."""
+    """Return the state after one more pass of each run, or after several if `ahead` allows them."""
     done, runs, centroids, ends = state
     began = time.perf_counter()
     made = points.one_pass(runs, centroids, on_pass is not None, ahead)
@@ -170,7 +194,7 @@ def _moved(
     assignment: Assignment | None,
     statistics: Statistics,
 ) -> np.ndarray:
-    """The next centroids (a, k, d), in the dtype of the old."""
+    """Return the next centroids (a, k, d), in the dtype of the old ones."""
     means = update.means(statistics, centroids)
     for i in np.flatnonzero((statistics.weights == 0).any(axis=1)):
         own = Statistics(*(part[i] for part in statistics))

@@ -16,14 +16,15 @@ def one_pass(
     """Return labels (n,) and squared distances (n,) as arrays, and the statistics.
 
     Args:
-      points: (n, d), what `tfkm.kmeans` takes in memory.
-      centroids: (k, d).
-      weights: (n,) or None for ones.
-      backend: what computes.
-      metric: "euclidean" or "cosine".
+        points: (n, d), any kind that `tfkm.kmeans` takes in memory.
+        centroids: (k, d).
+        weights: (n,), or None for ones.
+        backend: The backend that computes.
+        metric: "euclidean" or "cosine".
 
     Raises:
-      ValueError, TypeError: an argument is not as above; it is named.
+        ValueError, TypeError: An argument has a value or type that is not allowed; the message
+            names it.
     """
     problem = _checked(points, weights, backend, metric)
     centroids = arrays.taken("centroids", centroids)
@@ -36,13 +37,13 @@ def one_pass(
 def inertia(points, centroids, weights, backend: Backend, metric: str = "euclidean") -> float:
     """Return the weighted sum of squared distances to the nearest centroid; arguments as for `one_pass`.
 
-    For the points, weights and centroids of a fit it is `Result.inertia`, bit for bit.
+    For the points, weights and centroids of a fit this is `Result.inertia`, bit for bit.
     """
     return float(one_pass(points, centroids, weights, backend, metric)[1].inertia)
 
 
 def mean_variance(points, backend: Backend) -> float:
-    """Return the unit of `tol`: the mean over the features of their variance, unweighted."""
+    """Return the unit of `tol`: the mean over the features of their unweighted variance."""
     return mean_variance_of(_checked(points, None, backend, "euclidean"))
 
 

@@ -1,10 +1,10 @@
-"""Clusters of limited sizes: the cheapest assignment within limits, as a flow of least cost.
+"""Size limits: the assignment of least inertia within them, found as a minimum-cost flow.
 
-Each point sends one unit to a cluster, at its squared distance; a cluster keeps `least` and passes up
-to `most − least` on to the sink. OR-tools solves that exactly on integers: for n = 20000 and k = 50 in
-0.4 s on one core, where SciPy's HiGHS takes 7.4 on the linear program; and for n = 5000 and k = 10 in
-0.1 s, where POT's network simplex takes 5.5. There are n·k arcs, so memory is n·k, unlike anywhere
-else here.
+Each point sends one unit to a cluster, at the cost of its squared distance. A cluster keeps `least`
+units and passes up to `most − least` on to the sink. OR-tools solves this exactly in integers. For
+n = 20000 and k = 50 it takes 0.4 s on one core; SciPy's HiGHS takes 7.4 s for the linear program.
+For n = 5000 and k = 10 it takes 0.1 s; POT's network simplex takes 5.5 s. The flow has n·k arcs, so
+this is the one module whose memory grows with n·k.
 """
 
 from __future__ import annotations
@@ -22,19 +22,25 @@ from tfkm.ops.backend import Backend
 from tfkm.types import Assignment, Statistics
 
 _MOST_ARCS = 2**27
-_BYTES_PER_ARC = 110  # measured: 90 of OR-tools' own and 16 of costs
-_BLOCK_BYTES = 2**24  # of distances worked out at a time
+_BYTES_PER_ARC = 110  # measured: 90 in OR-tools and 16 for the costs
+_BLOCK_BYTES = 2**24  # bytes of distances computed at a time
 
 
 class SizeLimits(NamedTuple):
-    """least, most: number of points in each cluster."""
+    """The least and the most number of points of a cluster."""
 
     least: int
     most: int
 
 
 def checked(size_min, size_max, points: Points, k: int, weights) -> SizeLimits | None:
-    """The limits, None if there are none; raises if they cannot be kept."""
+    """Return the limits, or None if there are none.
+
+    Raises:
+        ValueError, TypeError: A limit has a value or type that is not allowed, or no assignment can
+            keep the limits.
+        ImportError: OR-tools is not installed.
+    """
     if size_min is None and size_max is None:
         return None
     n = points.n
@@ -74,10 +80,16 @@ def within(
     nearest: tuple[Assignment, Statistics],
     backend: Backend,
 ) -> tuple[Assignment, Statistics]:
-    """The assignment of the least inertia within the limits, and its statistics, in arrays.
+    """Return the assignment of least inertia within the limits, and its statistics.
 
-    centroids: (k, d). nearest: those without limits, which are returned if they keep them.
-    largest: (d,) magnitudes.
+    Args:
+        limits: The size limits.
+        points: n points of d features.
+        centroids: (k, d).
+        largest: (d,) the greatest magnitude of each feature.
+        nearest: The assignment to the nearest centroids and its statistics. It is returned if it
+            keeps the limits.
+        backend: The backend that computes distances.
     """
     k = centroids.shape[0]
     sizes = np.bincount(nearest[0].labels, minlength=k)
@@ -94,9 +106,10 @@ def within(
 
 
 def _costs(points: Points, centroids: np.ndarray, backend: Backend) -> np.ndarray:
-    """(n, k) int64: how much farther than the nearest centroid, in steps of 2⁻⁴⁰ or so of the most.
+    """Return (n, k) int64 costs: the excess of each squared distance over the least of its point.
 
-    The solver multiplies costs by the number of nodes and adds a few.
+    The greatest cost becomes about 2**bits, where `bits` leaves room for the solver: it multiplies
+    costs by the number of nodes.
     """
     n, k = points.n, centroids.shape[0]
     costs = np.empty((n, k))
@@ -111,7 +124,7 @@ def _costs(points: Points, centroids: np.ndarray, backend: Backend) -> np.ndarra
 
 
 def _cheapest(costs: np.ndarray, limits: SizeLimits) -> np.ndarray:
-    """(n,) int32 labels of the least total cost."""
+    """Return (n,) int32 labels of the least total cost."""
     n, k = costs.shape
     points = np.arange(n, dtype=np.int32)
     clusters = np.arange(n, n + k, dtype=np.int32)

@@ -1,10 +1,11 @@
-"""Spherical k-means (Dhillon & Modha 2001) as k-means of points scaled to length 1.
+"""Spherical k-means (Dhillon & Modha 2001), as k-means of points scaled to length 1.
 
-For x and c of length 1, ½‖x − c‖² = 1 − x·c, the cosine distance. So assignment, seeding, empty clusters
-and stopping are those of Lloyd's iteration on the scaled points; only a centroid is scaled after each mean.
+For x and c of length 1, ½‖x − c‖² = 1 − x·c, the cosine distance. So Lloyd's iteration on scaled
+points does assignment, seeding, empty clusters and stopping. The one addition is that each mean is
+scaled to length 1.
 
-A point of zeros has no direction: its cosine distance to everything is defined as 1, its label as 0; it
-counts in the inertia, and has no part in seeding and in centroids.
+A point of zeros has no direction. Its cosine distance to everything is defined as 1, and its label
+as 0. It counts in the inertia, but not in seeding or in centroids.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from tfkm.ops.backend import Backend
 
 METRICS = ("euclidean", "cosine")
 
-# As in points.py: so many scaled points are kept, more are scaled anew in each pass.
+# Scaled points are kept up to this size; larger ones are scaled again in each pass.
 _COPY_BYTES = 2**28
-_BLOCK_BYTES = 2**25  # of float64 at a time while scaling
+_BLOCK_BYTES = 2**25  # bytes of float64 at a time while scaling
 
 
 def unit_rows(rows: np.ndarray, backend: Backend) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows (n, d) scaled to length 1 in the dtype to compute in, and which are zeros, (n,) bool.
+    """Return rows (n, d) scaled to length 1 in the dtype to compute in, and a mask (n,) of rows of zeros.
 
-    Rows of length 1 up to rounding stay as they are, so that scaling twice is scaling once. A row's result
-    depends on nothing but the row.
+    Rows that have length 1 up to rounding are not changed, so scaling twice equals scaling once.
+    The result for a row depends on that row alone.
     """
     n, d = rows.shape
     compute = checks.compute_dtype(rows.dtype)
@@ -44,16 +45,17 @@ def unit_rows(rows: np.ndarray, backend: Backend) -> tuple[np.ndarray, np.ndarra
 
 
 def lengths_of(sq_norms: np.ndarray, compute: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Return what rows of these squared norms (n,) are divided by, and which of them are zeros."""
+    """Return the divisors (n,) for rows of these squared norms (n,), and a mask (n,) of rows of zeros."""
     is_zero = sq_norms == 0
     stays = error_bound.is_unit(sq_norms, compute) | is_zero
     return np.where(stays, 1.0, np.sqrt(sq_norms)), is_zero
 
 
 class UnitPoints(Points):
-    """`Points` scaled to length 1, in the dtype to compute in; points of zeros stay.
+    """`Points` scaled to length 1, in the dtype to compute in; points of zeros are not changed.
 
-    zeros: (n,) bool, which those are.
+    Attributes:
+        zeros: (n,) bool, True for points of zeros.
     """
 
     def __init__(self, points: Points, backend: Backend) -> None:

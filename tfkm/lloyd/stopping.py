@@ -1,4 +1,4 @@
-"""The stopping rule: when a start ends, and the unit of `tol`. Both are scikit-learn's."""
+"""The stopping rule: when a run ends, and the unit of `tol`. Both are scikit-learn's."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tfkm.types import Statistics, Status
 def status(
     changed: int, shift: float, threshold: float, passes: int, max_iter: int
 ) -> Status | None:
-    """Return why a start ends after this pass, None if it goes on.
+    """Return why a run ends after this pass, or None if it goes on.
 
     Args:
-      changed: points whose label is another than before the pass.
-      shift: Σ‖shift‖² of the centroids in this pass.
-      threshold: `tol` times the mean variance of the features.
-      passes: passes done, this one included.
-      max_iter: the most passes of a start.
+        changed: Number of points whose label changed in this pass.
+        shift: Σ‖shift‖² of the centroids in this pass.
+        threshold: `tol` times the mean variance of the features.
+        passes: Number of passes made, including this one.
+        max_iter: The most passes of a run.
     """
     if changed == 0:
         return Status.LABELS_UNCHANGED
@@ -27,16 +27,21 @@ def status(
 
 
 def told(why: Status | None) -> Status:
-    """Return why a start ends that a callback ends: convergence, if that came in the same pass."""
+    """Return the status of a run that a callback ends: converged, if it converged in the same pass."""
     return Status.STOPPED if why in (None, Status.MAX_ITER) else why
 
 
 def mean_variances(
     statistics: Statistics, centroids: np.ndarray, counts: int | np.ndarray
 ) -> np.ndarray:
-    """(a,) the mean over the features of their variance, of one unweighted pass with one centroid each.
+    """Return (a,) the mean over the features of their variance, from one unweighted pass with k = 1.
 
-    centroids (a, 1, d), any; counts: () or (a,) points. Σ‖x − c‖² = n·Σvariance + n·‖mean − c‖².
+    It follows from Σ‖x − c‖² = n·Σvariance + n·‖mean − c‖².
+
+    Args:
+        statistics: The statistics of the pass, (a, …).
+        centroids: (a, 1, d), any centroids.
+        counts: () or (a,), the numbers of points.
     """
     n = np.asarray(counts, np.float64)
     means = statistics.sums[:, 0] / n[..., None]

@@ -1,4 +1,4 @@
-"""The next centroids, of the statistics of a pass."""
+"""The next centroids, computed from the statistics of a pass."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def centroids(
     weights: np.ndarray | None,
     rows: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Return (k, d) float64, the weighted mean of each cluster, empty ones refilled.
+    """Return (k, d) float64, the weighted mean of each cluster after empty ones are refilled.
 
-    Arguments are those of `empty_clusters.refilled`; a cluster for which it finds no point keeps its
+    The arguments are those of `empty_clusters.refilled`. A cluster that stays empty keeps its
     previous centroid (k, d).
     """
     return means(refilled(statistics, labels, sq_distances, weights, rows), previous)
 
 
 def means(statistics: Statistics, previous: np.ndarray) -> np.ndarray:
-    """Return (…, k, d) float64, weighted means; an empty cluster keeps its previous centroid."""
+    """Return (…, k, d) float64, the weighted means; an empty cluster keeps its previous centroid."""
     sizes = statistics.weights[..., None]
     result = np.array(previous, np.float64)
     np.divide(statistics.sums, sizes, out=result, where=sizes > 0)

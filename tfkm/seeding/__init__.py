@@ -1,4 +1,4 @@
-"""The first centroids: by name, by a function of this package, an array, or what a callable returns."""
+"""Seeding: the first centroids, from a named method, an array, or a callable."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ Init = str | np.ndarray | Callable
 
 
 class Seeding(NamedTuple):
-    """One that `init` can name.
+    """A seeding that `init` can name.
 
-    function: the public one. chooser: of settings, which are its arguments beside those of a fit, how it
-    chooses. starts: what `n_init="auto"` is. per_point: whether it holds a number for each point, as
-    `Problem.held` says, so that workers cannot share it.
+    Attributes:
+        function: The public function.
+        chooser: Makes a `Choose` of the settings, which are the function's arguments besides those of a
+            fit.
+        starts: The number that `n_init="auto"` means.
+        per_point: Whether it holds a number for each point, so that workers cannot share it.
     """
 
     function: Callable
@@ -40,20 +43,25 @@ class Seeding(NamedTuple):
     per_point: bool = False
 
 
-# To add one: a module with a public function and `chooser`, its place here, and its name in `tfkm`.
+# To add one, write a module with a public function and a `chooser`, add a line here, and export the
+# function from `tfkm`.
 SEEDINGS: dict[str, Seeding] = {
     "k-means++": Seeding(kmeans_plusplus, plusplus.chooser, per_point=True),
     "k-means||": Seeding(kmeans_parallel, parallel.chooser),
     "afk-mc2": Seeding(afk_mc2, mcmc.chooser, per_point=True),
     "random": Seeding(random_points, by_weight.chooser, starts=10),
 }
-NAMES = SEEDINGS.keys()  # as they are when it is asked
-# What the fit says, so a functools.partial of a function here may not.
+NAMES = SEEDINGS.keys()  # a view, which shows what is registered later
+# Arguments that the fit sets; a functools.partial of a seeding must not set them.
 _OF_THE_FIT = ("points", "n_clusters", "weights", "random_state", "backend")
 
 
 def checked(init: Init, points: Points, k: int) -> Init:
-    """`init` as `seed` takes it, an array as centroids; raises if it or a setting in it is wrong."""
+    """Return `init` in the form that `seed` takes, with an array checked as centroids.
+
+    Raises:
+        ValueError, TypeError: `init` or one of its settings is not allowed.
+    """
     if isinstance(init, str) or callable(init):
         _chooser(init, points, k)
         return init
@@ -63,7 +71,7 @@ def checked(init: Init, points: Points, k: int) -> Init:
 def with_given(
     init: Init, function: Callable[[np.ndarray], np.ndarray], points: Points, k: int
 ) -> Init:
-    """`init` with the centroids given in it, if there are any, replaced by function of them."""
+    """Return `init` with its setting `given`, if it has one, replaced by `function(given)`."""
     if not (is_own(init) and isinstance(init, functools.partial) and "given" in init.keywords):
         return init
     given = given_centroids(init.keywords["given"], points, k)
@@ -71,12 +79,12 @@ def with_given(
 
 
 def is_own(init: Init) -> bool:
-    """Whether it is a seeding of this package, by name or as a function."""
+    """Return whether `init` is a seeding of this package, by name or as a function."""
     return name_of(init) is not None
 
 
 def default_starts(init: Init) -> int:
-    """What `n_init="auto"` is, as in scikit-learn: 10 for a callable of the user's own."""
+    """Return the number that `n_init="auto"` means, as in scikit-learn: 10 for a user's callable."""
     name = name_of(init)
     return 10 if name is None else SEEDINGS[name].starts
 
@@ -93,17 +101,21 @@ def seed(
     backend: Backend,
     tell: Tell | None = None,
 ) -> np.ndarray:
-    """(k, d) centroids in the dtype to compute in.
+    """Return centroids (k, d) in the dtype to compute in.
 
     Args:
-      points: n ≥ k of them.
-      init: one of NAMES; a function of this package or a `functools.partial` of one, with settings; an
-        array (k, d); or a callable (X, k, random_state=rng) -> (k, d).
-      weights: (n,) float64 or None. Points of weight zero are never chosen.
-      original: what a callable is given as X.
-      tell: hears how far it is.
+        points: n ≥ k points.
+        k: How many centroids to choose.
+        init: A name in NAMES; a function of this package, or a `functools.partial` of one with
+            settings; an array (k, d); or a callable (X, k, random_state=rng) -> (k, d).
+        rng: Source of all random numbers.
+        weights: (n,) float64 or None. Points of weight zero are never chosen.
+        original: Passed to a user's callable as X.
+        backend: The backend that computes.
+        tell: Called with the progress.
 
-    Raises: ValueError or TypeError naming `init` or the setting in it.
+    Raises:
+        ValueError, TypeError: `init` or one of its settings is not allowed.
     """
     if (own := _chooser(init, points, k)) is not None:
         choose, given = own
@@ -117,7 +129,7 @@ def seed(
 
 
 def array(init, points: Points, k: int, name: str = "init") -> np.ndarray:
-    """Given centroids (k, d), checked."""
+    """Return the given centroids (k, d), checked and in the dtype to compute in."""
     centroids = checks.packed(checks.real_numbers(name, arrays.taken(name, init)), points.compute)
     if centroids.shape != (k, points.d):
         raise ValueError(f"{name}: shape {centroids.shape}; it needs shape ({k}, {points.d})")
@@ -125,7 +137,7 @@ def array(init, points: Points, k: int, name: str = "init") -> np.ndarray:
 
 
 def name_of(init: Init) -> str | None:
-    """The name of a seeding of this package, None for what is not one."""
+    """Return the name of a seeding of this package, or None for any other `init`."""
     if isinstance(init, str):
         return init
     function = init.func if isinstance(init, functools.partial) else init
@@ -133,19 +145,27 @@ def name_of(init: Init) -> str | None:
 
 
 def function_of(name: str) -> Callable:
-    """The seeding of this name; KeyError if there is none."""
+    """Return the seeding function of this name.
+
+    Raises:
+        KeyError: There is none.
+    """
     return SEEDINGS[name].function
 
 
 def check_settings(name: str, settings: Mapping[str, Any]) -> None:
-    """Raises: ValueError: the seeding of this name has not all of these settings."""
+    """Check that the seeding of this name has all of these settings.
+
+    Raises:
+        ValueError: It lacks one.
+    """
     known = set(inspect.signature(function_of(name)).parameters) - set(_OF_THE_FIT)
     if unknown := sorted(set(settings) - known):
         raise ValueError(f"init: {name!r} has no setting {unknown[0]!r}; it has {sorted(known)}")
 
 
 def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, np.ndarray] | None:
-    """How a seeding of this package chooses, and its given centroids; None for what is not one."""
+    """Return how a seeding of this package chooses, and its given centroids; None for any other `init`."""
     name = name_of(init)
     if name is None:
         return None
@@ -156,6 +176,6 @@ def _chooser(init: Init, points: Points, k: int) -> tuple[Choose, np.ndarray] | 
         wrong += [setting for setting in _OF_THE_FIT if setting in settings]
         if wrong:
             function = init.func.__name__
-            raise TypeError(f"init: {function} with {wrong[0]}, which is for the fit to set")
+            raise TypeError(f"init: {function} with {wrong[0]}, which only the fit sets")
     given = given_centroids(settings.pop("given", None), points, k)
     return SEEDINGS[name].chooser(**settings), given

@@ -1,4 +1,4 @@
-"""Centroids drawn without a look at where the points are."""
+"""Random seeding: centroids drawn by weight, whatever the positions of the points."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ def random_points(points, n_clusters: int, *, weights=None, random_state=None, g
 
 
 def chooser() -> Choose:
-    """The choice; there is nothing to set."""
+    """Return the function that chooses the points."""
     return _choose
 
 
 def _choose(problem: Problem) -> np.ndarray:
+    """Return `wanted` indices: distinct ones while they last, then repeated ones."""
     chosen = problem.by_weight(problem.wanted, replace=False)
     missing = problem.wanted - len(chosen)
     return np.concatenate([chosen, problem.by_weight(missing)]) if missing else chosen

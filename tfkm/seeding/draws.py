@@ -1,9 +1,9 @@
-"""Draws in proportion to weight, in one pass over weights that are not held: reservoirs.
+"""Draws with probability proportional to weight, in one pass over weights that are not held: reservoirs.
 
-Rows are cut into shards of chunks of a fixed size, the last ones ragged. A shard is drawn from by
-itself, with a generator of its own, and reservoirs of shards are joined. What is drawn depends on the
-weights and the seed
-alone: not on where a row is held, nor on which machine looks at its shard.
+Rows are cut into shards, and shards into chunks of a fixed size; the last ones are ragged. Each
+shard has its own generator and its own reservoir, and the reservoirs are then joined. The result
+depends on the weights and the seed alone: not on where a row is stored, nor on which machine reads
+its shard.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-MOST_ROWS = 2**17  # of a chunk; like all of this a part of what is drawn
+MOST_ROWS = 2**17  # upper bound for a chunk; changing these sizes changes what is drawn
 _CHUNK_BYTES = 2**24
 _SHARD_CHUNKS = 16
-_JOINING = 2**31  # in the place of a shard's number
+_JOINING = 2**31  # takes the place of a shard's number in a seed
 
 Seed = tuple[int, ...]
 
 
 class Shard(NamedTuple):
-    """Rows [start, stop), the `number`-th such part.
+    """Rows [start, stop) of the points, the shard with this number.
 
-    fingerprints: of the chunks that a stream found there, once it was read.
+    Attributes:
+        fingerprints: One for each chunk, once a stream has read the shard; see `streams.checked`.
     """
 
     number: int
@@ -34,12 +35,15 @@ class Shard(NamedTuple):
 
 
 def chunk_rows(d: int, itemsize: int) -> int:
-    """Of points, a power of two: up to 16 MB, so that a stream can hold a chunk to take rows from."""
+    """Return the rows of a chunk, a power of two: up to 16 MB of points.
+
+    A stream can hold a chunk of that size while rows are taken from it.
+    """
     return 1 << max(0, min(_CHUNK_BYTES // (d * itemsize), MOST_ROWS).bit_length() - 1)
 
 
 def shards(n: int | None, chunk: int) -> Iterator[Shard]:
-    """Of n rows; without an end if it is not known how many there are."""
+    """Yield the shards of n rows; if n is None, shards without end."""
     rows, number = shard_rows(chunk), 0
     while n is None or number * rows < n:
         stop = (number + 1) * rows
@@ -48,32 +52,42 @@ def shards(n: int | None, chunk: int) -> Iterator[Shard]:
 
 
 def shard_rows(chunk: int) -> int:
-    """Of all shards but the last."""
+    """Return the rows of a shard; only the last one may have fewer."""
     return _SHARD_CHUNKS * chunk
 
 
 def seed_of(rng: np.random.RandomState) -> Seed:
-    """Of all generators of one draw."""
+    """Return a seed for all generators of one draw."""
     return tuple(int(word) for word in rng.randint(2**32, size=4, dtype=np.uint32))
 
 
 class WithReplacement:
-    """`size` independent draws.
+    """A reservoir of `size` independent draws with replacement.
 
-    Of a chunk of weight t behind others of weight s in all, each draw takes a row instead of the one it
-    has with probability t / (s + t) (Chao 1982, for chunks). Sums within a chunk are exact.
+    Suppose a chunk of weight t comes after chunks of total weight s. With probability t / (s + t) a
+    draw replaces its row by one of the chunk (Chao 1982, for chunks). Sums within a chunk are
+    exact.
 
-    indices: (size,) int64; −1 before the first positive weight. total: of all weights, float64.
+    Attributes:
+        indices: (size,) int64; −1 before the first positive weight.
+        total: Sum of all weights so far, float64.
     """
 
     def __init__(self, seed: Seed, size: int, shard: int = _JOINING) -> None:
-        """Of the shard of this number, or to `join` those of shards."""
+        """Start an empty reservoir.
+
+        Args:
+            seed: A result of `seed_of`.
+            size: Number of draws.
+            shard: Number of the shard to draw from; left out for the reservoir that joins those of
+                all shards.
+        """
         self._rng = np.random.default_rng([*seed, shard])
         self.indices = np.full(size, -1)
         self.total = 0.0
 
     def join(self, indices: np.ndarray, total: float) -> np.ndarray:
-        """What was drawn from the next shard; which draws now are of it."""
+        """Add the reservoir of the next shard, and return which draws now come from it."""
         if total <= 0:
             return np.zeros(0, np.int64)
         self.total += total
@@ -83,17 +97,17 @@ class WithReplacement:
         return taking
 
     def add(self, start: int, weights: np.ndarray) -> np.ndarray:
-        """Of the rows from `start` on, (rows,) float64; which draws now are one of these."""
+        """Add rows from `start` on with these weights (rows,) float64, and return which draws take one."""
         plain = weights.sum()
         if plain <= 0:
             return np.zeros(0, np.int64)
-        # A power of two, so that dividing is exact, and room for twice the plain sum.
+        # A power of two makes the division exact. The step leaves room for twice the plain sum.
         step = 2.0 ** max(np.ceil(np.log2(plain)) + 1 - 52, -1000)
         inside = np.cumsum(np.rint(weights / step) * step)
         here = inside[-1]
         self.total += here
         targets = self._rng.uniform(size=len(self.indices)) * self.total
-        # No draw stays empty, should uniform · total round up to the end.
+        # The second condition fills every draw, even if uniform · total rounds up to the total.
         taking = np.flatnonzero((targets < here) | (self.indices < 0))
         last = np.searchsorted(inside, here)
         found = np.searchsorted(inside, targets[taking], side="right")
@@ -102,22 +116,27 @@ class WithReplacement:
 
 
 class Distinct:
-    """`size` draws without replacement: the rows of the least exponential variates / weight, in that order
-    (Efraimidis & Spirakis 2006, with exponential variates for their u^(1/w)).
+    """A reservoir of `size` draws without replacement.
 
-    indices: (≤ size,) int64, of rows of positive weight.
+    Each row has the key exponential variate / weight. The rows of least key are drawn, in the order
+    of their keys (Efraimidis & Spirakis 2006, whose keys are u^(1/w)).
+
+    Attributes:
+        indices: (≤ size,) int64, of rows of positive weight.
+        keys: Their keys, ascending.
     """
 
     def __init__(self, seed: Seed, size: int, shard: int = _JOINING) -> None:
-        """Of the shard of this number, or to `join` those of shards."""
+        """Start an empty reservoir; arguments as for `WithReplacement`."""
         self._rng, self._size = np.random.default_rng([*seed, shard]), size
         self.keys, self.indices = np.zeros(0), np.zeros(0, np.int64)
 
     def add(self, start: int, rows: int, weights: np.ndarray | None) -> np.ndarray:
-        """Of the rows from `start` on; weights (rows,) or None for ones.
+        """Add rows from `start` on; weights (rows,) or None for ones.
 
-        Returns: where each of `indices` now comes from: among what they were before, and behind that
-        among the rows of this part.
+        Returns:
+            For each entry of `indices`, the position that it comes from: in the old `indices` if it
+                is less than their number, else, minus that number, in the added rows.
         """
         keys = self._rng.standard_exponential(rows)
         if weights is not None:
@@ -125,7 +144,7 @@ class Distinct:
         return self.join(start + np.arange(rows), keys)
 
     def join(self, indices: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """Rows with these keys; returns as `add`."""
+        """Add rows with these indices and keys; returns the same as `add`."""
         most = self.keys[-1] if len(self.keys) == self._size else np.inf
         new = np.flatnonzero(keys < most)
         if len(new) > self._size:
@@ -143,9 +162,14 @@ class Distinct:
 def with_replacement(
     rng: np.random.RandomState, n: int, chunk: int, size: int, weights: Callable
 ) -> np.ndarray:
-    """Indices (size,) of n rows that are held, or none if all weigh nothing.
+    """Return indices (size,) drawn with replacement from n rows in memory; none if all weights are 0.
 
-    weights: of a start and a stop, (rows,) float64.
+    Args:
+        rng: Source of the seed.
+        n: Number of rows.
+        chunk: Rows of a chunk.
+        size: Number of draws.
+        weights: A function (start, stop) that returns the weights (rows,) float64.
     """
     seed = seed_of(rng)
     draws = WithReplacement(seed, size)
@@ -160,7 +184,10 @@ def with_replacement(
 def distinct(
     rng: np.random.RandomState, n: int, chunk: int, size: int, weights: np.ndarray | None
 ) -> np.ndarray:
-    """Indices (≤ size,) of n rows that are held; weights (n,) float64 or None for ones."""
+    """Return indices (≤ size,) drawn without replacement from n rows in memory.
+
+    The weights are (n,) float64, or None for ones.
+    """
     seed = seed_of(rng)
     draws = Distinct(seed, size)
     for number, start, stop, _ in shards(n, chunk):
@@ -180,8 +207,11 @@ def by_weight(
     replace: bool = True,
     chunk: int = MOST_ROWS,
 ) -> np.ndarray:
-    """Indices (size,) of n points, drawn in proportion to weight."""
-    # Equal weights draw what none do, so that scaling weights changes nothing.
+    """Return indices (size,) of n points, drawn with probability proportional to weight.
+
+    Without replacement there are fewer if too few points have a positive weight.
+    """
+    # Equal weights draw the same as no weights, so scaling all weights changes nothing.
     if weights is not None and (weights == weights[0]).all():
         weights = None
     if not replace:

@@ -67,12 +67,13 @@ def afk_mc2(
 
 
 def chooser(chain_length: int = 200) -> Choose:
-    """The choice with these settings, which are checked here."""
+    """Return the function that chooses the points, after checking its settings."""
     checks.check_number("chain_length", chain_length, Integral, 1)
     return partial(_choose, length=chain_length)
 
 
 def _choose(problem: Problem, length: int) -> np.ndarray:
+    """Return `wanted` indices: by Markov chains, then by plain k-means++ if a chain ends on a centroid."""
     problem = problem.held()
     potential, chosen = Potential(problem), np.zeros(0, np.int64)
     if not len(problem.given):
@@ -86,10 +87,11 @@ def _choose(problem: Problem, length: int) -> np.ndarray:
 
 
 def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
-    """The last point of each chain, up to the first chain that ends on a centroid."""
+    """Return the last point of each chain, up to the first chain that ends on a centroid."""
     points, weights, given, wanted, rng, backend, tell = problem
     weight = points.n if weights is None else weights.sum()
-    # Of one size from the start, filled with what is there, so that `xla` compiles one program.
+    # The array has its final size from the start, filled with repeats, so `xla` compiles one
+    # program.
     centroids = np.resize(np.asarray(given), (len(given) + wanted, points.d))
     proposals = _proposals(problem, potential, wanted * length).reshape(wanted, length)
     chosen = proposals[:, 0].copy()
@@ -98,7 +100,7 @@ def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
             tell(i, wanted, "centroids")
         rows = points[indices]
         distances = backend.assign(rows, centroids).sq_distances
-        # By what a proposal's weight is multiplied; the weight itself cancels.
+        # A proposal's acceptance ratio is its D² over this share; the weight cancels.
         shares = potential.nearest[indices] / np.float64(potential.total) + 1 / weight
         ratios, acceptances = distances / shares, rng.uniform(size=length)
         at = 0
@@ -112,7 +114,7 @@ def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
 
 
 def _proposals(problem: Problem, potential: Potential, size: int) -> np.ndarray:
-    """(size,) indices: half of them, by a coin each, drawn by weight · D², the others by weight."""
+    """Return (size,) indices: each is drawn by weight · D² or by weight, with probability ½."""
     by_potential = problem.rng.uniform(size=size) < 0.5
     proposals = problem.by_weight(size)
     shares = problem.rng.uniform(size=size)

@@ -1,4 +1,4 @@
-"""k-means‖ (Bahmani et al. 2012): many candidates in few passes, then k of them."""
+"""k-means‖ (Bahmani et al. 2012): draw many candidates in few passes, then choose k of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfkm.seeding.potential import Potential
 from tfkm.seeding.problem import Choose, Problem, Unheld, seeds
 from tfkm.types import Seeds
 
-_MOST = 0.5  # candidates, as a share of the points; docs/design/decisions.md has what was measured
+_MOST = 0.5  # candidates, as a share of the points; measured in docs/design/decisions.md
 
 
 def kmeans_parallel(
@@ -76,13 +76,14 @@ def kmeans_parallel(
 
 
 def chooser(rounds: int = 5, oversampling: float = 2.0) -> Choose:
-    """The choice with these settings, which are checked here."""
+    """Return the function that chooses the points, after checking its settings."""
     checks.check_number("rounds", rounds, Integral, 1)
     checks.check_number("oversampling", oversampling, Real, 0.1)
     return partial(_choose, rounds=rounds, oversampling=oversampling)
 
 
 def _choose(problem: Problem, rounds: int, oversampling: float) -> np.ndarray:
+    """Return `wanted` indices, chosen among the candidates or, if these would be too many, all points."""
     size = int(np.ceil(oversampling * problem.wanted))
     if rounds * size > _MOST * problem.points.n:
         points = problem.points
@@ -99,7 +100,7 @@ def _choose(problem: Problem, rounds: int, oversampling: float) -> np.ndarray:
 
 
 def _candidates(problem: Problem, rounds: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of distinct points, and the weight of the points nearest to each, which is positive."""
+    """Return indices of distinct points, and the positive weight of the points nearest to each."""
     points = problem.points
     if isinstance(points, Unheld):
         potential = points.potential(problem)
@@ -112,7 +113,7 @@ def _candidates(problem: Problem, rounds: int, size: int) -> tuple[np.ndarray, n
     for done in range(rounds):
         if problem.tell is not None:
             problem.tell(done, rounds, "rounds")
-        # A point drawn twice stays: one size for all rounds is one program for `xla`.
+        # Points drawn twice are kept: rounds of one size need one program in `xla`.
         indices = potential.sample(problem.rng, size)
         if not len(indices):
             break
@@ -121,5 +122,5 @@ def _candidates(problem: Problem, rounds: int, size: int) -> tuple[np.ndarray, n
     if problem.tell is not None:
         problem.tell(rounds, rounds, "rounds")
     sizes = potential.sizes()[len(problem.given) :]
-    taken = np.flatnonzero(sizes)  # of equal points the first has all of their weight
+    taken = np.flatnonzero(sizes)  # among equal points the first one gets all the weight
     return np.concatenate(drawn)[taken], sizes[taken]

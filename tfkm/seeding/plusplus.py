@@ -73,13 +73,14 @@ def kmeans_plusplus(
 
 
 def chooser(n_local_trials: int | None = None) -> Choose:
-    """The choice with these settings, which are checked here."""
+    """Return the function that chooses the points, after checking its settings."""
     if n_local_trials is not None:
         checks.check_number("n_local_trials", n_local_trials, Integral, 1, " or None")
     return partial(_choose, trials=n_local_trials)
 
 
 def _choose(problem: Problem, trials: int | None) -> np.ndarray:
+    """Return `wanted` indices, in one call of the backend if it can, else in blocks."""
     problem = problem.held()
     points, weights, given, wanted, rng, backend, tell = problem
     trials = trials or _default_trials(len(given) + wanted)
@@ -92,7 +93,7 @@ def _choose(problem: Problem, trials: int | None) -> np.ndarray:
     chosen = _at_once(problem, first, uniforms, nearest)
     if chosen is None:
         chosen = in_blocks(problem, first, uniforms)
-    # From there on every point coincides with a centroid.
+    # From here on every point coincides with a centroid.
     rest = np.flatnonzero(chosen < 0)
     chosen[rest] = problem.by_weight(len(rest))
     return chosen
@@ -101,7 +102,10 @@ def _choose(problem: Problem, trials: int | None) -> np.ndarray:
 def _at_once(
     problem: Problem, first: int | None, uniforms: np.ndarray, nearest: np.ndarray | None
 ) -> np.ndarray | None:
-    """All rounds in one call; None where the backend has none, or the points are not in one array."""
+    """Return the choices of all rounds from one call, or None.
+
+    It is None if the backend has no such call, or if the points are not in one array.
+    """
     array, weights = problem.points.array, problem.weights
     if array is None:
         return None
@@ -122,19 +126,30 @@ def _default_trials(k: int) -> int:
 
 
 def _draws(rng: np.random.RandomState, n: int, weights, k: int, trials: int):
-    """The first index, and the numbers of all rounds, which so depend on the seed alone."""
+    """Return the first index and the uniforms of all rounds.
+
+    They are drawn before the first round, so they depend on the seed alone.
+    """
     return by_weight(rng, n, weights, 1)[0], rng.uniform(size=(k - 1, trials))
 
 
 def choose_batch(
     points: np.ndarray, counts: np.ndarray, weights, k: int, seeds: np.ndarray, backend: Backend
 ) -> np.ndarray | None:
-    """(B, k) indices: what "k-means++" chooses in each problem with RandomState(seeds[b]), in one call.
+    """Return (B, k) indices that "k-means++" chooses with RandomState(seeds[b]), all in one call.
 
-    points (B, n, d), of which the first counts (B,) count; weights (B, n) or None. None where the
-    backend has no such call.
+    It is None if the backend has no such call.
+
+    Args:
+        points: (B, n, d).
+        counts: (B,) How many of the n rows are points.
+        weights: (B, n) or None.
+        k: How many points to choose in each problem.
+        seeds: (B,) int.
+        backend: The backend that computes.
     """
-    rng = np.random.RandomState()  # seeded anew each time: a new one takes ten times as long
+    # One generator, seeded again for each problem: a new one takes ten times as long to make.
+    rng = np.random.RandomState()
 
     def draws(b: int) -> tuple:
         rng.seed(seeds[b])
@@ -153,7 +168,10 @@ def choose_batch(
 
 
 def in_blocks(problem: Problem, first: int | None, uniforms: np.ndarray) -> np.ndarray:
-    """As `_at_once`, by the backend's `assign` and `sq_distances`; None: from those given."""
+    """Return what `_at_once` returns, by the backend's `assign` and `sq_distances`.
+
+    If `first` is None, the given centroids take the place of a first choice.
+    """
     points, potential = problem.points, Potential(problem)
     chosen = np.full(problem.wanted, -1, np.int64)
     if first is not None:

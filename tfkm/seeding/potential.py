@@ -1,4 +1,4 @@
-"""The k-means potential of what has been chosen, summed exactly, and draws in proportion to it."""
+"""The k-means potential of the centroids chosen so far, summed exactly, and draws proportional to it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from tfkm.seeding.draws import chunk_rows, shards, with_replacement
 from tfkm.seeding.problem import Problem
 
 _BLOCK = 2**17  # rows whose costs are held at once
-_DISTANCES = 2**20  # held at once
+_DISTANCES = 2**20  # distances held at once
 
 
 class Potential:
-    """weight · D² of each point, D the distance to the nearest centroid that was added; and their sum.
+    """The costs weight · D² of all points and their sum, where D is the distance to the nearest centroid.
 
-    It is summed in integers of a small step, so no tail is lost in 1e8 points and what is drawn does
+    Costs are summed as integer multiples of a small step. So 1e8 points lose no tail, and draws do
     not depend on the blocks.
 
-    nearest: (n,) D², in the dtype computed in. total: the sum. labels: (n,) int32, if asked for: which of
-    the centroids is the nearest, in the order of adding, the first among equals.
+    Attributes:
+        nearest: (n,) D², in the dtype to compute in.
+        total: The sum.
+        labels: (n,) int32, the nearest centroid of each point, the first added among equals; None
+            unless asked for.
     """
 
     def __init__(self, problem: Problem, *, labelled: bool = False) -> None:
-        """Of the centroids given, if there are any."""
+        """Start from the given centroids of the problem, if there are any."""
         self._points, self._weights = problem.points, problem.weights
         self._backend = problem.backend
         self._blocks = self._backend.blocks(self._points)
@@ -36,26 +39,26 @@ class Potential:
         self.labels = np.zeros(n, np.int32) if labelled else None
         self._count = 0
         self._step = 0.0
-        self._totals = np.zeros(0)  # of each block, exact multiples of the step
+        self._totals = np.zeros(0)  # the sums of blocks, exact multiples of the step
         self.total = np.inf
         if len(problem.given):
             self.add(problem.given)
 
     def add(self, centroids: np.ndarray) -> None:
-        """(m, d) in the dtype to compute in."""
+        """Add centroids (m, d), in the dtype to compute in, and update the costs."""
         for start, block in self._blocks:
             rows = slice(start, start + len(block))
             labels = None if self.labels is None else self.labels[rows]
             take_nearer(block, centroids, self.nearest[rows], labels, self._count, self._backend)
         self._count += len(centroids)
-        # A power of two, so that dividing is exact, and room for twice the plain sum.
+        # A power of two makes the division exact. The step leaves room for twice the plain sum.
         plain = sum(costs.sum() for costs in self._costs(_BLOCK))
         self._step = 2.0 ** max(np.ceil(np.log2(plain)) + 1 - 52, -1000) if plain > 0 else 1.0
         self._totals = np.array([self._rounded(costs).sum() for costs in self._costs(_BLOCK)])
         self.total = float(self._totals.sum())
 
     def draw(self, shares: np.ndarray) -> np.ndarray:
-        """For each share in [0, 1) the index at which the running sum passes share · total."""
+        """Return, for each share in [0, 1), the index at which the running sum passes share · total."""
         ends = np.cumsum(self._totals)
         targets = shares * self.total
         blocks = np.minimum(np.searchsorted(ends, targets, side="right"), len(ends) - 1)
@@ -65,13 +68,14 @@ class Potential:
         for block, here in zip(touched, np.split(order, firsts[1:]), strict=False):
             costs = self._rounded(self._cost(block * _BLOCK, _BLOCK))
             inside = np.cumsum(costs) + (ends[block] - self._totals[block])
-            last = np.flatnonzero(costs)[-1]  # should uniform · total round up to the end
+            # The limit for the case that uniform · total rounds up to the total.
+            last = np.flatnonzero(costs)[-1]
             found = np.searchsorted(inside, targets[here], side="right")
             chosen[here] = block * _BLOCK + np.minimum(found, last)
         return chosen
 
     def with_each(self, candidates: np.ndarray) -> np.ndarray:
-        """(len(candidates),) the total if that candidate were added."""
+        """Return (m,) the totals that each of these m candidates would give if it alone were added."""
         totals = np.zeros(len(candidates))
         centroids = self._points[candidates]
         step = max(1, _DISTANCES // len(candidates))
@@ -87,7 +91,7 @@ class Potential:
         return totals
 
     def sample(self, rng: np.random.RandomState, size: int) -> np.ndarray:
-        """Indices (size,) drawn with replacement, or none if the potential is 0."""
+        """Return indices (size,) drawn with replacement, or none if the potential is 0."""
         return with_replacement(
             rng,
             self._points.n,
@@ -97,10 +101,11 @@ class Potential:
         )
 
     def sizes(self) -> np.ndarray:
-        """(m,) float64, the weight of the points nearest to each centroid that was added."""
+        """Return (m,) float64, the weight of the points nearest to each centroid that was added."""
         assert self.labels is not None
         sizes = np.zeros(self._count)
-        for _, first, stop, _ in shards(self._points.n, self._chunk):  # as a stream adds them up
+        # In the order in which a stream adds, for the same bits.
+        for _, first, stop, _ in shards(self._points.n, self._chunk):
             own = np.zeros(self._count)
             for start in range(first, stop, self._chunk):
                 rows = slice(start, min(start + self._chunk, stop))
@@ -110,10 +115,11 @@ class Potential:
         return sizes
 
     def _costs(self, rows: int) -> Iterator[np.ndarray]:
-        """float64, of so many rows at a time."""
+        """Yield the costs, float64, of this many rows at a time."""
         return (self._cost(start, rows) for start in range(0, self._points.n, rows))
 
     def _cost(self, start: int, rows: int) -> np.ndarray:
+        """Return the costs (rows,) float64 from row `start` on."""
         near = self.nearest[start : start + rows].astype(np.float64)
         return near if self._weights is None else near * self._weights[start : start + rows]
 
@@ -129,11 +135,17 @@ def take_nearer(
     first: int,
     backend: Backend,
 ) -> None:
-    """Changes D² (rows,) and labels (rows,) of a block where one of these centroids is nearer.
+    """Update D² (rows,) and labels (rows,) of a block in place where one of these centroids is nearer.
 
-    first: the label of the first one.
+    Args:
+        block: Points (rows, d), as the backend holds them.
+        centroids: (m, d), in the dtype to compute in.
+        nearest: (rows,) D² to change.
+        labels: (rows,) int32 to change, or None.
+        first: The label of the first centroid.
+        backend: The backend that computes.
     """
-    if len(centroids) == 1:  # for `xla` two thirds of the time of an assignment
+    if len(centroids) == 1:  # with `xla` this takes two thirds of the time of an assignment
         distances = backend.sq_distances(block, centroids)[:, 0]
         own = np.zeros(1, np.int32)
     else:

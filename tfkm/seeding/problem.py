@@ -1,4 +1,4 @@
-"""What every seeding is given, and the way in and out of those that are public functions."""
+"""The input of every seeding, and the common steps of the public seeding functions."""
 
 from __future__ import annotations
 
@@ -19,27 +19,34 @@ from tfkm.types import Seeds, Tell
 
 
 class Unheld(Points):
-    """Points of which nothing is held, not even their weights: what needs all of these it does itself."""
+    """Points that are not in memory, nor their weights.
+
+    A seeding step that needs all of them is done by these methods.
+    """
 
     def by_weight(self, rng: np.random.RandomState, size: int, replace: bool) -> np.ndarray:
-        """As `draws.by_weight`."""
+        """Return indices drawn by weight, see `draws.by_weight`."""
         raise NotImplementedError
 
     def potential(self, problem: Problem):
-        """As `Potential` with labels, as far as k-means‖ needs it."""
+        """Return a `Potential` with labels, with the methods that k-means‖ needs."""
         raise NotImplementedError
 
     def in_memory(self, problem: Problem) -> Problem:
-        """The same problem with all points and weights in memory."""
+        """Return the same problem with all points and weights in memory."""
         raise NotImplementedError
 
     def held(self, problem: Problem) -> Problem:
-        """The problem with a number for each point at hand; raises ValueError if these are too many."""
+        """Return the problem with its weights in memory, for a seeding that keeps a number for each point.
+
+        Raises:
+            ValueError: There are too many points for that.
+        """
         raise NotImplementedError
 
 
 class Problem(NamedTuple):
-    """`wanted` of the points are to be chosen, beside the centroids that are there already."""
+    """A choice to make: `wanted` of the points, in addition to the centroids that are given."""
 
     points: Points
     weights: np.ndarray | None  # (n,) float64
@@ -47,33 +54,33 @@ class Problem(NamedTuple):
     wanted: int
     rng: np.random.RandomState
     backend: Backend
-    tell: Tell | None = None  # hears how far it is
+    tell: Tell | None = None  # called with the progress
 
     def by_weight(self, size: int, replace: bool = True) -> np.ndarray:
-        """Indices (size,) drawn in proportion to weight."""
+        """Return indices (size,) drawn with probability proportional to weight."""
         if isinstance(self.points, Unheld):
             return self.points.by_weight(self.rng, size, replace)
         chunk = draws.chunk_rows(self.points.d, self.points.dtype.itemsize)
         return draws.by_weight(self.rng, self.points.n, self.weights, size, replace, chunk)
 
     def held(self) -> Problem:
-        """As it is, for what needs a number for each point."""
+        """Return the problem for a seeding that keeps a number for each point."""
         return self.points.held(self) if isinstance(self.points, Unheld) else self
 
     def with_given(self, chosen: np.ndarray) -> Problem:
-        """The choice that is left when these points have been chosen."""
+        """Return the problem that is left after these points have been chosen."""
         given = np.concatenate([self.given, self.points[chosen]])
         return self._replace(given=given, wanted=self.wanted - len(chosen))
 
 
-Choose = Callable[[Problem], np.ndarray]  # (wanted,) int64 indices
+Choose = Callable[[Problem], np.ndarray]  # returns (wanted,) int64 indices
 
 
 def seeds(
     choose: Choose, points, n_clusters: int, weights, random_state, given, backend: str | None
 ) -> Seeds:
-    """Checks the arguments of a public function and runs it."""
-    # Imported late: the command line wants the names of seedings soon, and this takes 1 s.
+    """Check the arguments of a public seeding function and run it."""
+    # Imported here, since it takes 1 s and the command line asks for the names of seedings alone.
     from sklearn.utils import check_random_state
 
     checks.check_number("n_clusters", n_clusters, Integral, 1)
@@ -92,7 +99,7 @@ def seeds(
 
 
 def given_centroids(given, points: Points, n_clusters: int) -> np.ndarray:
-    """(m, d), m < n_clusters, in the dtype to compute in; no rows for None."""
+    """Return the given centroids (m, d), m < n_clusters, in the dtype to compute in; no rows for None."""
     if given is None:
         return np.empty((0, points.d), points.compute)
     given = checks.real_numbers("given", arrays.taken("given", given)).astype(points.compute)

@@ -1,4 +1,4 @@
-"""k-means of points that are read anew in each pass: datasets, files, what does not fit into memory."""
+"""Streams: k-means of points that are read again in each pass, such as datasets and large files."""
 
 from tfkm.streams.blocks import Part as Part
 from tfkm.streams.kmeans import fit as fit

@@ -1,4 +1,4 @@
-"""A stream cut anew: blocks of one size, whatever the parts in which it comes, read ahead by a thread."""
+"""Blocks of one size, cut from a stream whatever its parts, and read ahead by a thread."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tfkm.reprs import brief
 from tfkm.seeding.draws import MOST_ROWS, chunk_rows
 
 _LARGEST_BLOCK_BYTES = 2**28
-_AHEAD = 2  # blocks that wait, beside the one at work and the one being filled
-_PATIENCE = 1.0  # seconds for a reader that is told to end
+_AHEAD = 2  # blocks in the queue, besides the one being used and the one being filled
+_PATIENCE = 1.0  # seconds to wait for a reader that was told to end
 
 T = TypeVar("T")
 
@@ -52,9 +52,15 @@ class Block(NamedTuple):
 
 
 def block_rows(d: int, itemsize: int, clusters: int = 1) -> int:
-    """Rows of a block, a power of two: a chunk, or more where the sums of so many clusters are larger.
+    """Return the rows of a block, a power of two and at least a chunk.
 
-    To add a block's sums takes as long as to assign some of its rows, so there are to be more of these.
+    Adding the sums of a block takes as long as assigning some of its rows. So a block is larger
+    where the sums of all clusters are larger.
+
+    Args:
+        d: Number of features.
+        itemsize: Bytes of a value.
+        clusters: Number of clusters of all runs together.
     """
     room = min(4 * clusters * d, _LARGEST_BLOCK_BYTES)
     larger = 1 << max(0, min(room // (d * itemsize), MOST_ROWS).bit_length() - 1)
@@ -62,9 +68,9 @@ def block_rows(d: int, itemsize: int, clusters: int = 1) -> int:
 
 
 def aligned(parts: Iterable[Part], start: int, rows: int) -> Iterator[Block]:
-    """Blocks of so many rows, the last one ragged; the first begins with row `start`.
+    """Yield blocks of this many rows, the last one ragged; the first begins with row `start`.
 
-    A part that holds a whole block is not copied.
+    A block that lies within one part is not copied.
     """
     points: np.ndarray | None = None
     weights: np.ndarray | None = None
@@ -95,7 +101,10 @@ def aligned(parts: Iterable[Part], start: int, rows: int) -> Iterator[Block]:
 
 
 def ahead(items: Iterable[T], depth: int = _AHEAD) -> Generator[T, None, None]:
-    """The same items, made in a thread while the one before is at work; an exception comes in its place."""
+    """Yield the same items, while a thread makes the next ones.
+
+    An exception in the thread is raised here.
+    """
     waiting: queue.Queue = queue.Queue(depth)
     ended = threading.Event()
     end = object()
@@ -115,7 +124,7 @@ def ahead(items: Iterable[T], depth: int = _AHEAD) -> Generator[T, None, None]:
                 if not put((item, None)):
                     return
             put((end, None))
-        except BaseException as error:  # noqa: BLE001  # for the one who waits
+        except BaseException as error:  # raised by the consumer
             put((end, error))
 
     reader = threading.Thread(target=read, name="tfkm reader", daemon=True)
@@ -128,7 +137,7 @@ def ahead(items: Iterable[T], depth: int = _AHEAD) -> Generator[T, None, None]:
             if item is end:
                 return
             yield item
-            del item  # not two blocks while the next one is waited for
+            del item  # do not hold two blocks while waiting for the next
     finally:
         ended.set()
-        reader.join(_PATIENCE)  # one that hangs must not keep Ctrl-C from ending the fit
+        reader.join(_PATIENCE)  # a reader that hangs must not keep Ctrl-C from ending the fit

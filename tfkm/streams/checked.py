@@ -1,4 +1,4 @@
-"""What a source says and gives is looked at here, before anything else reads it."""
+"""Checks of what a source declares and yields, made before anything else uses it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import numpy as np
 from tfkm import checks
 from tfkm.streams.blocks import Block, Part
 
-_HEAD = 2**16  # bytes of a chunk of which the order counts
-_WORDS = 2**10  # that are summed behind these: 22 GB/s, where a CRC of all of them is 2.5
+_HEAD = 2**16  # the first bytes of a chunk, all of which the CRC covers
+_WORDS = 2**10  # words in a row of the sums behind these; sums read 22 GB/s, a CRC of all bytes 2.5
 
 
 def declared(source: Any) -> np.dtype:
-    """The dtype of the points of a source that says what it has to, in a form that can be used.
+    """Return the dtype of a source's points, after checking all that the source declares.
 
-    Raises: TypeError or ValueError naming what is wrong.
+    Raises:
+        TypeError, ValueError: An attribute of the source is not allowed; the message names it.
     """
     name = source.name
     checks.check_number(f"d of {name}", source.d, Integral, 1)
@@ -38,9 +39,11 @@ def declared(source: Any) -> np.dtype:
 
 
 def parts(source: Any, dtype: np.dtype, start: int, shard_rows: int) -> Iterator[Part]:
-    """What the source gives from row `start` on, in the shapes and dtypes that it declares.
+    """Yield the parts of the source from row `start` on, checked against what it declares.
 
-    Raises: TypeError or ValueError naming the source, the shard, the row and what is wrong.
+    Raises:
+        TypeError, ValueError: A part has another shape or dtype; the message names source, shard
+            and row.
     """
     given = source.read(start)
     if not isinstance(given, Iterable):
@@ -83,7 +86,11 @@ def _check_weights(where: str, weights: Any, rows: int, weighted: bool) -> None:
 
 
 def weighed(name: str, block: Block) -> Block:
-    """The block with weights in float64. Raises: ValueError if one is negative or not finite."""
+    """Return the block with its weights in float64.
+
+    Raises:
+        ValueError: A weight is negative or not finite.
+    """
     if block.weights is None:
         return block
     weights = block.weights.astype(np.float64, copy=False)
@@ -97,7 +104,7 @@ def weighed(name: str, block: Block) -> Block:
 
 
 def fingerprints(block: Block, chunk: int) -> list[int]:
-    """A number for each of its chunks, another where points or weights are others."""
+    """Return a number for each chunk of the block, which changes when its points or weights change."""
     return [
         _fingerprint(block.points[at : at + chunk], block.weights, slice(at, at + chunk))
         for at in range(0, len(block.points), chunk)
@@ -105,7 +112,7 @@ def fingerprints(block: Block, chunk: int) -> list[int]:
 
 
 def _fingerprint(points: np.ndarray, weights: np.ndarray | None, rows: slice) -> int:
-    """The CRC of the first bytes, of sums of a few words in the order of these, and of what is left."""
+    """Return a CRC of the first bytes, of the sums of columns of words, and of the remaining bytes."""
     found = 0
     for array in (points,) if weights is None else (points, weights[rows]):
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)

@@ -1,4 +1,4 @@
-"""Arrays that outlive the process: written whole or not at all, checked on reading, the last two kept."""
+"""Checkpoints: arrays in files that are written whole or not at all, and checked when read."""
 
 from __future__ import annotations
 
@@ -19,51 +19,64 @@ from tfkm.traces import traced
 
 _FORMAT = "tfkm checkpoint, version 1"
 _KEPT = 2
-_DIGEST = 32  # bytes at the end of a file
+_DIGEST = 32  # bytes of the SHA-256 at the end of a file
 Arrays = dict[str, np.ndarray]
 
 
 class Loaded(NamedTuple):
-    """path: of the file. arrays: what it holds, beside the name of the fit."""
+    """A checkpoint that was read.
+
+    Attributes:
+        path: Path of the file.
+        arrays: All arrays in it but the name of the fit.
+    """
 
     path: str
     arrays: Arrays
 
 
 class Checkpoints:
-    """Of one fit, in a folder of their own: `checkpoint-00000007.tfkm` is the seventh.
+    """The checkpoints of one fit, in a folder of their own.
 
-    A file is an .npz with the fit's name among its arrays, and behind it the SHA-256 of all that.
+    `checkpoint-00000007.tfkm` is the seventh; the last two are kept. A file is an .npz that has the
+    name of the fit among its arrays, followed by the SHA-256 of the .npz.
     """
 
     def __init__(self, folder: str | os.PathLike, fit: dict[str, str | int | float]) -> None:
-        """fit: what tells it from other fits."""
+        """Name the folder and the fit.
+
+        Args:
+            folder: The folder.
+            fit: Values that tell this fit from others.
+        """
         self._folder = checks.path("checkpoint_dir", folder)
         self._fit = {"format": _FORMAT, **fit}
         self._number = 0
 
     def load(self) -> Loaded | None:
-        """The newest that is sound; None if there is none. A damaged one is named in a warning.
+        """Return the newest intact checkpoint, or None; warn of each damaged one.
 
-        Makes the folder if there is none; has to be called before `save`.
+        The folder is made if it does not exist. Call this before `save`.
 
-        Raises: ValueError if it is of another fit.
+        Raises:
+            ValueError: The checkpoint belongs to another fit.
         """
         if self._folder.exists() and not self._folder.is_dir():
             raise ValueError(f"checkpoint_dir: {self._folder} is not a folder")
         self._folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self._folder.glob(".checkpoint-*.tmp"):  # of a writer that was killed
+        for leftover in self._folder.glob(".checkpoint-*.tmp"):  # left by a writer that was killed
             leftover.unlink(missing_ok=True)
         self._number = max((_number(path) for path in self._all()), default=0)
         for before, path in reversed(list(enumerate(sorted(self._all())))):
             try:
                 arrays = _read(path)
                 fit = dict(json.loads(str(arrays.pop("fit"))))
-            except Exception as error:  # of zip, of NumPy's header, of the system: each has its own
+            # The zip module, NumPy and the system raise errors of different classes.
+            except Exception as error:
                 then = (
                     "the one before it is used"
                     if before
-                    else "with none before it, all begins anew"
+                    else "there is none before it, so the fit starts again"
                 )
                 warnings.warn(
                     f"checkpoint {path}: damaged ({error}); {then}", RuntimeWarning, stacklevel=6
@@ -72,15 +85,19 @@ class Checkpoints:
             for name, value in self._fit.items():
                 if fit.get(name) != value:
                     raise ValueError(
-                        f"checkpoint_dir: {path} is of a fit with {name} {fit.get(name)!r}; this one has "
-                        f"{value!r}. Give the same arguments and data, or another folder"
+                        f"checkpoint_dir: {path} belongs to a fit with {name} {fit.get(name)!r}; this one "
+                        f"has {value!r}. Give the same arguments and data, or another folder"
                     )
             return Loaded(str(path), arrays)
         return None
 
     @traced("tfkm: checkpoint")
     def save(self, arrays: Arrays) -> None:
-        """Raises: OSError if it cannot be written; those before it stay."""
+        """Write a new checkpoint, and delete all but the last two.
+
+        Raises:
+            OSError: It cannot be written; the earlier ones are kept.
+        """
         buffer = io.BytesIO()
         members = {name: np.require(array, requirements="C") for name, array in arrays.items()}
         np.savez(buffer, fit=np.array(json.dumps(self._fit)), **members)  # type: ignore[arg-type]
@@ -101,7 +118,7 @@ def _read(path: Path) -> Arrays:
     content = path.read_bytes()
     content, digest = content[:-_DIGEST], content[-_DIGEST:]
     if hashlib.sha256(content).digest() != digest:
-        raise ValueError("its SHA-256 is another")
+        raise ValueError("its SHA-256 does not match")
     return model_files.read_arrays(io.BytesIO(content), len(content))
 
 

@@ -1,6 +1,6 @@
-"""The long steps of a fit, noted as they are done, so that a fit that goes on does not do them again.
+"""A journal of the long steps of a fit, so that a fit that continues does not repeat them.
 
-A fit is the same sequence of steps each time, so their number alone says which is which.
+A fit makes the same sequence of steps each time, so the number of a step identifies it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ import numpy as np
 from tfkm.saving import fields
 
 Arrays = dict[str, np.ndarray]
-Check = Callable[[Arrays], None]  # raises ValueError unless the arrays are what a step gives
+Check = Callable[[Arrays], None]  # raises ValueError unless the arrays can be the result of a step
 
-_GENERATOR = ("rng_key", "rng_rest")  # noted beside what a step gives, if it may draw
+# The generator's state, kept with the result of a step that may draw.
+_GENERATOR = ("rng_key", "rng_rest")
 _WHOLE = "whole"
 
 
 class Journal:
-    """entries: what the steps gave, in order, and what the generator was like then.
+    """The results of the steps done so far, each with the state of the generator after it.
 
-    Each method takes a check of what its step gives, for entries that come from a file.
+    Each method takes a check of the result, for entries that come from a file.
+
+    Attributes:
+        entries: The results, in order.
     """
 
     def __init__(
@@ -30,9 +34,12 @@ class Journal:
         on_step: Callable[[], None] | None = None,
         path: str = "",
     ) -> None:
-        """entries: of the fit that goes on, from the file at `path`.
+        """Start a journal, or continue one.
 
-        on_step: called after each step that was not among these.
+        Args:
+            entries: The entries of the fit that continues.
+            on_step: Called after each step that is not among these entries.
+            path: The file that the entries come from.
         """
         self.entries = entries or []
         self._at, self._of_file, self._path = 0, len(self.entries), path
@@ -41,7 +48,7 @@ class Journal:
     def step(
         self, do: Callable[[], Arrays], check: Check, rng: np.random.RandomState | None = None
     ) -> Arrays:
-        """What `do` gives, which may draw from rng; or gave."""
+        """Return the result of `do`, which may draw from `rng`, or the result in the journal."""
         if self._at == len(self.entries):
             self._note(do(), rng)
         return self._next(check, rng)
@@ -49,7 +56,10 @@ class Journal:
     def whole(
         self, do: Callable[[], Arrays], check: Check, rng: np.random.RandomState | None = None
     ) -> Arrays:
-        """The same for what is made of steps, which are forgotten when it is done."""
+        """Return the same for a step that consists of other steps.
+
+        The entries of those are dropped when it is done.
+        """
         first = self._at
         if first == len(self.entries) or _WHOLE not in self.entries[first]:
             result = do()
@@ -60,7 +70,8 @@ class Journal:
         return self._next(check, rng)
 
     def _note(self, result: Arrays, rng: np.random.RandomState | None) -> None:
-        if self._on_step is None:  # nobody will go on
+        """Append a result, with the state of the generator if the step may draw, and call `on_step`."""
+        if self._on_step is None:  # nothing is saved, so the generator's state is not needed
             self.entries.append(result)
             return
         if rng is not None:
@@ -71,6 +82,7 @@ class Journal:
         self._on_step()
 
     def _next(self, check: Check, rng: np.random.RandomState | None) -> Arrays:
+        """Return the next entry's result; check it and restore the generator if it comes from a file."""
         at, entry = self._at, self.entries[self._at]
         self._at += 1
         result = {n: a for n, a in entry.items() if n not in (*_GENERATOR, _WHOLE)}
@@ -83,7 +95,7 @@ class Journal:
 
 
 def _state(entry: Arrays) -> tuple:
-    """What `set_state` takes, of the generator that was noted."""
+    """Return the noted state of the generator, as `set_state` takes it."""
     fields.names(entry, *_GENERATOR, others=True)
     rest = fields.array("rng_rest", entry["rng_rest"], "float64", 3).tolist()
     whole = rest[:2] == [int(x) for x in rest[:2]]

@@ -1,4 +1,4 @@
-"""Lloyd's k-means of a stream: the loop of `iteration.py` over points that are read anew in each pass."""
+"""Lloyd's k-means of a stream: `lloyd.iteration` over points that are read again in each pass."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from tfkm.streams.sources import Source
 from tfkm.streams.stream import Engine, Here, Stream, Watched
 from tfkm.types import Pass, Tell
 
-# Of the centroids and sums of starts that run together, 64 bytes for each number of a centroid.
+# Bytes of centroids and sums of restarts that run together; each number of a centroid takes 64.
 _TOGETHER_BYTES = 2**28
-_CHECKPOINT_SECONDS = 20.0  # between those within a pass
+_CHECKPOINT_SECONDS = 20.0  # between two checkpoints within a pass
 
 
 def fit(
@@ -41,10 +41,11 @@ def fit(
     callbacks: Callbacks,
     on_pass: Callable[[Pass], bool | None] | None = None,
 ) -> End:
-    """Return the best start, as the same points in memory would give it, to the bit.
+    """Return the result of the best restart, with the bits that the same points in memory would give.
 
     Raises:
-      ValueError: it names the argument or the point that is wrong; what the source raises, too.
+        ValueError: An argument or a point is wrong; the message names it.
+        Exception: Any error that the source raises.
     """
     stream = Stream(source)
     init = stream_seeding.checked(options.init, stream, options.n_clusters)
@@ -54,7 +55,7 @@ def fit(
         stream_seeding.check_engine(init, engine)
         if callbacks:
             engine = Watched(engine, stream, callbacks)
-        # All processes go by what the one that leads was given, and drew.
+        # All processes use the options and the generator state of the leading process.
         given = _shared(options), rng.get_state(), options.checkpoint_dir is not None
         shared, state, kept = engine.gathered(lambda: given)[0]
         options = replace(options, **shared)
@@ -63,12 +64,13 @@ def fit(
         found = scan(stream, engine, digested=kept)
         checks.check_clusters(options.n_clusters, found.n)
         checkpoints = None
-        if options.checkpoint_dir is not None and engine.leads:  # one reads, and writes
+        # Only the leading process reads and writes checkpoints.
+        if options.checkpoint_dir is not None and engine.leads:
             checkpoints = Checkpoints(options.checkpoint_dir, {**_data(stream, found), **name})
         saved = engine.gathered(lambda: checkpoints and checkpoints.load())[0]
 
         def stops(done: Pass) -> bool:
-            """Whether one of them wants to; none goes on alone."""
+            """Return whether any process wants to stop; then all of them do."""
             return any(engine.gathered(lambda: on_pass is not None and bool(on_pass(done))))
 
         return _Fit(stream, found, engine, options, rng, callbacks, stops, checkpoints, saved).end()
@@ -76,7 +78,7 @@ def fit(
 
 @dataclass
 class _Fit:
-    """The steps of a fit, each noted when it is done."""
+    """The steps of a fit, each entered in the journal when it is done."""
 
     stream: Stream
     found: Scan
@@ -85,8 +87,8 @@ class _Fit:
     rng: np.random.RandomState
     callbacks: Callbacks
     on_pass: Callable[[Pass], bool]
-    checkpoints: Checkpoints | None  # in the process that leads
-    saved: Loaded | None  # the checkpoint to go on from
+    checkpoints: Checkpoints | None  # None except in the leading process
+    saved: Loaded | None  # the checkpoint to continue from
 
     def __post_init__(self) -> None:
         self._loop: progress.Loop | None = None
@@ -97,9 +99,10 @@ class _Fit:
                 entries = progress.steps_of(self.saved.arrays)
         self._journal = Journal(entries, None if self.checkpoints is None else self._save, path)
         self._written = time.monotonic()
-        self._tell: Tell | None = None  # hears how far a seeding is
+        self._tell: Tell | None = None  # called with the progress of a seeding
 
     def end(self) -> End:
+        """Run all steps, and return the result of the best restart."""
         options = self.options
         threshold = 0.0
         if options.tol > 0:
@@ -122,7 +125,7 @@ class _Fit:
         return best[0]
 
     def _group(self, first: int, seeds: np.ndarray, threshold: float, best: list[End]) -> list[End]:
-        """The best of these starts and of those before."""
+        """Return the best result among these restarts, which run together, and the earlier ones."""
         passes = Passes(self.stream, self.found, self.engine, seeds, self.options.selected.name)
         loop, self._loop = self._loop, None
         if loop is not None:
@@ -154,7 +157,7 @@ class _Fit:
         return [min(best + ends, key=lambda end: end.inertia)]
 
     def _saved_loop(self, firsts: range) -> progress.Loop | None:
-        """The loop of the checkpoint, of which nothing is used before all of it is checked."""
+        """Return the loop in the checkpoint, after checking all of it."""
         if self.saved is None:
             return None
         options, found, stream = self.options, self.found, self.stream
@@ -206,22 +209,22 @@ def _check_variance(step: dict[str, np.ndarray]) -> None:
 
 
 def _data(stream: Stream, found: Scan) -> dict[str, str | int | float]:
-    """What tells these points from others."""
+    """Return values that tell these points from others."""
     return {"data": found.digest, "n": found.n, "d": stream.d, "dtype": str(stream.dtype)}
 
 
 def _shared(options: FitOptions) -> dict[str, Any]:
-    """What all processes of a fit have to agree on."""
+    """Return the options that all processes of a fit must share."""
     names = "n_clusters", "init", "n_init", "max_iter", "tol", "random_state"
     return {name: getattr(options, name) for name in names} | {"backend": options.selected.name}
 
 
 def _name(options: FitOptions, rng: np.random.RandomState) -> dict[str, str | int | float]:
-    """What tells this fit from others of the same points."""
+    """Return values that tell this fit from others of the same points."""
     init, seed = options.init, None
     if not isinstance(init, str):
         init = _digest(np.asarray(init)) if not callable(init) else _described(init)
-    if options.random_state is not None:  # None goes on with whatever was drawn
+    if options.random_state is not None:  # with None the fit continues with whatever was drawn
         _, key, *rest = rng.get_state(legacy=True)
         seed = _digest(np.append(np.array(key, np.float64), np.array(rest, np.float64)))
     return {
@@ -237,7 +240,7 @@ def _name(options: FitOptions, rng: np.random.RandomState) -> dict[str, str | in
 
 
 def _described(init: Callable) -> str:
-    """A seeding of this package, with its settings."""
+    """Return a text for a seeding of this package and its settings."""
     if not isinstance(init, functools.partial):
         return init.__name__
     parts = [

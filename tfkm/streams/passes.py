@@ -1,7 +1,7 @@
-"""One pass over a stream: what each shard gives, and their sum.
+"""One pass over a stream: the results of its shards, and their sum.
 
-`SumShard` is all that a worker has to do, wherever it runs: it depends on the shard and the centroids, may
-be done again, and what it gives can be added in any order, since the sums are exact.
+`SumShard` is the task of a worker, wherever it runs. Its result depends on the shard and the
+centroids alone, and it may be run again. The sums are exact, so results can be added in any order.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from tfkm.streams.scan import Scan
 from tfkm.streams.stream import Engine, Stream
 from tfkm.types import Ahead, Assignment, ExactStatistics, Made, Statistics, Words
 
-_DIGEST = 16  # bytes of a shard's labels
+_DIGEST = 16  # bytes kept of the hash of a shard's labels
 
 
 class Partial(NamedTuple):
-    """What shards give for centroids (a, k, d), as arrays with a in front.
+    """The sums of some shards for centroids (a, k, d); all arrays have a leading axis of length a.
 
-    statistics: exact. digests: (a, 4 · shards) int32 in parts, of the labels of each shard's points.
+    Attributes:
+        statistics: Exact sums.
+        digests: Arrays (a, 4 · shards) int32, hashes of the labels of each shard's points.
     """
 
     statistics: ExactStatistics
@@ -37,18 +39,21 @@ class Partial(NamedTuple):
 
     @property
     def labels(self) -> np.ndarray:
-        """The digests in one."""
+        """Return the digests in one array."""
         return np.concatenate(self.digests, axis=1)
 
     def owned(self) -> Partial:
-        """In arrays that `and_next` may write to, as those from another process are not."""
+        """Return self in arrays that `and_next` may write to.
+
+        Arrays from another process are read-only, and are copied.
+        """
         high, low, inertia = self.statistics
         high, low = (Words(*(np.require(a, requirements="W") for a in w)) for w in (high, low))
         inertia = np.require(inertia, requirements="W")
         return Partial(ExactStatistics(high, low, inertia), list(self.digests))
 
     def and_next(self, more: Partial) -> Partial:
-        """Together, in the arrays of this one."""
+        """Add the next shards in place, and return self."""
         (*words, inertia), (*others, more_inertia) = self.statistics, more.statistics
         for word, other in zip(words, others, strict=True):
             for a, b in zip(word, other, strict=True):
@@ -60,7 +65,15 @@ class Partial(NamedTuple):
 
 @dataclass(frozen=True)
 class SumShard:
-    """The task: centroids (a, k, d) and a grid with a in front, the same for all shards."""
+    """The task of a pass: assign the points of a shard, and add them up by cluster.
+
+    Attributes:
+        centroids: (a, k, d).
+        grid: The grid of the sums, with a leading axis of length a; the same for all shards.
+        weighted: Whether points count with their weights.
+        backend: Name of the backend.
+        rows: Rows of a block.
+    """
 
     centroids: np.ndarray
     grid: exact.Grid
@@ -86,15 +99,18 @@ class SumShard:
 
 @dataclass(frozen=True)
 class VarianceShard(SumShard):
-    """The same for one centroid, before there are any to fit."""
+    """The same task for the mean variance, which one centroid gives; it belongs to the scan."""
 
     phase: ClassVar[str] = "scan"
 
 
 @dataclass(frozen=True)
 class FarthestShard:
-    """The task: (labels, distances, weights, points) of at most so many rows, the farthest from centroids
-    (1, k, d), in the order in which they come."""
+    """The task of finding the rows of a shard that are farthest from their centroids.
+
+    The result holds labels, distances, weights and points of at most `most` rows, in the order of
+    the stream. The centroids are (1, k, d).
+    """
 
     centroids: np.ndarray
     grid: exact.Grid
@@ -115,7 +131,7 @@ class FarthestShard:
 
 
 def assigned(block: Block, centroids: np.ndarray, grid: exact.Grid, weighted: bool, backend: str):
-    """A `Sweep` of centroids (a, k, d) over a block."""
+    """Return the `Sweep` of centroids (a, k, d) over a block."""
     table = Problems(np.array([[0, i, 0] for i in range(len(centroids))]))
     module = backends.select(backend)
     weights = block.weights if weighted else None
@@ -125,14 +141,14 @@ def assigned(block: Block, centroids: np.ndarray, grid: exact.Grid, weighted: bo
 
 
 def grids(scan: Scan, centroids: np.ndarray, weighted: bool) -> exact.Grid:
-    """As `exact.grids`."""
+    """Return the grids for these centroids, see `exact.grids`."""
     return exact.grids(len(centroids), scan.n, scan.largest, scan.heaviest if weighted else 1.0)
 
 
 def sums(
     stream: Stream, scan: Scan, engine: Engine, centroids: np.ndarray, backend: str
 ) -> Statistics:
-    """Unweighted, of centroids (1, k, d): one pass."""
+    """Return the unweighted statistics for centroids (1, k, d), in one pass."""
     grid = grids(scan, centroids, weighted=False)
     rows = block_rows(stream.d, stream.dtype.itemsize, centroids.shape[1])
     total: Partial | None = None
@@ -145,16 +161,21 @@ def sums(
 
 
 class Unfinished(NamedTuple):
-    """A pass of which the first `shards` are done."""
+    """A pass whose first `shards` shards are done."""
 
     shards: int
     partial: Partial
 
 
 class Passes:
-    """What `iterate` wants of a stream, for runs that begin with centroids (r, k, d).
+    """The points of a stream as `iterate` needs them, for runs from centroids (r, k, d).
 
-    before: (a, …) labels of the pass before, as in `Partial`, of runs (a,). unfinished: the next pass.
+    This implements `iteration.Points`.
+
+    Attributes:
+        before: (a, …) `Partial.labels` of the last pass.
+        runs: (a,) the runs that made the last pass.
+        unfinished: The part of the next pass that a checkpoint holds.
     """
 
     def __init__(
@@ -170,7 +191,8 @@ class Passes:
         self._rows = block_rows(
             stream.d, stream.dtype.itemsize, len(centroids) * centroids.shape[1]
         )
-        self.on_shard: Callable[[Unfinished], None] | None = None  # told after each but the last
+        # Called after each shard but the last.
+        self.on_shard: Callable[[Unfinished], None] | None = None
         self.before: np.ndarray | None = None
         self.runs = np.arange(len(centroids))
         self.unfinished: Unfinished | None = None
@@ -178,7 +200,10 @@ class Passes:
     def one_pass(
         self, runs: np.ndarray, centroids: np.ndarray, measured: bool, ahead: Ahead | None
     ) -> Made:
-        """As `iteration.Points.one_pass`; labels are not held, so `changed` is 0 or 1."""
+        """Make the next pass of each run, see `iteration.Points.one_pass`.
+
+        Labels are not held, so `changed` is only 0 or 1.
+        """
         total = self._pass(runs, centroids)
         changed = np.ones(len(runs), np.int64)
         labels = total.labels
@@ -189,10 +214,11 @@ class Passes:
         return Made(None, total.statistics.rounded(), changed, centroids)
 
     def look(self, runs: np.ndarray, centroids: np.ndarray) -> tuple[None, Statistics]:
-        """As `iteration.Points.look`."""
+        """Make a measured pass that does not count as a pass of the runs, see `iteration.Points.look`."""
         return None, self._pass(runs, centroids).statistics.rounded()
 
     def _pass(self, runs: np.ndarray, centroids: np.ndarray) -> Partial:
+        """Make a pass, or the rest of an unfinished one, and return its sums."""
         done, self.unfinished = self.unfinished, None
         task = SumShard(centroids, self._grid_of(runs), True, self._backend, self._rows)
         shards = list(self._stream.shards())
@@ -205,11 +231,11 @@ class Passes:
         return done.partial
 
     def placed(self, means: np.ndarray, previous: np.ndarray) -> np.ndarray:
-        """The means themselves."""
+        """Return the means unchanged; see `iteration.Points.placed`."""
         return means
 
     def candidates(self, run: int, centroids: np.ndarray, assignment: Assignment | None) -> tuple:
-        """The 2k points that are farthest from their centroid, found by another pass."""
+        """Return the arguments of `update.centroids` for the 2k farthest points, found by one more pass."""
         most, grid = 2 * len(centroids), self._grid_of(np.array([run]))
         task = FarthestShard(centroids[None], grid, most, self._backend, self._rows)
         found = _none(self._stream.d)
@@ -223,13 +249,14 @@ class Passes:
 
 
 def _none(d: int) -> list[np.ndarray]:
+    """Return (labels, distances, weights, points) of no rows."""
     return [np.empty(0, np.int32), np.empty(0), np.empty(0), np.empty((0, d))]
 
 
 def _farthest(found: list, here: list, most: int) -> list[np.ndarray]:
-    """Keep at most so many of the rows found so far and the new ones, in the order in which they came.
+    """Merge the rows found so far with new ones; keep at most `most`, in the order of the stream.
 
-    Rows are (labels, distances, weights, points); those that empty clusters take first are kept.
+    Rows are (labels, distances, weights, points). The rows that empty clusters take first are kept.
     """
     _, distances, weights, _ = here
     new = np.sort(in_order(distances, weights, most))

@@ -1,4 +1,4 @@
-"""What a fit of a stream has done so far, as arrays and back: what a checkpoint holds."""
+"""The progress of a fit of a stream, converted to the arrays of a checkpoint and back."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ Arrays = dict[str, np.ndarray]
 
 
 class Loop(NamedTuple):
-    """The loop over one group of starts, of which `first` is the first.
+    """The state of the loop over one group of restarts, which run together.
 
-    best: of the groups before. before: labels of the last pass, of `runs` (a,), see `Passes`.
+    Attributes:
+        first: The number of the group's first restart.
+        best: The best result of the earlier groups, in a list, which is empty for the first group.
+        state: The state between two passes.
+        runs: (a,) the runs that made the last pass.
+        before: (a, …) their labels in it, see `Passes`; None before the first pass.
+        unfinished: The part of the next pass that is done, or None.
     """
 
     first: int
@@ -30,15 +36,16 @@ class Loop(NamedTuple):
 
     @classmethod
     def of(cls, first: int, best: list[End], state: State, passes: Passes, unfinished=None) -> Loop:
+        """Return the loop with the labels that `passes` holds."""
         return cls(first, best, state, passes.runs, passes.before, unfinished)
 
     def hand_to(self, passes: Passes) -> None:
-        """So that they go on."""
+        """Give the labels and the unfinished pass to `passes`, which continues from there."""
         passes.runs, passes.before, passes.unfinished = self.runs, self.before, self.unfinished
 
 
 def to_arrays(entries: list[Arrays], loop: Loop | None) -> Arrays:
-    """entries: of the journal."""
+    """Return the arrays of a checkpoint, from the entries of the journal and the loop."""
     arrays = {f"step/{i}/{name}": a for i, entry in enumerate(entries) for name, a in entry.items()}
     if loop is None:
         return arrays
@@ -68,17 +75,25 @@ def to_arrays(entries: list[Arrays], loop: Loop | None) -> Arrays:
 
 
 def steps_of(arrays: Arrays) -> list[Arrays]:
-    """The entries that `to_arrays` was given."""
+    """Return the journal's entries from the arrays of a checkpoint."""
     steps = _grouped(arrays, "step/")
     fields.names(steps, *map(str, range(len(steps))))
     return [steps[str(i)] for i in range(len(steps))]
 
 
 class Expected(NamedTuple):
-    """What the loop of a fit can be like.
+    """The limits that a loop read from a checkpoint must keep.
 
-    firsts: of each group of starts, of which there are n_init in all. k, d, dtype: of centroids.
-    shards: of a pass. weight: of all points. largest: (d,) magnitudes.
+    Attributes:
+        firsts: The first restart of each group.
+        n_init: Number of restarts.
+        k: Number of clusters.
+        d: Number of features.
+        dtype: The dtype of the centroids.
+        max_iter: The most passes of a restart.
+        shards: Number of shards of a pass.
+        weight: Upper bound of the weight of all points.
+        largest: (d,) the greatest magnitude of each feature.
     """
 
     firsts: range
@@ -92,9 +107,11 @@ class Expected(NamedTuple):
     largest: np.ndarray
 
     def loop(self, arrays: Arrays) -> Loop | None:
-        """The loop that `to_arrays` was given; None if there was none.
+        """Return the loop from the arrays of a checkpoint, or None if they hold none.
 
-        Raises: ValueError naming a field that is missing, too many, or not as a fit of this kind leaves it.
+        Raises:
+            ValueError: A field is missing, unknown, or not what such a fit leaves; the message
+                names it.
         """
         loop = {n: a for n, a in arrays.items() if not n.startswith("step/")}
         if not loop:
@@ -123,7 +140,7 @@ class Expected(NamedTuple):
         )
         known = {run: self._end(f"end/{run}", ends[str(run)], run < 0) for run in ended}
         best = [known.pop(-1)] if first > 0 else []
-        # The last pass is over the runs that have ended, for inertias that are not known yet.
+        # Once all runs have ended, the last pass reads those whose inertia is still NaN.
         reading = len(going) or sum(np.isnan(end.inertia) for end in known.values())
         unfinished = self._unfinished(part, reading) if part else None
         return Loop(first, best, State(passes, going, centroids, known), runs, before, unfinished)
@@ -132,7 +149,7 @@ class Expected(NamedTuple):
         return fields.rows(name, value, self.dtype.name, *leading, self.k, self.d)
 
     def _end(self, name: str, end: Arrays, measured: bool) -> End:
-        """measured: whether its inertia has to be known."""
+        """Return the result of a run; `measured` says that its inertia must be known."""
         with fields.of(f"{name}/"):
             fields.names(end, "centroids", "inertia", "n_iter", "status")
             inertia, status = end["inertia"], str(end["status"])
@@ -147,7 +164,7 @@ class Expected(NamedTuple):
         return End(centroids, None, float(inertia), n_iter, Status[status])
 
     def _unfinished(self, part: Arrays, runs: int) -> Unfinished:
-        """Of so many runs."""
+        """Return the unfinished pass of this many runs."""
         with fields.of("part/"):
             words = [f"{word}/{name}" for word in ("high", "low") for name in Words._fields]
             fields.names(part, "shards", "labels", "inertia", *words)
@@ -170,20 +187,22 @@ class Expected(NamedTuple):
         return Unfinished(shards, Partial(ExactStatistics(high, low, digits), [labels]))
 
     def _sums(self, name: str, part: Arrays, shape: tuple[int, ...], most: Any) -> np.ndarray:
+        """Return an array of sums, none greater in magnitude than the points can give."""
         array = fields.array(name, part[name], "float64", *shape)
         said = "no more than the points add up to"
         return fields.within(name, array, -2 * np.asarray(most), 2 * np.asarray(most), said)
 
 
 def _runs(name: str, value: Any, count: int) -> np.ndarray:
-    """(a,) int64, numbers of some of so many runs."""
+    """Return (a,) int64, distinct run numbers below `count`, in order."""
     runs = fields.array(name, value, "int64", None)
-    said = f"different numbers from 0 to {count - 1}, rising"
+    said = f"different numbers from 0 to {count - 1}, in order"
     fields.check((np.diff(runs) > 0).all(), name, said)
     return fields.within(name, runs, 0, count - 1, said)
 
 
 def _grouped(arrays: Arrays, prefix: str) -> dict[str, Arrays]:
+    """Return the arrays whose names start with the prefix, grouped by the next part of their names."""
     groups: dict[str, Arrays] = {}
     for name, array in arrays.items():
         if name.startswith(prefix):

@@ -1,4 +1,4 @@
-"""The first pass over a stream: how many points there are, how large, which."""
+"""The first pass over a stream: number, magnitudes and weights of the points, and a hash of the data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ from tfkm.traces import traced
 
 
 class Scan(NamedTuple):
-    """Of a stream, or of a shard.
+    """The result of the first pass, for a stream or for one shard.
 
-    n: points. largest: (d,) magnitudes. lightest, heaviest: weights.
-    first: (1, d) the first point, in the dtype to compute in. digest: SHA-256 of what was read, or "".
-    fingerprints: of the chunks of a shard.
+    Attributes:
+        n: Number of points.
+        largest: (d,) the greatest magnitude of each feature.
+        lightest: The least weight.
+        heaviest: The greatest weight.
+        first: (1, d) the first point, in the dtype to compute in.
+        digest: SHA-256 of the data, or "" if it was not asked for.
+        fingerprints: One for each chunk of a shard.
     """
 
     n: int
@@ -35,7 +40,7 @@ class Scan(NamedTuple):
     fingerprints: tuple[int, ...] = ()
 
     def and_next(self, more: Scan) -> Scan:
-        """Together, without a digest."""
+        """Return the scan of both, without a digest."""
         return Scan(
             self.n + more.n,
             np.maximum(self.largest, more.largest),
@@ -48,7 +53,7 @@ class Scan(NamedTuple):
 
 @dataclass(frozen=True)
 class ScanShard:
-    """The task. digested: whether a digest is wanted."""
+    """The task of scanning a shard; `digested` says whether a digest is wanted."""
 
     digested: bool
     rows: None = None
@@ -56,7 +61,11 @@ class ScanShard:
     phase: ClassVar[str] = "scan"
 
     def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> Scan:
-        """Raises ValueError if a value is not finite or a squared norm may overflow."""
+        """Scan the shard.
+
+        Raises:
+            ValueError: A value is not finite, or a squared norm may overflow.
+        """
         total: Scan | None = None
         digest, prints = hashlib.sha256(), list[int]()
         with ThreadPoolExecutor(1) as beside:
@@ -74,9 +83,10 @@ class ScanShard:
 
 @traced("tfkm: scan")
 def scan(stream: Stream, engine: Engine, *, digested: bool) -> Scan:
-    """Of all shards, after which the stream knows its length, and what it has to find in each pass.
+    """Scan all shards, and tell the stream its length and the fingerprints to compare in later passes.
 
-    Raises: ValueError if there are no points, none of positive weight, or bad ones.
+    Raises:
+        ValueError: There are no points, none has a positive weight, or one is not allowed.
     """
     total: Scan | None = None
     digest = hashlib.sha256()
@@ -103,7 +113,7 @@ def _of(stream: Stream, block: Block) -> Scan:
 
 
 def _update(digest, block: Block) -> None:
-    # Chunks of one size, so how the source cuts its parts does not show.
+    # Blocks have one size, so the digest does not depend on how the source cuts its parts.
     for array in block.points, block.weights:
         if array is not None:
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)

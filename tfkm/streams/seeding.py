@@ -1,7 +1,7 @@
-"""Seeds from a stream: those that memory would give, bit for bit, without a number for each point.
+"""Seeding from a stream: the same bits as in memory, without a number for each point.
 
-What in memory is kept of each point, the distance to what was chosen so far, is worked out anew in each
-pass. Rows that are drawn are taken along in the pass that draws them.
+Seeding in memory keeps each point's distance to the centroids chosen so far. Here each pass
+computes it again. A pass that draws rows also returns those rows.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ from tfkm.streams.journal import Arrays, Journal
 from tfkm.streams.scan import Scan
 from tfkm.streams.stream import Engine, Stream
 
-_HELD_BYTES = 2**28  # of numbers for each point, where a seeding needs these
+_HELD_BYTES = 2**28  # bytes of numbers for each point, for seedings that need them
 
 
 def checked(init: seeding.Init, stream: Stream, k: int) -> seeding.Init:
-    """As `seeding.checked`; raises ValueError for a callable of the user's own, which wants an array."""
+    """Return `seeding.checked` of `init` for a stream.
+
+    Raises:
+        ValueError: `init` is a user's callable, which needs an array, or a setting is not allowed.
+    """
     if callable(init) and not seeding.is_own(init):
         raise ValueError(
             "init: a callable needs the points in an array; allowed for a stream are the names, "
@@ -42,42 +46,51 @@ def checked(init: seeding.Init, stream: Stream, k: int) -> seeding.Init:
 
 
 def needs_all(init: seeding.Init) -> bool:
-    """Whether it holds a number for each point."""
+    """Return whether this seeding holds a number for each point."""
     name = seeding.name_of(init) if isinstance(init, str) or callable(init) else None
     return name is not None and seeding.SEEDINGS[name].per_point
 
 
-def _others() -> list[str]:
-    """Seedings that hold no number for each point, in quotation marks."""
-    return [repr(name) for name, own in seeding.SEEDINGS.items() if not own.per_point]
+def _others() -> str:
+    """Return the names of seedings that hold no number for each point."""
+    names = (repr(name) for name, own in seeding.SEEDINGS.items() if not own.per_point)
+    return " or ".join(names)
 
 
 def check_engine(init: seeding.Init, engine: Engine) -> None:
-    """Raises: ValueError if the engine spares this process the points, and init wants them here."""
+    """Check that this process reads the points, if this seeding needs them here.
+
+    Raises:
+        ValueError: Only other processes read them.
+    """
     if needs_all(init) and not engine.local:
         raise ValueError(
-            f"init: {seeding.name_of(init)!r} needs all points in one process, which this engine does not "
-            f"read; take {' or '.join(_others())}, which the workers share"
+            f"init: {seeding.name_of(init)!r} needs all points in this process, but this engine reads "
+            f"them elsewhere; take {_others()}"
         )
 
 
 def _check_held(n: int) -> None:
     if 16 * n > _HELD_BYTES:
         raise ValueError(
-            f"init: it needs numbers for each point, which are held up to {_HELD_BYTES // 16:,} "
-            f"points; of a stream of {n:,} only {' and '.join(_others())} can be had"
+            f"init: it keeps numbers for each point, for at most {_HELD_BYTES // 16:,} points; "
+            f"a stream of {n:,} needs {_others()}"
         )
 
 
 @dataclass(frozen=True)
 class DrawShard:
-    """The task: `size` draws in proportion to weight, or to weight · D², D the distance to the nearest of
-    the centroids in these groups (m, d). A `WithReplacement` or a `Distinct`, and the rows drawn."""
+    """The task of drawing `size` rows of a shard with probability proportional to weight.
+
+    If there are groups of centroids (m, d), it is proportional to weight · D², where D is the
+    distance to the nearest of them. The result is the reservoir, a `WithReplacement` or a
+    `Distinct`, and the rows drawn.
+    """
 
     kind: Callable
     seed: Seed
     size: int
-    equal: bool  # whether weights are all the same, and so none
+    equal: bool  # whether all weights are equal, and so ignored
     groups: tuple[np.ndarray, ...] = ()
     backend: str | None = None
     rows: None = None
@@ -105,7 +118,10 @@ class DrawShard:
 
 @dataclass(frozen=True)
 class SizesShard:
-    """The task: (m,) float64, the weight of the points nearest to each of the centroids in these groups."""
+    """The task of finding (m,) float64, the weight of a shard's points nearest to each centroid.
+
+    The m centroids are those of all groups.
+    """
 
     groups: tuple[np.ndarray, ...]
     backend: str | None
@@ -124,7 +140,7 @@ class SizesShard:
 
 @dataclass(frozen=True)
 class RowsShard:
-    """The task: the points of these indices (m,), ascending, that are in the shard."""
+    """The task of reading the points of a shard that have these indices (m,), ascending."""
 
     indices: np.ndarray
     rows: None = None
@@ -141,7 +157,7 @@ class RowsShard:
 
 @dataclass(frozen=True)
 class WeightsShard:
-    """The task: (rows,) float64."""
+    """The task of reading the weights (rows,) float64 of a shard."""
 
     rows: None = None
 
@@ -153,7 +169,7 @@ class WeightsShard:
 
 @dataclass(frozen=True)
 class AllShard:
-    """The task: points (rows, d), and weights (rows,) float64 or None."""
+    """The task of reading all points (rows, d) of a shard, and their weights (rows,) float64 or None."""
 
     rows: None = None
 
@@ -166,7 +182,7 @@ class AllShard:
 
 
 class _Shape(Unheld):
-    """What can be said of a stream before it is read."""
+    """The shape and dtype of a stream, which are known before it is read."""
 
     def __init__(self, stream: Stream) -> None:
         self.n, self.d, self.is_sparse = stream.n or 0, stream.d, False
@@ -178,7 +194,7 @@ class _Shape(Unheld):
 
 
 class StreamPoints(_Shape):
-    """A stream as a seeding sees it."""
+    """A stream as the points of a seeding problem."""
 
     def __init__(
         self, stream: Stream, scan: Scan, engine: Engine, backend: str, journal: Journal
@@ -186,7 +202,7 @@ class StreamPoints(_Shape):
         super().__init__(stream)
         self._stream, self._scan, self.engine = stream, scan, engine
         self.backend, self.journal = backend, journal
-        self._known: dict[int, np.ndarray] = {}  # rows that were drawn
+        self._known: dict[int, np.ndarray] = {}  # rows read so far, by index
 
     def blocks(self, rows: int) -> Iterator[Rows]:
         for start, points, _ in self._stream.blocks():
@@ -213,7 +229,7 @@ class StreamPoints(_Shape):
         return self.drawn(rng, WithReplacement if replace else Distinct, size, equal)
 
     def drawn(self, rng: np.random.RandomState, kind: Callable, size: int, equal: bool, groups=()):
-        """Indices, whose rows are kept; of a `DrawShard` with these settings."""
+        """Return the indices that a `DrawShard` with these settings draws, and keep their rows."""
 
         def step() -> Arrays:
             task = DrawShard(kind, seed_of(rng), size, equal, groups, self.backend)
@@ -261,16 +277,18 @@ class StreamPoints(_Shape):
         return problem._replace(points=held, weights=joined)
 
     def keep(self, indices: np.ndarray, rows: np.ndarray) -> None:
+        """Keep rows, so that indexing need not read them again."""
         rows = rows.astype(self._stream.compute)
         self._known.update(zip(indices.tolist(), rows, strict=True))
 
     def sizes(self, groups: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Return the sum of `SizesShard` over all shards."""
         task = SizesShard(groups, self.backend)
         return sum(part for _, part in self.engine.run(task, self._stream.shards()))
 
 
 class _Potential:
-    """`Potential` with labels, worked out anew for each block of a pass."""
+    """A `Potential` with labels that is computed again for each block of a pass."""
 
     def __init__(self, points: StreamPoints, problem: Problem) -> None:
         self._points = points
@@ -279,15 +297,15 @@ class _Potential:
             self.add(problem.given)
 
     def add(self, centroids: np.ndarray) -> None:
-        """(m, d) in the dtype to compute in."""
+        """Add centroids (m, d), in the dtype to compute in."""
         self._groups += (np.asarray(centroids),)
 
     def sample(self, rng: np.random.RandomState, size: int) -> np.ndarray:
-        """Indices (size,) drawn with replacement, or none if the potential is 0."""
+        """Return indices (size,) drawn with replacement, or none if the potential is 0."""
         return self._points.drawn(rng, WithReplacement, size, False, self._groups)
 
     def sizes(self) -> np.ndarray:
-        """(m,) float64, the weight of the points nearest to each centroid that was added."""
+        """Return (m,) float64, the weight of the points nearest to each centroid that was added."""
         points, count = self._points, sum(map(len, self._groups))
 
         def check(result: Arrays) -> None:
@@ -301,7 +319,7 @@ class _Potential:
 def _costs(
     block: Block, groups: tuple[np.ndarray, ...], backend: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """weight · D² (rows,) float64, and the nearest centroid (rows,)."""
+    """Return weight · D² (rows,) float64 and the nearest centroid (rows,) int32."""
     module = backends.select(backend)
     points = module.held(block.points)
     compute = np.float64 if block.points.dtype == np.float64 else np.float32
@@ -315,7 +333,7 @@ def _costs(
 
 
 def _gathered(old: np.ndarray, new: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Rows that come from `old` and, behind these, from `new`."""
+    """Return the rows at these positions of `old` and `new` joined."""
     taken = np.empty((len(source), old.shape[1]), old.dtype)
     kept = source < len(old)
     taken[kept] = old[source[kept]]

@@ -1,4 +1,4 @@
-"""Where a stream comes from: what gives its rows in the same order in each pass."""
+"""Sources of streams, which yield the same rows in the same order in each pass."""
 
 from __future__ import annotations
 
@@ -79,23 +79,26 @@ class Source(Protocol):
 
 
 def is_stream(points: Any) -> bool:
-    """Whether it is not an array: a dataset, a path or a pattern, a list of paths, or a `Source`."""
+    """Return whether it is a dataset, a path or a pattern, a list of paths, or a `Source`."""
     if isinstance(points, np.ndarray) or arrays.is_tensor(points):
-        return False  # a look at a protocol takes longer than a small pass
+        return False  # testing for a protocol takes longer than a small pass
     if isinstance(points, list | tuple) and len(points):
         return all(isinstance(path, str | os.PathLike) for path in points)
     return isinstance(points, str | os.PathLike | Source) or arrays.is_dataset(points)
 
 
 def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
-    """Of a stream, or of an array with weights (n,) or None.
+    """Return the source of a stream, or of an array with weights (n,) or None.
 
-    Raises: ValueError or TypeError naming the argument, FileNotFoundError naming the file.
+    Raises:
+        ValueError, TypeError: The stream or array is not allowed; the message names the argument.
+        FileNotFoundError: A file does not exist; the message names it.
     """
     if not is_stream(points):
         data = Points(points)
         if weights is None and (path := npy.mapped(data.array)):
-            return files.Files([path], name)  # read, not mapped; and workers can
+            # The file is read, not its map, so that workers can read it too.
+            return files.Files([path], name)
         return ArraySource(data, checks.weights_array(weights, data.n), name)
     if isinstance(points, Source):
         checked.declared(points)
@@ -106,13 +109,17 @@ def source_of(points: Any, weights: Any = None, name: str = "points") -> Source:
 
 
 def check_options(points: Any, weights, options: FitOptions) -> None:
-    """Raises a ValueError that names what cannot be had of a stream."""
+    """Check that these options can be used with a stream.
+
+    Raises:
+        ValueError: One cannot; the message names it.
+    """
     if weights is not None and is_stream(points):
-        raise ValueError("weights: a stream brings its own, as pairs (points, weights)")
+        raise ValueError("weights: a stream has its own, as pairs (points, weights)")
     if options.metric != "euclidean":
         raise ValueError(
-            f"metric: {options.metric!r}; a stream, a checkpoint or an engine needs 'euclidean'. Scale "
-            "the rows to length 1 before, for what comes near to it"
+            f"metric: {options.metric!r}; a stream, a checkpoint or an engine needs 'euclidean'. For a "
+            "result close to 'cosine', scale the rows to length 1 first"
         )
     if options.size_min is not None or options.size_max is not None:
         name = "size_max" if options.size_min is None else "size_min"
@@ -144,7 +151,7 @@ class DatasetSource:
 
 
 class ArraySource:
-    """Points in memory, or in a memory map."""
+    """Points in memory or in a memory map."""
 
     weighted: bool
 
@@ -159,7 +166,7 @@ class ArraySource:
         if array is not None:
             yield Part(array[start:], None if weights is None else weights[start:])
             return
-        for first, points in self._points:  # of a sparse matrix, made dense
+        for first, points in self._points:  # blocks of a sparse matrix, made dense
             skipped = min(max(0, start - first), len(points))
             rows = slice(first + skipped, first + len(points))
             if skipped < len(points):

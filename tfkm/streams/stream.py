@@ -1,4 +1,4 @@
-"""A stream as a fit goes over it: its shards, and their blocks."""
+"""A stream as a fit reads it: shards of chunks, the tasks on them, and the engines that run these."""
 
 from __future__ import annotations
 
@@ -19,25 +19,40 @@ from tfkm.streams.sources import Source
 
 
 class Stream:
-    """n points of d features, which are read from the source again in each pass.
+    """n points of d features that are read from the source again in each pass.
 
-    d, dtype: as stored. compute: float64 if dtype is, else float32. chunk: rows of a chunk.
-    n: known from the scan on, or before it from the source.
+    Attributes:
+        source: The source.
+        d: Number of features.
+        dtype: The dtype of the stored points.
+        compute: The dtype to compute in: float64 if `dtype` is, else float32.
+        chunk: Rows of a chunk.
+        n: Number of points; None if the source does not know it and the scan has not ended.
     """
 
     def __init__(self, source: Source, chunk: int | None = None) -> None:
-        """chunk: if it was set elsewhere. Raises: TypeError or ValueError, as `checked.declared`."""
+        """Check what the source declares.
+
+        Args:
+            source: The source.
+            chunk: Rows of a chunk, if another process has chosen them.
+
+        Raises:
+            TypeError, ValueError: An attribute of the source is not allowed, see
+                `checked.declared`.
+        """
         self.dtype = checked.declared(source)
         self.source, self.d = source, int(source.d)
         self.compute = np.dtype(np.float64 if self.dtype == np.float64 else np.float32)
         self.chunk = chunk or chunk_rows(self.d, self.dtype.itemsize)
         self.n = source.rows
-        self._fingerprints: dict[
-            int, int
-        ] = {}  # of chunks that were read before, by their first row
+        self._fingerprints: dict[int, int] = {}  # by the first row of a chunk that was read
 
     def shards(self) -> Iterator[Shard]:
-        """All of them, in order; they depend on n, d and the dtype alone, never on who reads."""
+        """Yield all shards in order, with the fingerprints known so far.
+
+        They depend on n, d and the dtype alone, never on who reads them.
+        """
         known = self._fingerprints
         for shard in shards(self.n, self.chunk):
             starts = range(shard.start, shard.stop, self.chunk)
@@ -45,16 +60,22 @@ class Stream:
             yield shard._replace(fingerprints=prints)
 
     def know(self, shard: Shard) -> None:
-        """Takes the fingerprints that the shard brings along for those of its chunks."""
+        """Remember the fingerprints of a shard's chunks."""
         rows = range(shard.start, shard.stop, self.chunk)
         self._fingerprints.update(zip(rows, shard.fingerprints, strict=False))
 
     def blocks(
         self, start: int = 0, stop: int | None = None, rows: int | None = None
     ) -> Generator[Block, None, None]:
-        """Of so many rows, by default a chunk, from row `start` on, a multiple of that, up to `stop`.
+        """Yield blocks of rows from `start`, a multiple of `rows`, up to `stop`.
 
-        Raises: ValueError if there are not as many rows as there should be, or others than before.
+        Args:
+            start: The first row.
+            stop: The row after the last; None for the end of the stream.
+            rows: Rows of a block; None for a chunk.
+
+        Raises:
+            ValueError: There are more or fewer rows than before, or other rows.
         """
         at, n = start, self.n
         parts = checked.parts(self.source, self.dtype, start, shard_rows(self.chunk))
@@ -68,7 +89,7 @@ class Stream:
                 block = checked.weighed(self.source.name, block)
                 self._compare(block)
                 yield block
-                del block  # not two while the next one is read
+                del block  # do not hold two blocks while the next is read
         if n is not None and (at != n if stop is None else at < min(n, stop)):
             more = "more" if at > n else f"only {at:,}"
             raise ValueError(
@@ -77,7 +98,10 @@ class Stream:
             )
 
     def _compare(self, block: Block) -> None:
-        """With what was read there before; where rows are missing, how many there are says more."""
+        """Compare the fingerprints of a block with those of the first pass.
+
+        A block that was cut short is skipped: the error about missing rows says more.
+        """
         known = self._fingerprints
         cut_short = block.stop != self.n and len(block.points) % self.chunk
         if block.start not in known or cut_short:
@@ -93,25 +117,30 @@ class Stream:
                 )
 
     def done(self, task: Task, shard: Shard) -> Any:
-        """What the shard gives, read by itself."""
+        """Read a shard by itself, and return the result of the task on it."""
         self.know(shard)
         with closing(self.blocks(shard.start, shard.stop, task.rows)) as blocks:
             return task(self, shard, blocks)
 
     def check_shareable(self) -> None:
-        """Raises: ValueError if several cannot share it, since each begins in its middle."""
+        """Check that workers can share the stream, each starting in the middle.
+
+        Raises:
+            ValueError: Its length is not known.
+        """
         if self.n is None:
             raise ValueError(
-                f"{self.source.name}: its length is not known before it is read, so workers cannot share "
+                f"{self.source.name}: its length is known only after reading it, so workers cannot share "
                 "it; give .npy or Parquet files"
             )
 
 
 class Task(Protocol):
-    """Work on one shard. It is pickled, depends on nothing else and may be done again.
+    """Work on one shard. A task can be pickled, depends on nothing else, and may be run again.
 
-    phase: as in `callbacks.ShardDone`. rows: of the blocks that it wants, a multiple of a chunk; None for a
-    chunk.
+    Attributes:
+        phase: The phase, as in `callbacks.ShardDone`.
+        rows: Rows of the blocks that it wants, a multiple of a chunk; None for a chunk.
     """
 
     phase: ClassVar[str]
@@ -120,53 +149,62 @@ class Task(Protocol):
     def rows(self) -> int | None: ...
 
     def __call__(self, stream: Stream, shard: Shard, blocks: Iterable[Block]) -> Any:
-        """What the shard gives, in arrays, small beside the shard."""
+        """Return the result for the shard, in arrays that are small beside the shard."""
 
 
 class Engine(Protocol):
-    """Who does the work.
+    """The interface of an engine, which runs tasks on shards.
 
-    leads: whether this process writes what one of several has to write. local: whether the points are read
-    by this process, so that it may hold a number for each.
+    Attributes:
+        leads: Whether this process, among several, is the one that writes files.
+        local: Whether this process reads the points, so that it may hold a number for each.
     """
 
     leads: bool
     local: bool
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
-        """What each of these shards gives, in their order."""
+        """Yield each of these shards with the result of the task on it, in their order."""
 
     def gathered(self, do: Callable[[], Any]) -> list[Any]:
-        """What `do` gives in each process that makes this call, that which leads first.
+        """Return the results of `do` in all processes that make this call, the leading process first.
 
-        Raises: in all of them what it raises in one.
+        Raises:
+            Exception: In all processes, the error that `do` raised in one.
         """
 
     def close(self) -> None:
-        """Lets those go who did the work."""
+        """Free the workers."""
 
 
 class Opener(Protocol):
-    """What makes an engine for a stream. Raises: ValueError or ImportError, if it cannot."""
+    """A function that makes an engine for a stream.
+
+    Raises:
+        ValueError, ImportError: The engine cannot be used.
+    """
 
     def __call__(self, stream: Stream) -> Engine: ...
 
 
 class OneProcess:
-    """Of an engine that one process calls."""
+    """The part of an engine that is the same for all engines called by a single process."""
 
     leads = local = True
 
     def gathered(self, do: Callable[[], Any]) -> list[Any]:
-        """As `Engine.gathered`."""
+        """Return the result of this process, see `Engine.gathered`."""
         return [do()]
 
     def close(self) -> None:
-        """Nobody has to go."""
+        """Do nothing: there are no workers to free."""
 
 
 class Watched:
-    """An engine of which each shard is told to callbacks, and each block where this process reads it."""
+    """An engine that reports to callbacks.
+
+    It reports each shard, and also each block if this process reads it.
+    """
 
     def __init__(self, engine: Engine, stream: Stream, callbacks: Callbacks) -> None:
         self._engine, self._stream, self._callbacks = engine, stream, callbacks
@@ -174,8 +212,8 @@ class Watched:
         self.gathered, self.close = engine.gathered, engine.close
         if isinstance(engine, Here):
             engine.on_block = self._block_done
-        self._before = 0  # points of this pass, when it went on
-        self._read: int | None = None  # points of this pass
+        self._before = 0  # points of this pass that were done before it continued
+        self._read: int | None = None  # points of this pass that were read
 
     def _block_done(self, task: Task, block: Block) -> None:
         self._read = block.stop
@@ -183,12 +221,13 @@ class Watched:
         self._callbacks.on_step(done)
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[Shard, Any]]:
-        """As `Engine.run`."""
+        """Run the task and report each shard, see `Engine.run`."""
         began, points = time.perf_counter(), self._stream.n
         count = None if points is None else sum(1 for _ in self._stream.shards())
         shards = iter(shards)
         first = list(itertools.islice(shards, 1))
-        before = self._before = first[0].start if first else 0  # of a pass that goes on
+        # Greater than 0 if the pass continues from a checkpoint.
+        before = self._before = first[0].start if first else 0
         shards = itertools.chain(first, shards)
         with closing(self._engine.run(task, shards)) as results:  # type: ignore[type-var]
             for shard, result in results:
@@ -200,14 +239,17 @@ class Watched:
 
 
 class Here(OneProcess):
-    """One reader, and this process."""
+    """An engine that reads and computes in this process."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self.on_block: Callable[[Task, Block], None] | None = None  # told of each that is done
+        self.on_block: Callable[[Task, Block], None] | None = None  # called after each block
 
     def run(self, task: Task, shards: Iterable[Shard]) -> Generator[tuple[Shard, Any], None, None]:
-        """As `Engine.run`; of shards of a stream whose length is not known, those that are there."""
+        """Run the task on one shard after the other, see `Engine.run`.
+
+        If the length of the stream is not known, it ends with the last shard that has points.
+        """
         stream, blocks, at = self._stream, None, None
         try:
             for shard in shards:
@@ -221,12 +263,13 @@ class Here(OneProcess):
                 yield shard, task(stream, shard, self._watched(own, task))
                 at = shard.stop
             if blocks is not None and at == stream.n:
-                next(blocks, None)  # which raises if there are more
+                next(blocks, None)  # raises if there are more points
         finally:
             if blocks is not None:
                 blocks.close()
 
     def _watched(self, blocks: Iterable[Block], task: Task) -> Iterator[Block]:
+        """Yield the blocks, and call `on_block` after each."""
         for block in blocks:
             yield block
             if self.on_block is not None:
@@ -234,14 +277,14 @@ class Here(OneProcess):
 
 
 class _Until:
-    """The blocks up to a row."""
+    """The blocks up to a row, from an iterator that is used further."""
 
     def __init__(self, blocks: Iterator[Block], stop: int) -> None:
         self._blocks, self._stop = blocks, stop
         self._first: Block | None = None
 
     def any(self) -> bool:
-        """Whether there is one."""
+        """Return whether there is a block."""
         self._first = next(self._blocks, None)
         return self._first is not None
 
@@ -256,14 +299,18 @@ class _Until:
 
 
 def labels_of(source: Source, label: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
-    """What `label` gives of all points, block by block. Raises: ValueError naming the row that is bad."""
+    """Yield the result of `label` for all points, block by block.
+
+    Raises:
+        ValueError: A row is not finite or too large; the message has its number.
+    """
     stream = Stream(source)
     with closing(stream.blocks()) as blocks:
         for start, points, _ in blocks:
             try:
                 labels = label(points)
             except ValueError:
-                # Which counts rows from the first.
+                # This error counts rows from the first row of the stream.
                 checked_magnitudes(points, stream.compute, start, source.name)
                 raise
             yield labels
