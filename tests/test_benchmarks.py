@@ -20,7 +20,7 @@ from benchmarks.ours import Tfkm
 from benchmarks.rivals import Outcome, Seed
 from benchmarks.rows import load
 from tfkm.ops import devices
-from tfkm.ops.backends import State
+from tfkm.ops.backends import BackendState
 
 ROOT = Path(__file__).parents[1]
 
@@ -115,10 +115,12 @@ def test_a_wrong_answer_is_refused(op, wrong, message):
 
 def test_with_a_card_the_processor_is_measured_beside_it(monkeypatch):
     """What a user gets on each, n up to the card's memory, and copies counted for the same op."""
-    states = {name: State(True, "") for name in ("cuda", "xla", "native", "portable", "reference")}
+    states = {
+        name: BackendState(True, "") for name in ("cuda", "xla", "native", "portable", "reference")
+    }
     monkeypatch.setattr(cases.tfkm, "backends", lambda: states)
     monkeypatch.setattr(machine, "devices", lambda: ["CPU:0", "GPU:0"])
-    monkeypatch.setattr(devices, "card", lambda: devices.Card("/device:GPU:0", 2**36))
+    monkeypatch.setattr(devices, "card", lambda: devices.Gpu("/device:GPU:0", 2**36))
     monkeypatch.setattr(cases.os, "sysconf", lambda name: 2**18)
     table = cases.table(quick=False)
     both = {("cuda", "GPU:0"), ("native", "CPU:0")}

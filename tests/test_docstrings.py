@@ -42,7 +42,7 @@ def public() -> dict[str, object]:
         for name in getattr(module, "__all__", own):
             if getattr(module, name) not in found.values():
                 names[f"{module.__name__}.{name}"] = getattr(module, name)
-    return names | {"tfkm.ops.backends.State": backends.State}
+    return names | {"tfkm.ops.backends.BackendState": backends.BackendState}
 
 
 def _is_of(value, module) -> bool:

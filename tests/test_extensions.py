@@ -227,7 +227,7 @@ def test_the_help_names_every_format_and_option():
     options = {option.name: option.help for option in cli.fit.params if hasattr(option, "help")}
     for suffix in formats.suffixes("read"):
         assert suffix in fit.partition("Options:")[0], suffix
-    for name in files.Options._fields:
+    for name in files.TableOptions._fields:
         assert name in options, name
     for name in "array", "columns", "header", "delimiter":
         for suffix in formats.with_option(name):
@@ -255,5 +255,5 @@ def test_no_suffix_and_no_option_is_of_two_formats_or_of_none():
     assert len(found) == len(set(found))
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in found)
     assert {name for format in formats.FORMATS for name in format.options} == set(
-        files.Options._fields
+        files.TableOptions._fields
     )

@@ -148,7 +148,7 @@ def test_the_index_that_pandas_writes_is_asked_about(tmp_path):
         with pytest.raises(ValueError, match="x.csv: .*no name.*--id-column ''"):
             files.read_points(path)
         for index in 0, "":
-            points, ids = files.read_named(path, options=files.Options(id_column=index))
+            points, ids = files.read_named(path, options=files.TableOptions(id_column=index))
             np.testing.assert_array_equal(points, POINTS)
         assert ids.column(0).to_pylist() == [0, 1, 2]
 
@@ -184,7 +184,7 @@ def test_columns_are_chosen_by_name_and_number(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     frame = pandas.DataFrame({"who": ["p", "q"], "a": [1.0, 2.0], "b": [3.0, 4.0]})
     getattr(frame, f"to_{suffix[1:]}")(path, index=False)
-    options = files.Options(columns=["b", 1], id_column="who")
+    options = files.TableOptions(columns=["b", 1], id_column="who")
     points, ids = files.read_named(path, options=options)
     np.testing.assert_array_equal(points, [[3, 1], [4, 2]])
     assert ids.to_pydict() == {"who": ["p", "q"]}

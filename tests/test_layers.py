@@ -71,3 +71,14 @@ def test_one_module_names_what_is_private_to_tensorflow():
     private = ("tensorflow.python", "tensorflow.compiler", "tensorflow.core")
     naming = {name for name, path in MODULES.items() if any(p in path.read_text() for p in private)}
     assert naming == {"tensorflow_private"}
+
+
+def test_a_class_name_means_one_thing():
+    places: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module)
+    assert "Statistics" in places
+    doubles = {name: modules for name, modules in places.items() if len(modules) > 1}
+    assert not doubles, "give one of each a name of its own"

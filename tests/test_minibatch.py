@@ -78,11 +78,11 @@ class TestAStep:
 class TestReassignment:
     def state(self, counts):
         counts = np.array(counts, np.float64)
-        return minibatch.State(np.zeros((len(counts), 2)), counts, np.dtype("float32"))
+        return minibatch.MiniBatchState(np.zeros((len(counts), 2)), counts, np.dtype("float32"))
 
     def update(self, state, points, weights=None, ratio=0.1):
         batch = Weighted(tf.constant(points, tf.float32), weights)
-        options = minibatch.Options(FitOptions(2), 2, reassignment_ratio=ratio)
+        options = minibatch.MiniBatchOptions(FitOptions(2), 2, reassignment_ratio=ratio)
         return minibatch.partial_fit(state, batch, np.random.RandomState(0), options)
 
     def test_moves_small_clusters_to_points_of_the_batch(self):
@@ -200,7 +200,7 @@ class TestFit:
     def test_the_first_step_never_ends_it(self):
         """It tells of the seeding; the second begins the mean."""
         monitor = minibatch._Monitor(
-            9, 1.0, minibatch.Options(FitOptions(2), 2, max_no_improvement=1)
+            9, 1.0, minibatch.MiniBatchOptions(FitOptions(2), 2, max_no_improvement=1)
         )
         assert not monitor.sees_the_end(1, 1.0, 0.0, 0.1)
         assert not monitor.sees_the_end(2, 5.0, 2.0, 0.1)

@@ -18,7 +18,7 @@ from tfkm.seeding import parallel
 from tfkm.seeding import potential as potential_module
 from tfkm.seeding.plusplus import in_blocks
 from tfkm.seeding.potential import Potential
-from tfkm.seeding.problem import Problem
+from tfkm.seeding.problem import SeedingProblem
 from tfkm.testing import duplicates, noise
 
 PLAIN = functools.partial(tfkm.kmeans_plusplus, n_local_trials=1)
@@ -39,7 +39,7 @@ def seed(points, k, init="k-means++", state=0, backend=None, **options):
 def potential_of(points, *chosen, weights=None, backend=None):
     points = Points(points)
     none = np.zeros((0, points.d), points.compute)
-    potential = Potential(Problem(points, weights, none, 0, None, backends.select(backend)))
+    potential = Potential(SeedingProblem(points, weights, none, 0, None, backends.select(backend)))
     for index in chosen:
         potential.add(points[np.array([index])])
     return potential
@@ -347,7 +347,9 @@ def test_more_trials_than_the_core_takes():
 @pytest.mark.quick
 def test_sizes_are_those_of_the_clusters(backend):
     points, centroids, weights = noise(700, 9, 3, np.float64)[:2] + (np.arange(700) % 3 / 2,)
-    problem = Problem(Points(points), weights, centroids[:4], 0, None, backends.select(backend))
+    problem = SeedingProblem(
+        Points(points), weights, centroids[:4], 0, None, backends.select(backend)
+    )
     potential = Potential(problem, labelled=True)
     potential.add(centroids[4:])
     _, expected = tfkm.accumulate(points, centroids, weights)
@@ -359,7 +361,7 @@ def test_sizes_are_those_of_the_clusters(backend):
 def test_candidates_weigh_what_is_nearest_to_them_and_not_to_given_ones():
     points = noise(500, 1, 3).points
     given, rng = points[:4] + np.float32(0.5), np.random.RandomState(0)
-    problem = Problem(Points(points), None, given, 5, rng, backends.select(None))
+    problem = SeedingProblem(Points(points), None, given, 5, rng, backends.select(None))
     indices, sizes = parallel._candidates(problem, 2, 6)
     nearest = tfkm.assign(points, np.concatenate([given, points[indices]])).labels
     np.testing.assert_array_equal(sizes, np.bincount(nearest, minlength=4 + len(indices))[4:])
@@ -409,7 +411,9 @@ def test_native_chooses_as_the_blocks_do(dtype, n, k, d, weighted):
             given[None], np.array([n]), own, np.array([first]), uniforms[None]
         )
         none = np.zeros((0, d), Points(given).compute)
-        problem = Problem(Points(given), weights, none, k, None, backends.select("reference"))
+        problem = SeedingProblem(
+            Points(given), weights, none, k, None, backends.select("reference")
+        )
         expected = in_blocks(problem, first, uniforms)
         np.testing.assert_array_equal(chosen, expected)
 

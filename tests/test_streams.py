@@ -16,7 +16,7 @@ from tfkm.data.points import Points
 from tfkm.ops import backends
 from tfkm.seeding import draws
 from tfkm.seeding.potential import Potential
-from tfkm.seeding.problem import Problem
+from tfkm.seeding.problem import SeedingProblem
 from tfkm.streams import blocks, checked, passes, sources
 from tfkm.streams import seeding as stream_seeding
 from tfkm.streams.journal import Journal
@@ -120,7 +120,7 @@ def test_sums_of_weights_have_the_same_bits():
     found = scan(stream, engine, digested=False)
     streamed = stream_seeding.StreamPoints(stream, found, engine, "reference", Journal())
     rng, reference = np.random.RandomState(0), backends.select("reference")
-    problem = Problem(Points(POINTS), weights, groups[0], K, rng, reference)
+    problem = SeedingProblem(Points(POINTS), weights, groups[0], K, rng, reference)
     memory = Potential(problem, labelled=True)
     memory.add(groups[1])
     np.testing.assert_array_equal(memory.sizes(), streamed.sizes(groups))

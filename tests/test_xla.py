@@ -195,7 +195,7 @@ def test_a_precision_there_is_not(precision):
 @pytest.mark.parametrize("free", [2**40, 2**34, 2**28, 3 * 2**27])
 def test_sizes_follow_the_memory_of_the_card(monkeypatch, free):
     """All that runs at once leaves three quarters of it to points and results."""
-    monkeypatch.setattr(devices, "card", lambda: devices.Card("/device:GPU:0", free))
+    monkeypatch.setattr(devices, "card", lambda: devices.Gpu("/device:GPU:0", free))
     caps, tuning = xla.TUNING["GPU"], xla._tuning(gpu=True)
     share = min(caps.chunk_bytes, 2 ** int(np.log2(free // 16)))
     assert tuning.chunk_bytes == tuning.block_bytes == share

@@ -77,7 +77,7 @@ def _reads_data(command: Callable) -> Callable:
     def own(*, array, columns, id_column, header, delimiter, **options):
         features = None if columns is None else next(csv.reader([columns]), [])
         delimiter = "\t" if delimiter == r"\t" else delimiter
-        reading = files.Options(features, id_column, header, delimiter, array)
+        reading = files.TableOptions(features, id_column, header, delimiter, array)
         command(reading=reading, **options)
 
     return functools.reduce(lambda decorated, option: option(decorated), reversed(_TABLE), own)

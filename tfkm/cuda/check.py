@@ -33,7 +33,7 @@ SHAPES = {
 MANY = 80_000
 
 
-class Case(NamedTuple):
+class CheckCase(NamedTuple):
     """points (n, d), whose values the dtype of points has; centroids (k, d); weights (n,) or None."""
 
     name: str
@@ -41,7 +41,7 @@ class Case(NamedTuple):
     centroids: np.ndarray
     weights: np.ndarray | None
 
-    def repeated(self, n: int) -> Case:
+    def repeated(self, n: int) -> CheckCase:
         """Its points one after the other, again and again, until there are n."""
         x, w = self.points, self.weights
         return self._replace(
@@ -84,7 +84,7 @@ def grid(points: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndar
     return weight * above(most), np.array([weight, count])
 
 
-def cases(points: str, wide: bool) -> Iterator[Case]:
+def cases(points: str, wide: bool) -> Iterator[CheckCase]:
     """For every tile noise, exact ties and, where the dtype has them, groups far from each other; for
     tensor cores near ties as well, so that gaps lie on both sides of their margin."""
     rng = np.random.default_rng(0)
@@ -99,7 +99,7 @@ def cases(points: str, wide: bool) -> Iterator[Case]:
             x, centroids = (_some(name, rng, shape) for shape in ((n, d), (k, d)))
             x = _in_dtype(_between(rng, centroids, n) if name == "near ties" else x, points)
             weights = None if name == "ties" else rng.integers(0, 4, n).astype(np.float64)
-            yield Case(f"{name}, {tile}", x.astype(real), centroids.astype(real), weights)
+            yield CheckCase(f"{name}, {tile}", x.astype(real), centroids.astype(real), weights)
 
 
 def _in_dtype(x: np.ndarray, points: str) -> np.ndarray:
@@ -126,7 +126,7 @@ def _between(rng: np.random.Generator, centroids: np.ndarray, n: int) -> np.ndar
 
 
 def _judge_many(
-    solve: Solve, case: Case, labels: np.ndarray, sq_distances: np.ndarray, with_sums: bool
+    solve: Solve, case: CheckCase, labels: np.ndarray, sq_distances: np.ndarray, with_sums: bool
 ) -> str:
     """Of the same points again and again: by then each has been in other blocks, in a later turn."""
     many = case.repeated(MANY)
@@ -144,7 +144,7 @@ def _judge_many(
     return _judge_sums(case._replace(weights=weights), labels, *words)
 
 
-def _judge(case: Case, exact: np.ndarray, labels: np.ndarray, sq_distances: np.ndarray) -> str:
+def _judge(case: CheckCase, exact: np.ndarray, labels: np.ndarray, sq_distances: np.ndarray) -> str:
     rows = np.arange(len(exact))
     if labels.min() < 0 or labels.max() >= exact.shape[1]:
         return "labels outside 0 … k − 1"
@@ -162,7 +162,9 @@ def _judge(case: Case, exact: np.ndarray, labels: np.ndarray, sq_distances: np.n
     return ""
 
 
-def _judge_sums(case: Case, labels: np.ndarray, high: tuple, low: tuple, inertia: float) -> str:
+def _judge_sums(
+    case: CheckCase, labels: np.ndarray, high: tuple, low: tuple, inertia: float
+) -> str:
     """Of the clusters that these labels make; sums are right to the last bits, whatever cancels."""
     x = case.points.astype(np.longdouble)
     own = case.centroids[labels].astype(np.longdouble)

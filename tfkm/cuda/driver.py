@@ -20,7 +20,7 @@ from tfkm.cuda import nvrtc
 _DTYPES = tuple(nvrtc.TYPES)  # in the order of `tfkm::Dtype`
 
 
-class Words(ctypes.Structure):
+class DeviceWords(ctypes.Structure):
     """`tfkm::cuda::Words`."""
 
     _fields_ = [(name, ctypes.c_void_p) for name in ("sums", "weights")]
@@ -45,8 +45,8 @@ class Call(ctypes.Structure):
                 "centroids", "weights", "grid_sums", "grid", "labels", "sq_distances",
             )
         ),
-        ("high", Words),
-        ("low", Words),
+        ("high", DeviceWords),
+        ("low", DeviceWords),
         ("inertia", ctypes.c_void_p),
         ("scratch", ctypes.c_void_p),
         ("tile", ctypes.c_char_p),
@@ -128,20 +128,20 @@ class Card:
     # --- memory
     # ---------------------------------------------------------------------------
 
-    def allocate(self, size: int) -> Memory:
-        return Memory(self, size)
+    def allocate(self, size: int) -> DeviceMemory:
+        return DeviceMemory(self, size)
 
-    def copy(self, array: np.ndarray) -> Memory:
+    def copy(self, array: np.ndarray) -> DeviceMemory:
         memory = self.allocate(array.nbytes)
         self.fill(memory, array)
         return memory
 
-    def fill(self, memory: Memory, array: np.ndarray) -> None:
+    def fill(self, memory: DeviceMemory, array: np.ndarray) -> None:
         array = np.ascontiguousarray(array)
         size = ctypes.c_size_t(array.nbytes)
         self._do("cuMemcpyHtoD_v2", memory.at, ctypes.c_void_p(array.ctypes.data), size)
 
-    def fetch(self, memory: Memory, shape: tuple[int, ...], dtype) -> np.ndarray:
+    def fetch(self, memory: DeviceMemory, shape: tuple[int, ...], dtype) -> np.ndarray:
         array = np.empty(shape, dtype)
         size = ctypes.c_size_t(array.nbytes)
         self._do("cuMemcpyDtoH_v2", ctypes.c_void_p(array.ctypes.data), memory.at, size)
@@ -168,7 +168,7 @@ class Card:
             raise RuntimeError(f"{name}: {(text.value or b'unknown').decode()}")
 
 
-class Memory:
+class DeviceMemory:
     """Bytes of a card, given back with this object."""
 
     def __init__(self, card: Card, size: int):
@@ -206,7 +206,9 @@ class Prepared:
         for name, memory in self.held.items():
             setattr(self.call, name, memory.at)
         if grid:
-            self.call.high, self.call.low = (Words(*(m.at for m in word)) for word in self._words)
+            self.call.high, self.call.low = (
+                DeviceWords(*(m.at for m in word)) for word in self._words
+            )
             self.call.inertia = self._digits.at
         self._scratch = card.allocate(card.scratch_bytes(self.call))
         self.call.scratch = self._scratch.at

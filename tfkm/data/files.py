@@ -13,11 +13,11 @@ from tfkm import checks
 from tfkm.checks import point_dtype
 from tfkm.data import formats
 from tfkm.data.formats import npy, npz
-from tfkm.data.formats.format import Options as Options
+from tfkm.data.formats.format import TableOptions as TableOptions
 from tfkm.data.formats.format import as_one_sentence, check_points
 from tfkm.data.whole_files import check_target, existing, replacing
 
-_AS_IT_IS = Options()
+_AS_IT_IS = TableOptions()
 
 
 def read_points(
@@ -56,10 +56,12 @@ def read_points(
     >>> read_points(path).shape
     (5, 2)
     """
-    return read_named(path, Options(columns, id_column, header, delimiter, array))[0]
+    return read_named(path, TableOptions(columns, id_column, header, delimiter, array))[0]
 
 
-def read_named(path: str | os.PathLike, options: Options = _AS_IT_IS) -> tuple[np.ndarray, Any]:
+def read_named(
+    path: str | os.PathLike, options: TableOptions = _AS_IT_IS
+) -> tuple[np.ndarray, Any]:
     """As `read_points`, and a pyarrow table (n, 1) of the id column, or None."""
     path = existing(path)
     format = formats.for_use(path, "read", f"{path}: {path.suffix!r} cannot be read")

@@ -21,7 +21,7 @@ _COPY_BYTES = 2**28
 _DENSE_BYTES = 2**24
 
 
-class Block(NamedTuple):
+class Rows(NamedTuple):
     """Rows [start, start + len(points)) of the whole. points: (rows, d), as a backend reads them."""
 
     start: int
@@ -37,7 +37,7 @@ class Points:
     them.
     """
 
-    made: Iterable[Block] | None = None
+    made: Iterable[Rows] | None = None
 
     def __init__(self, array, *, copy: bool = True) -> None:
         """array: (n, d) of an allowed dtype, or of other integers or truth values, which become float64:
@@ -69,10 +69,10 @@ class Points:
         array = self.source if isinstance(self.source, np.ndarray) else np.asarray(self.source)
         return array if array.dtype == self.dtype else None
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[Rows]:
         return self.blocks(max(1, _COPY_BYTES // (self.d * self.dtype.itemsize)))
 
-    def blocks(self, rows: int) -> Iterator[Block]:
+    def blocks(self, rows: int) -> Iterator[Rows]:
         """Blocks of at most this many rows."""
         array = self.array
         if array is None:
@@ -81,9 +81,9 @@ class Points:
         rows = max(1, rows)
         for start in range(0, self.n, rows):
             some = slice(start, start + rows)
-            yield Block(start, self._rows(some) if array is None else array[some])
+            yield Rows(start, self._rows(some) if array is None else array[some])
         if not self.n:
-            yield Block(0, self._rows(slice(0)))
+            yield Rows(0, self._rows(slice(0)))
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """The points of these indices, (len(rows), d), in the dtype to compute in."""

@@ -99,7 +99,7 @@ class MiniBatchKMeans(CentroidEstimator):
     _LEARNT = CentroidEstimator._LEARNT | {
         "n_iter_": None,
         "n_steps_": None,
-        "_state": minibatch.State,
+        "_state": minibatch.MiniBatchState,
         "_random_state": None,
     }
 
@@ -241,7 +241,7 @@ class MiniBatchKMeans(CentroidEstimator):
             self._label(*batch)
         return self
 
-    def _state_of_centers(self) -> minibatch.State | None:
+    def _state_of_centers(self) -> minibatch.MiniBatchState | None:
         """Return the state with the centers as they are now, which may have been set by hand.
 
         It is None before the first centers.
@@ -250,7 +250,7 @@ class MiniBatchKMeans(CentroidEstimator):
             return None
         own, state = centers.finite(self._centers), getattr(self, "_state", None)
         if state is None or state.means.shape != own.shape:  # each center counts as one point
-            return minibatch.State(own.astype(np.float64), np.ones(len(own)), own.dtype)
+            return minibatch.MiniBatchState(own.astype(np.float64), np.ones(len(own)), own.dtype)
         edited = (state.centroids != own).any(axis=1, keepdims=True)
         return state._replace(means=np.where(edited, own, state.means), dtype=own.dtype)
 
@@ -262,7 +262,7 @@ class MiniBatchKMeans(CentroidEstimator):
     def _check_learnt(self) -> None:
         super()._check_learnt()
         state, own = self._state, self.cluster_centers_
-        fields.check(isinstance(state, minibatch.State), "_state", "what a batch leaves")
+        fields.check(isinstance(state, minibatch.MiniBatchState), "_state", "what a batch leaves")
         means = fields.array("_state.means", state.means, "float64", *own.shape)
         counts = fields.array("_state.counts", state.counts, "float64", len(own))
         with np.errstate(over="ignore"):
@@ -281,7 +281,7 @@ class MiniBatchKMeans(CentroidEstimator):
         is_one = random is None or isinstance(random, np.random.RandomState)
         fields.check(is_one, "_random_state", "the state of a generator")
 
-    def _options(self, n: int | None, d: int, starts: int | None) -> minibatch.Options:
+    def _options(self, n: int | None, d: int, starts: int | None) -> minibatch.MiniBatchOptions:
         """Return the options of a fit.
 
         Args:
@@ -301,7 +301,7 @@ class MiniBatchKMeans(CentroidEstimator):
             )
         init = "random" if starts is None else self._checked_init(d)
         fit = FitOptions(k, init, starts or 1, self.max_iter, self.tol, backend=self.backend)
-        return minibatch.Options(
+        return minibatch.MiniBatchOptions(
             fit,
             size if size >= k else 3 * k,
             self.max_no_improvement,
@@ -316,7 +316,7 @@ class MiniBatchKMeans(CentroidEstimator):
         self._take(ended.state)
         _, self.n_steps_, self.n_iter_, self.inertia_ = ended
 
-    def _take(self, state: minibatch.State) -> None:
+    def _take(self, state: minibatch.MiniBatchState) -> None:
         """Take the state and its centers, and drop what belonged to the old centers."""
         self._state, self.cluster_centers_ = state, state.centroids
         for name in ("labels_", "inertia_"):  # they belong to the old centers

@@ -26,7 +26,7 @@ from tfkm.options import FitOptions
 from tfkm.types import Statistics
 
 
-class Options(NamedTuple):
+class MiniBatchOptions(NamedTuple):
     """The options of a mini-batch fit.
 
     Attributes:
@@ -46,7 +46,7 @@ class Options(NamedTuple):
     report: Callable[[str], None] = lambda text: None
 
 
-class State(NamedTuple):
+class MiniBatchState(NamedTuple):
     """The state between two batches.
 
     Attributes:
@@ -77,7 +77,7 @@ class Ended(NamedTuple):
         inertia: Estimate for all points, smoothed over the batches.
     """
 
-    state: State
+    state: MiniBatchState
     n_steps: int
     n_iter: int
     inertia: float
@@ -88,7 +88,7 @@ def fit_points(
     weights: np.ndarray | None,
     batch_size: int,
     rng: np.random.RandomState,
-    options: Options,
+    options: MiniBatchOptions,
 ) -> Ended:
     """Fit batches drawn from points (n, d) with replacement, with probability proportional to weight.
 
@@ -124,7 +124,7 @@ def fit_points(
     return Ended(state, n_steps, -(-n_steps * batch_size // data.n), monitor.smoothed * total)
 
 
-def fit_batches(batches: Batches, rng: np.random.RandomState, options: Options) -> Ended:
+def fit_batches(batches: Batches, rng: np.random.RandomState, options: MiniBatchOptions) -> Ended:
     """Fit the elements of a dataset in their order, each as one batch; seeds come from the first ones.
 
     An endless dataset gives max_iter batches.
@@ -147,14 +147,14 @@ def fit_batches(batches: Batches, rng: np.random.RandomState, options: Options) 
     return Ended(state, n_steps, epochs.begun, monitor.smoothed * epochs.weight)
 
 
-def begin(batch: Weighted, rng: np.random.RandomState, options: Options) -> State:
+def begin(batch: Weighted, rng: np.random.RandomState, options: MiniBatchOptions) -> MiniBatchState:
     """Return the state before the first batch, with seeds from that batch."""
     return _best(_sampler(*batch, options.init_size, rng), rng, options)
 
 
 def partial_fit(
-    state: State, batch: Weighted, rng: np.random.RandomState, options: Options
-) -> State:
+    state: MiniBatchState, batch: Weighted, rng: np.random.RandomState, options: MiniBatchOptions
+) -> MiniBatchState:
     """Return the state after one more batch."""
     points, weights = batch
     _, statistics = one_pass(points, state.centroids, weights, options.fit.selected)
@@ -178,14 +178,14 @@ def label_batches(
 
 
 def _run(
-    state: State,
+    state: MiniBatchState,
     batches: Iterable[Weighted],
     statistics_of: Callable[[Weighted, np.ndarray], Statistics],
     rows_of_a_pass: Callable[[], int],
     monitor: _Monitor,
     rng: np.random.RandomState,
-    options: Options,
-) -> tuple[State, int]:
+    options: MiniBatchOptions,
+) -> tuple[MiniBatchState, int]:
     """Return the state and the number of steps when the batches end or the monitor ends the fit."""
     step = 0
     for step, batch in enumerate(batches, 1):
@@ -200,12 +200,12 @@ def _run(
 
 
 def _update(
-    state: State,
+    state: MiniBatchState,
     batch: Weighted,
     statistics: Statistics,
     rng: np.random.RandomState,
-    options: Options,
-) -> State:
+    options: MiniBatchOptions,
+) -> MiniBatchState:
     """Return the state after a batch with these statistics, with clusters moved if it is time."""
     sums, weights = np.asarray(statistics.sums), np.asarray(statistics.weights)
     means, counts = state.means.copy(), state.counts + weights
@@ -217,7 +217,7 @@ def _update(
         since = 0
         if moved := _reassign(means, counts, batch, rng, options.reassignment_ratio):
             options.report(f"[MiniBatchKMeans] Reassigning {moved} cluster centers.")
-    return State(means, counts, state.dtype, since)
+    return MiniBatchState(means, counts, state.dtype, since)
 
 
 def _reassign(
@@ -245,7 +245,7 @@ class _Monitor:
         smoothed: That mean, for a point of weight 1.
     """
 
-    def __init__(self, max_steps: int | None, threshold: float, options: Options) -> None:
+    def __init__(self, max_steps: int | None, threshold: float, options: MiniBatchOptions) -> None:
         self.smoothed = np.inf
         self._of, self._threshold, self._options = max_steps or "?", threshold, options
         self._least, self._without_improvement = np.inf, 0
@@ -301,7 +301,9 @@ class _Draw:
         return self._ends.searchsorted(uniform, side="right")
 
 
-def _best(sample: Callable[[], Weighted], rng: np.random.RandomState, options: Options) -> State:
+def _best(
+    sample: Callable[[], Weighted], rng: np.random.RandomState, options: MiniBatchOptions
+) -> MiniBatchState:
     """Return the state of the best of `n_init` seedings, each of its own sample.
 
     The best has the least inertia in one more sample.
@@ -325,7 +327,7 @@ def _best(sample: Callable[[], Weighted], rng: np.random.RandomState, options: O
         if best is None or cost < least:
             best, least = centroids, cost
     means = np.asarray(best)
-    return State(means.astype(np.float64), np.zeros(fit.n_clusters), means.dtype)
+    return MiniBatchState(means.astype(np.float64), np.zeros(fit.n_clusters), means.dtype)
 
 
 def _sampler(
@@ -348,6 +350,6 @@ def _sampler(
     return sample
 
 
-def _threshold(points, options: Options) -> float:
+def _threshold(points, options: MiniBatchOptions) -> float:
     tol = options.fit.tol
     return tol * mean_variance(points, options.fit.selected) if tol > 0 else 0.0

@@ -17,7 +17,7 @@ from tfkm.lloyd import stopping, update
 from tfkm.types import Ahead, Assignment, Made, Pass, Statistics, Status
 
 
-class Points(Protocol):
+class LloydSteps(Protocol):
     """The points that the loop passes over.
 
     `runs` (a,) are the numbers of the runs that are still going.
@@ -93,7 +93,7 @@ class State(NamedTuple):
 
 
 def iterate(
-    points: Points,
+    points: LloydSteps,
     state: State,
     thresholds: np.ndarray,
     max_iter: int,
@@ -135,7 +135,7 @@ def iterate(
 
 
 def _next(
-    points: Points,
+    points: LloydSteps,
     state: State,
     thresholds: np.ndarray,
     max_iter: int,
@@ -188,7 +188,7 @@ def _next(
 
 
 def _moved(
-    points: Points,
+    points: LloydSteps,
     runs: np.ndarray,
     centroids: np.ndarray,
     assignment: Assignment | None,

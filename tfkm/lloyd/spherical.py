@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfkm import checks
-from tfkm.data.points import Block, Points
+from tfkm.data.points import Points, Rows
 from tfkm.ops import error_bound
 from tfkm.ops.backend import Backend
 
@@ -76,17 +76,17 @@ class UnitPoints(Points):
     def array(self) -> np.ndarray | None:
         return self.source
 
-    def blocks(self, rows: int) -> Iterator[Block]:
+    def blocks(self, rows: int) -> Iterator[Rows]:
         if self.source is not None:
             yield from super().blocks(rows)
             return
         for start, block in self._in_steps(rows):
-            yield Block(start, unit_rows(block, self._backend)[0])
+            yield Rows(start, unit_rows(block, self._backend)[0])
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         if self.source is not None:
             return super().__getitem__(rows)
         return unit_rows(self._raw[rows], self._backend)[0]
 
-    def _in_steps(self, rows: int) -> Iterator[Block]:
+    def _in_steps(self, rows: int) -> Iterator[Rows]:
         return self._raw.blocks(min(rows, max(1, _COPY_BYTES // (self.d * self.compute.itemsize))))

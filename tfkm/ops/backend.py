@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from tfkm import exact
-from tfkm.data.points import Block, Points
+from tfkm.data.points import Points, Rows
 from tfkm.types import Ahead, Assignment, ExactStatistics, Tell, Words
 
 # TensorFlow has no types that a checker knows, and need not be there. What imports it writes tf.Tensor.
@@ -78,7 +78,7 @@ class Backend(Protocol):
 
     name: str
 
-    def blocks(self, points: Points) -> Iterable[Block]:
+    def blocks(self, points: Points) -> Iterable[Rows]:
         """Return all points as this backend reads them best, to be gone over as often as wanted."""
 
     def held(self, points: np.ndarray) -> Held:

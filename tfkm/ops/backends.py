@@ -21,7 +21,7 @@ from tfkm.types import Assignment
 NAMES = ("native", "cuda", "xla", "portable", "reference")
 
 
-class State(NamedTuple):
+class BackendState(NamedTuple):
     """Whether a backend can be used here, as `tfkm.backends` tells.
 
     Attributes:
@@ -31,7 +31,7 @@ class State(NamedTuple):
     Examples:
         >>> import tfkm
         >>> tfkm.backends()["reference"]
-        State(usable=True, why='the definition in float64; slow, and holds n × k distances; for tests')
+        BackendState(usable=True, why='the definition in float64; slow, and holds n × k ...')
     """
 
     usable: bool
@@ -47,11 +47,11 @@ _GOOD_FOR = {
 }
 
 
-def backends() -> dict[str, State]:
+def backends() -> dict[str, BackendState]:
     """Return the state of every backend by its name, the fastest first.
 
     Returns:
-        A dictionary from names to `tfkm.ops.backends.State`.
+        A dictionary from names to `tfkm.ops.backends.BackendState`.
 
     Examples:
         >>> import tfkm
@@ -66,15 +66,15 @@ def backends() -> dict[str, State]:
     return {name: _state(name) for name in tensor_backends.fastest_first()}
 
 
-def _state(name: str) -> State:
+def _state(name: str) -> BackendState:
     if why := why_not(name):
-        return State(False, why)
+        return BackendState(False, why)
     in_xla = ""
     if _has_tensorflow():
         from tfkm.ops import tensor_backends
 
         in_xla = tensor_backends.why_not_in_xla(name)
-    return State(True, "; ".join(filter(None, [_GOOD_FOR[name], in_xla])))
+    return BackendState(True, "; ".join(filter(None, [_GOOD_FOR[name], in_xla])))
 
 
 def select(name: str | None) -> Backend:

@@ -20,7 +20,7 @@ _BLOCK = 8  # else a block takes this part of it, and two are there at a time
 _Item = TypeVar("_Item")
 
 
-class Card(NamedTuple):
+class Gpu(NamedTuple):
     """name: "/device:GPU:0". free: bytes of its memory that nobody had taken when it was first asked."""
 
     name: str
@@ -37,17 +37,17 @@ class Card(NamedTuple):
 
 
 @functools.cache
-def card() -> Card | None:
+def card() -> Gpu | None:
     """The first GPU, None where there is none. Asked once, so that sizes, hence programs, stay the same."""
     gpus = tf.config.list_logical_devices("GPU")
     if not gpus:
         return None
     name = gpus[0].name
     limits = {device.name: device.memory_limit for device in list_local_devices()}
-    return Card(name, limits[name] - tf.config.experimental.get_memory_info(name[8:])["current"])
+    return Gpu(name, limits[name] - tf.config.experimental.get_memory_info(name[8:])["current"])
 
 
-def copied(tensor: tf.Tensor, card: Card) -> tf.Tensor:
+def copied(tensor: tf.Tensor, card: Gpu) -> tf.Tensor:
     """On the card."""
     with tf.device(card.name):
         return tf.identity(tensor)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfkm import exact
-from tfkm.data.points import Block
+from tfkm.data.points import Rows
 from tfkm.ops import native_library
 from tfkm.ops.backend import ONE, Problems, Sweep
 from tfkm.ops.native_library import (
@@ -42,9 +42,9 @@ class Native:
 
     name = "native"
 
-    def blocks(self, points: Points) -> Iterable[Block]:
+    def blocks(self, points: Points) -> Iterable[Rows]:
         array = points.array
-        return points if array is None else [Block(0, array)]
+        return points if array is None else [Rows(0, array)]
 
     def held(self, points: np.ndarray) -> np.ndarray:
         if points.dtype.isnative:

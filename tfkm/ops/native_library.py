@@ -40,7 +40,7 @@ class Before(enum.IntEnum):
     BOUNDS = 2
 
 
-class Points(ctypes.Structure):
+class StridedPoints(ctypes.Structure):
     """`tfkm::Points`."""
 
     _fields_ = [
@@ -60,7 +60,7 @@ class Batch(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("count", "n", "k", "d")),
-        ("points", Points),
+        ("points", StridedPoints),
         ("next", ctypes.c_int64),
         ("centroids", ctypes.c_void_p),
         ("wide", ctypes.c_bool),
@@ -95,7 +95,7 @@ class Distances(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("n", "k", "d")),
-        ("points", Points),
+        ("points", StridedPoints),
         ("centroids", ctypes.c_void_p),
         ("wide", ctypes.c_bool),
         ("out", ctypes.c_void_p),
@@ -106,7 +106,7 @@ class Magnitudes(ctypes.Structure):
     """`tfkm::Magnitudes`."""
 
     _fields_ = [
-        ("n", ctypes.c_int64), ("d", ctypes.c_int64), ("points", Points), ("out", ctypes.c_void_p),
+        ("n", ctypes.c_int64), ("d", ctypes.c_int64), ("points", StridedPoints), ("out", ctypes.c_void_p),
     ]  # fmt: skip
 
 
@@ -141,10 +141,10 @@ def address_of(array: np.ndarray) -> int:
     return array.ctypes.data
 
 
-def points_of(array: np.ndarray) -> Points:
+def points_of(array: np.ndarray) -> StridedPoints:
     """Points (…, n, d) where they lie in memory, of a dtype above in this machine's byte order."""
     row, feature = array.strides[-2:]
-    return Points(address_of(array), row, feature, dtype_number(array.dtype))
+    return StridedPoints(address_of(array), row, feature, dtype_number(array.dtype))
 
 
 # --- calls ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfkm import exact
 from tfkm.data import arrays
-from tfkm.data.points import Block
+from tfkm.data.points import Rows
 from tfkm.ops import backends, batched, devices, interruptible, tensor_backends
 from tfkm.ops.backend import ONE, Held, Problems, Sweep, TensorBackend
 from tfkm.ops.magnitudes import magnitudes
@@ -37,13 +37,13 @@ class OnTensors:
     def _module(self) -> TensorBackend:
         return tensor_backends.select(self.name)
 
-    def blocks(self, points: Points) -> Iterable[Block]:
+    def blocks(self, points: Points) -> Iterable[Rows]:
         card = tensor_backends.card_of(self.name)
         if card is None:
             return _in_host_memory(points)
         source = points.source
         if arrays.is_on_card(source):
-            return [Block(0, source)]
+            return [Rows(0, source)]
         if points.made is None:
             points.made = _OnCard(points, card)
         return points.made
@@ -169,27 +169,27 @@ def _readable_in_place(array: np.ndarray) -> bool:
     return contiguous and array.size > 0 and array.ctypes.data % _ALIGNMENT == 0
 
 
-def _in_host_memory(points: Points) -> Iterable[Block]:
+def _in_host_memory(points: Points) -> Iterable[Rows]:
     """All points in one tensor, in place or copied once; else the blocks as they are."""
     if points.made is None:
         array = points.array
         if array is None or not (_readable_in_place(array) or points.may_be_copied):
             return points
-        points.made = [Block(0, as_tensor(array))]
+        points.made = [Rows(0, as_tensor(array))]
     return points.made
 
 
 class _OnCard:
     """Blocks of points in host memory, on a card: copied once if they fit, else anew in each pass."""
 
-    def __init__(self, points: Points, card: devices.Card) -> None:
+    def __init__(self, points: Points, card: devices.Gpu) -> None:
         self._points, self._card = points, card
         row = points.d * points.dtype.itemsize
         stay = card.keeps(points.n * row)
         self._rows = points.n if stay else max(1, card.block_bytes // row)
-        self._kept: list[Block] | None = [] if stay else None
+        self._kept: list[Rows] | None = [] if stay else None
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[Rows]:
         if self._kept:
             return iter(self._kept)
         blocks = devices.copied_ahead(self._points.blocks(self._rows), self._copied)
@@ -198,5 +198,5 @@ class _OnCard:
         self._kept.extend(blocks)
         return iter(self._kept)
 
-    def _copied(self, block: Block) -> Block:
-        return Block(block.start, devices.copied(as_tensor(block.points), self._card))
+    def _copied(self, block: Rows) -> Rows:
+        return Rows(block.start, devices.copied(as_tensor(block.points), self._card))

@@ -55,7 +55,7 @@ def module(name: str) -> TensorBackend:
     return cast(TensorBackend, importlib.import_module(f"tfkm.ops.{_MODULES[name]}"))
 
 
-def card_of(name: str) -> devices.Card | None:
+def card_of(name: str) -> devices.Gpu | None:
     """Return the card that this backend computes on, None for the processor."""
     return devices.card() if name in ON_GPU else None
 

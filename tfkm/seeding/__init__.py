@@ -19,7 +19,7 @@ from tfkm.seeding.mcmc import afk_mc2 as afk_mc2
 from tfkm.seeding.parallel import kmeans_parallel as kmeans_parallel
 from tfkm.seeding.plusplus import choose_batch as choose_batch
 from tfkm.seeding.plusplus import kmeans_plusplus as kmeans_plusplus
-from tfkm.seeding.problem import Choose, Problem, given_centroids
+from tfkm.seeding.problem import Choose, SeedingProblem, given_centroids
 from tfkm.traces import traced
 from tfkm.types import Tell
 
@@ -119,7 +119,7 @@ def seed(
     """
     if (own := _chooser(init, points, k)) is not None:
         choose, given = own
-        problem = Problem(points, weights, given, k - len(given), rng, backend, tell)
+        problem = SeedingProblem(points, weights, given, k - len(given), rng, backend, tell)
         chosen = points[choose(problem)]
         return np.concatenate([given, chosen]) if len(given) else chosen
     source = "init"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfkm.seeding.problem import Choose, Problem, seeds
+from tfkm.seeding.problem import Choose, SeedingProblem, seeds
 from tfkm.types import Seeds
 
 
@@ -43,7 +43,7 @@ def chooser() -> Choose:
     return _choose
 
 
-def _choose(problem: Problem) -> np.ndarray:
+def _choose(problem: SeedingProblem) -> np.ndarray:
     """Return `wanted` indices: distinct ones while they last, then repeated ones."""
     chosen = problem.by_weight(problem.wanted, replace=False)
     missing = problem.wanted - len(chosen)

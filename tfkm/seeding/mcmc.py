@@ -10,7 +10,7 @@ import numpy as np
 from tfkm import checks
 from tfkm.seeding import plusplus
 from tfkm.seeding.potential import Potential
-from tfkm.seeding.problem import Choose, Problem, seeds
+from tfkm.seeding.problem import Choose, SeedingProblem, seeds
 from tfkm.types import Seeds
 
 
@@ -72,7 +72,7 @@ def chooser(chain_length: int = 200) -> Choose:
     return partial(_choose, length=chain_length)
 
 
-def _choose(problem: Problem, length: int) -> np.ndarray:
+def _choose(problem: SeedingProblem, length: int) -> np.ndarray:
     """Return `wanted` indices: by Markov chains, then by plain k-means++ if a chain ends on a centroid."""
     problem = problem.held()
     potential, chosen = Potential(problem), np.zeros(0, np.int64)
@@ -86,7 +86,7 @@ def _choose(problem: Problem, length: int) -> np.ndarray:
     return chosen
 
 
-def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
+def _chains(problem: SeedingProblem, potential: Potential, length: int) -> np.ndarray:
     """Return the last point of each chain, up to the first chain that ends on a centroid."""
     points, weights, given, wanted, rng, backend, tell = problem
     weight = points.n if weights is None else weights.sum()
@@ -113,7 +113,7 @@ def _chains(problem: Problem, potential: Potential, length: int) -> np.ndarray:
     return chosen
 
 
-def _proposals(problem: Problem, potential: Potential, size: int) -> np.ndarray:
+def _proposals(problem: SeedingProblem, potential: Potential, size: int) -> np.ndarray:
     """Return (size,) indices: each is drawn by weight · D² or by weight, with probability ½."""
     by_potential = problem.rng.uniform(size=size) < 0.5
     proposals = problem.by_weight(size)

@@ -11,7 +11,7 @@ from tfkm import checks
 from tfkm.data.points import Points
 from tfkm.seeding import plusplus
 from tfkm.seeding.potential import Potential
-from tfkm.seeding.problem import Choose, Problem, Unheld, seeds
+from tfkm.seeding.problem import Choose, SeedingProblem, Unheld, seeds
 from tfkm.types import Seeds
 
 _MOST = 0.5  # candidates, as a share of the points; measured in docs/design/decisions.md
@@ -82,7 +82,7 @@ def chooser(rounds: int = 5, oversampling: float = 2.0) -> Choose:
     return partial(_choose, rounds=rounds, oversampling=oversampling)
 
 
-def _choose(problem: Problem, rounds: int, oversampling: float) -> np.ndarray:
+def _choose(problem: SeedingProblem, rounds: int, oversampling: float) -> np.ndarray:
     """Return `wanted` indices, chosen among the candidates or, if these would be too many, all points."""
     size = int(np.ceil(oversampling * problem.wanted))
     if rounds * size > _MOST * problem.points.n:
@@ -99,7 +99,7 @@ def _choose(problem: Problem, rounds: int, oversampling: float) -> np.ndarray:
     return candidates
 
 
-def _candidates(problem: Problem, rounds: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(problem: SeedingProblem, rounds: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return indices of distinct points, and the positive weight of the points nearest to each."""
     points = problem.points
     if isinstance(points, Unheld):

@@ -11,7 +11,7 @@ from tfkm import checks
 from tfkm.ops.backend import Backend
 from tfkm.seeding.draws import by_weight, chunk_rows
 from tfkm.seeding.potential import Potential
-from tfkm.seeding.problem import Choose, Problem, seeds
+from tfkm.seeding.problem import Choose, SeedingProblem, seeds
 from tfkm.types import Seeds
 
 
@@ -79,7 +79,7 @@ def chooser(n_local_trials: int | None = None) -> Choose:
     return partial(_choose, trials=n_local_trials)
 
 
-def _choose(problem: Problem, trials: int | None) -> np.ndarray:
+def _choose(problem: SeedingProblem, trials: int | None) -> np.ndarray:
     """Return `wanted` indices, in one call of the backend if it can, else in blocks."""
     problem = problem.held()
     points, weights, given, wanted, rng, backend, tell = problem
@@ -100,7 +100,7 @@ def _choose(problem: Problem, trials: int | None) -> np.ndarray:
 
 
 def _at_once(
-    problem: Problem, first: int | None, uniforms: np.ndarray, nearest: np.ndarray | None
+    problem: SeedingProblem, first: int | None, uniforms: np.ndarray, nearest: np.ndarray | None
 ) -> np.ndarray | None:
     """Return the choices of all rounds from one call, or None.
 
@@ -167,7 +167,7 @@ def choose_batch(
     return chosen
 
 
-def in_blocks(problem: Problem, first: int | None, uniforms: np.ndarray) -> np.ndarray:
+def in_blocks(problem: SeedingProblem, first: int | None, uniforms: np.ndarray) -> np.ndarray:
     """Return what `_at_once` returns, by the backend's `assign` and `sq_distances`.
 
     If `first` is None, the given centroids take the place of a first choice.

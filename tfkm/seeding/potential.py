@@ -9,7 +9,7 @@ import numpy as np
 
 from tfkm.ops.backend import Backend
 from tfkm.seeding.draws import chunk_rows, shards, with_replacement
-from tfkm.seeding.problem import Problem
+from tfkm.seeding.problem import SeedingProblem
 
 _BLOCK = 2**17  # rows whose costs are held at once
 _DISTANCES = 2**20  # distances held at once
@@ -28,7 +28,7 @@ class Potential:
             unless asked for.
     """
 
-    def __init__(self, problem: Problem, *, labelled: bool = False) -> None:
+    def __init__(self, problem: SeedingProblem, *, labelled: bool = False) -> None:
         """Start from the given centroids of the problem, if there are any."""
         self._points, self._weights = problem.points, problem.weights
         self._backend = problem.backend

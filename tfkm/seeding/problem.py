@@ -28,15 +28,15 @@ class Unheld(Points):
         """Return indices drawn by weight, see `draws.by_weight`."""
         raise NotImplementedError
 
-    def potential(self, problem: Problem):
+    def potential(self, problem: SeedingProblem):
         """Return a `Potential` with labels, with the methods that k-means‖ needs."""
         raise NotImplementedError
 
-    def in_memory(self, problem: Problem) -> Problem:
+    def in_memory(self, problem: SeedingProblem) -> SeedingProblem:
         """Return the same problem with all points and weights in memory."""
         raise NotImplementedError
 
-    def held(self, problem: Problem) -> Problem:
+    def held(self, problem: SeedingProblem) -> SeedingProblem:
         """Return the problem with its weights in memory, for a seeding that keeps a number for each point.
 
         Raises:
@@ -45,7 +45,7 @@ class Unheld(Points):
         raise NotImplementedError
 
 
-class Problem(NamedTuple):
+class SeedingProblem(NamedTuple):
     """A choice to make: `wanted` of the points, in addition to the centroids that are given."""
 
     points: Points
@@ -63,17 +63,17 @@ class Problem(NamedTuple):
         chunk = draws.chunk_rows(self.points.d, self.points.dtype.itemsize)
         return draws.by_weight(self.rng, self.points.n, self.weights, size, replace, chunk)
 
-    def held(self) -> Problem:
+    def held(self) -> SeedingProblem:
         """Return the problem for a seeding that keeps a number for each point."""
         return self.points.held(self) if isinstance(self.points, Unheld) else self
 
-    def with_given(self, chosen: np.ndarray) -> Problem:
+    def with_given(self, chosen: np.ndarray) -> SeedingProblem:
         """Return the problem that is left after these points have been chosen."""
         given = np.concatenate([self.given, self.points[chosen]])
         return self._replace(given=given, wanted=self.wanted - len(chosen))
 
 
-Choose = Callable[[Problem], np.ndarray]  # returns (wanted,) int64 indices
+Choose = Callable[[SeedingProblem], np.ndarray]  # returns (wanted,) int64 indices
 
 
 def seeds(
@@ -92,7 +92,7 @@ def seeds(
     rng = check_random_state(random_state)
     largest_magnitudes(data)  # raises if a point is not finite
     m = len(given)
-    chosen = choose(Problem(data, weights, given, n_clusters - m, rng, module))
+    chosen = choose(SeedingProblem(data, weights, given, n_clusters - m, rng, module))
     centroids = np.concatenate([given, data[chosen]])
     indices = np.concatenate([np.full(m, -1), chosen]).astype(np.int64)
     return Seeds(arrays.like(points, centroids), arrays.like(points, indices))

@@ -24,7 +24,7 @@ from tfkm.streams import progress
 from tfkm.streams import seeding as stream_seeding
 from tfkm.streams.checkpoint import Checkpoints, Loaded
 from tfkm.streams.journal import Journal
-from tfkm.streams.passes import Passes, Unfinished, sums
+from tfkm.streams.passes import StreamPasses, Unfinished, sums
 from tfkm.streams.scan import Scan, scan
 from tfkm.streams.sources import Source
 from tfkm.streams.stream import Engine, Here, Stream, Watched
@@ -126,7 +126,9 @@ class _Fit:
 
     def _group(self, first: int, seeds: np.ndarray, threshold: float, best: list[End]) -> list[End]:
         """Return the best result among these restarts, which run together, and the earlier ones."""
-        passes = Passes(self.stream, self.found, self.engine, seeds, self.options.selected.name)
+        passes = StreamPasses(
+            self.stream, self.found, self.engine, seeds, self.options.selected.name
+        )
         loop, self._loop = self._loop, None
         if loop is not None:
             best = loop.best

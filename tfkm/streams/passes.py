@@ -167,7 +167,7 @@ class Unfinished(NamedTuple):
     partial: Partial
 
 
-class Passes:
+class StreamPasses:
     """The points of a stream as `iterate` needs them, for runs from centroids (r, k, d).
 
     This implements `iteration.Points`.

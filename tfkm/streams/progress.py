@@ -9,7 +9,7 @@ import numpy as np
 from tfkm import exact
 from tfkm.lloyd.iteration import End, State
 from tfkm.saving import fields
-from tfkm.streams.passes import Partial, Passes, Unfinished
+from tfkm.streams.passes import Partial, StreamPasses, Unfinished
 from tfkm.types import ExactStatistics, Status, Words
 
 Arrays = dict[str, np.ndarray]
@@ -23,7 +23,7 @@ class Loop(NamedTuple):
         best: The best result of the earlier groups, in a list, which is empty for the first group.
         state: The state between two passes.
         runs: (a,) the runs that made the last pass.
-        before: (a, …) their labels in it, see `Passes`; None before the first pass.
+        before: (a, …) their labels in it, see `StreamPasses`; None before the first pass.
         unfinished: The part of the next pass that is done, or None.
     """
 
@@ -35,11 +35,13 @@ class Loop(NamedTuple):
     unfinished: Unfinished | None
 
     @classmethod
-    def of(cls, first: int, best: list[End], state: State, passes: Passes, unfinished=None) -> Loop:
+    def of(
+        cls, first: int, best: list[End], state: State, passes: StreamPasses, unfinished=None
+    ) -> Loop:
         """Return the loop with the labels that `passes` holds."""
         return cls(first, best, state, passes.runs, passes.before, unfinished)
 
-    def hand_to(self, passes: Passes) -> None:
+    def hand_to(self, passes: StreamPasses) -> None:
         """Give the labels and the unfinished pass to `passes`, which continues from there."""
         passes.runs, passes.before, passes.unfinished = self.runs, self.before, self.unfinished
 

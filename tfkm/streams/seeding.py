@@ -13,13 +13,12 @@ from typing import ClassVar
 import numpy as np
 
 from tfkm import seeding
-from tfkm.data.points import Block as Rows
-from tfkm.data.points import Points
+from tfkm.data.points import Points, Rows
 from tfkm.ops import backends
 from tfkm.saving import fields
 from tfkm.seeding.draws import Distinct, Seed, Shard, WithReplacement, seed_of
 from tfkm.seeding.potential import take_nearer
-from tfkm.seeding.problem import Problem, Unheld
+from tfkm.seeding.problem import SeedingProblem, Unheld
 from tfkm.streams.blocks import Block
 from tfkm.streams.journal import Arrays, Journal
 from tfkm.streams.scan import Scan
@@ -259,17 +258,17 @@ class StreamPoints(_Shape):
         self.keep(result["indices"], result["rows"])
         return result["indices"]
 
-    def potential(self, problem: Problem) -> _Potential:
+    def potential(self, problem: SeedingProblem) -> _Potential:
         return _Potential(self, problem)
 
-    def held(self, problem: Problem) -> Problem:
+    def held(self, problem: SeedingProblem) -> SeedingProblem:
         _check_held(self.n)
         if problem.weights is None and self._stream.source.weighted:
             parts = [part for _, part in self.engine.run(WeightsShard(), self._stream.shards())]
             problem = problem._replace(weights=np.concatenate(parts))
         return problem
 
-    def in_memory(self, problem: Problem) -> Problem:
+    def in_memory(self, problem: SeedingProblem) -> SeedingProblem:
         found = (part for _, part in self.engine.run(AllShard(), self._stream.shards()))
         points, weights = zip(*found, strict=True)
         joined = None if weights[0] is None else np.concatenate(weights)
@@ -290,7 +289,7 @@ class StreamPoints(_Shape):
 class _Potential:
     """A `Potential` with labels that is computed again for each block of a pass."""
 
-    def __init__(self, points: StreamPoints, problem: Problem) -> None:
+    def __init__(self, points: StreamPoints, problem: SeedingProblem) -> None:
         self._points = points
         self._groups: tuple[np.ndarray, ...] = ()
         if len(problem.given):

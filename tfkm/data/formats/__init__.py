@@ -8,7 +8,7 @@ from typing import Literal
 from tfkm.data.formats import csv, npy, npz, parquet, tfrecord
 from tfkm.data.formats.format import File as File
 from tfkm.data.formats.format import Format as Format
-from tfkm.data.formats.format import Options as Options
+from tfkm.data.formats.format import TableOptions as TableOptions
 
 Use = Literal["read", "stream", "write_labels"]
 
@@ -43,5 +43,5 @@ def suffixes(use: Use) -> list[str]:
 
 
 def with_option(name: str) -> list[str]:
-    """The suffixes of all files that are read with this one of `Options`."""
+    """The suffixes of all files that are read with this one of `TableOptions`."""
     return [suffix for format in FORMATS if name in format.options for suffix in format.suffixes]

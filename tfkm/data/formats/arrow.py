@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfkm.checks import point_dtype
-from tfkm.data.formats.format import Options
+from tfkm.data.formats.format import TableOptions
 
 
 def needed() -> None:
@@ -21,13 +21,13 @@ def needed() -> None:
         ) from error
 
 
-def read(table: Any, options: Options) -> tuple[np.ndarray, Any]:
+def read(table: Any, options: TableOptions) -> tuple[np.ndarray, Any]:
     """As `Format.read`, out of a table of all columns."""
     features, ids = chosen(table, options)
     return columns(features), ids
 
 
-def chosen(table: Any, options: Options) -> tuple[Any, Any]:
+def chosen(table: Any, options: TableOptions) -> tuple[Any, Any]:
     """The table of the features, and that of the id column, or None.
 
     Raises:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from tfkm.data.formats import arrow
-from tfkm.data.formats.format import Format, Options
+from tfkm.data.formats.format import Format, TableOptions
 from tfkm.data.whole_files import Target
 
 _DELIMITERS = ";\t| "  # what is looked for where commas part no numbers
 
 
-def read_csv(path: Path, options: Options) -> Any:
+def read_csv(path: Path, options: TableOptions) -> Any:
     """A pyarrow table of all columns, named "0", "1", … where there is no header.
 
     Raises:
@@ -123,7 +123,7 @@ def _counts(fields: list[str]) -> bool:
     return bool(fields) and fields == [str(i) for i in range(len(fields))]
 
 
-def _read(path: Path, options: Options) -> tuple[np.ndarray, Any]:
+def _read(path: Path, options: TableOptions) -> tuple[np.ndarray, Any]:
     return arrow.read(read_csv(path, options), options)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 
-class Options(NamedTuple):
+class TableOptions(NamedTuple):
     """How to read a file; which of these a format has is in its `Format.options`.
 
     columns: of a table, the features, by name or by number from 0, in this order; None for all but the id
@@ -59,13 +59,13 @@ class Format:
     write_labels: of a `whole_files.Target` and blocks of labels (rows,) int32, writes all of them, one
     block after the other. A format with the option `id_column` also takes `ids`, a table as from `read`.
 
-    options: the names of the `Options` that it has. needs: raises ImportError, with the remedy, if a
+    options: the names of the `TableOptions` that it has. needs: raises ImportError, with the remedy, if a
     package is not installed that it needs.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    read: Callable[[Path, Options], tuple[np.ndarray, Any]] | None = None
+    read: Callable[[Path, TableOptions], tuple[np.ndarray, Any]] | None = None
     stream: Callable[[Sequence[Path]], Sequence[File]] | None = None
     write_labels: Callable[..., None] | None = None
     options: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfkm.checks import point_dtype
-from tfkm.data.formats.format import Format, Options, as_one_sentence, check_points
+from tfkm.data.formats.format import Format, TableOptions, as_one_sentence, check_points
 from tfkm.data.memory import Memory
 from tfkm.data.whole_files import Target, existing
 
@@ -75,7 +75,7 @@ class NpyFile:
                 del points  # so that its memory can be the next one's
 
 
-def _read(path: Path, options: Options) -> tuple[np.ndarray, Any]:
+def _read(path: Path, options: TableOptions) -> tuple[np.ndarray, Any]:
     return read_header(path), None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfkm.data.formats.format import Format, Options, as_one_sentence
+from tfkm.data.formats.format import Format, TableOptions, as_one_sentence
 
 _NAMES = ("points", "images", "X")  # of the array to take where there are several
 
@@ -34,7 +34,7 @@ def read_array(path: Path, array: str | None) -> np.ndarray:
             return archive[candidates[0]]
 
 
-def _read(path: Path, options: Options) -> tuple[np.ndarray, Any]:
+def _read(path: Path, options: TableOptions) -> tuple[np.ndarray, Any]:
     return read_array(path, options.array), None
 
 

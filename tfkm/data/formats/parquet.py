@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfkm.data.formats import arrow
-from tfkm.data.formats.format import Format, Options, as_one_sentence
+from tfkm.data.formats.format import Format, TableOptions, as_one_sentence
 from tfkm.data.whole_files import Target, existing
 
 
@@ -56,7 +56,7 @@ def _array(batch: Any) -> np.ndarray:
     return arrow.columns(pyarrow.Table.from_batches([batch]))
 
 
-def _read(path: Path, options: Options) -> tuple[np.ndarray, Any]:
+def _read(path: Path, options: TableOptions) -> tuple[np.ndarray, Any]:
     from pyarrow import parquet
 
     return arrow.read(parquet.read_table(path), options)
