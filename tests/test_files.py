@@ -330,7 +330,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path):
 def test_targets_that_cannot_be_written(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
         whole_files.check_target(tmp_path / "no" / "m")
-    with pytest.raises(FileExistsError, match="regular"):
+    with pytest.raises(ValueError, match="a folder, not a file"):
         whole_files.check_target(tmp_path, force=True)
 
 
