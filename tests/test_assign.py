@@ -36,6 +36,13 @@ class TestCases:
         case = CASES[name]()
         assert_same_assignment(tfkm.assign(case.points, case.centroids, backend=backend), case)
 
+    def test_labels_alone_are_the_same(self, backend, name):
+        case = CASES[name]()
+        right = tfkm.assign(case.points, case.centroids, backend=backend).labels
+        labels, none = tfkm.assign(case.points, case.centroids, distances=False, backend=backend)
+        np.testing.assert_array_equal(labels, right)
+        assert none is None
+
     def test_lowest_index_among_copies(self, backend, name):
         """Each centroid once more behind the others: no label may point at a copy."""
         case = CASES[name]()
@@ -150,3 +157,17 @@ def test_sq_distances_of_equal_points_are_zero(backend):
     assert (np.diag(distances) == 0).all()
     exact = np.square(points[:, None].astype(np.float64) - points.astype(np.float64)).sum(2)
     np.testing.assert_allclose(distances, exact, rtol=1e-5)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e20])
+def test_a_bad_row_is_named_without_distances(bad, backend):
+    points = np.zeros((5, 3), np.float32)
+    points[3, 1] = bad
+    with pytest.raises(ValueError, match="points: .*3"):
+        tfkm.assign(points, points[:2], distances=False, backend=backend)
+    two = np.float32([[0, 0, 0], [1, 1, 1]])
+    for kind in tfkm.KMeans(2), tfkm.BisectingKMeans(1), tfkm.BisectingKMeans(2):
+        model = kind.set_params(random_state=0, backend=backend).fit(two)
+        with pytest.raises(ValueError, match=r"X\[3"):
+            model.predict(points)

@@ -113,7 +113,7 @@ FLOAT64 = native_library.dtype_number(np.dtype(np.float64))
         ("accumulate", "labels", None, "labels: null"),
         ("accumulate", "problems", None, "problems: null"),
         ("accumulate", "sq_distances", None, "sq_distances: null"),
-        ("accumulate", "wanted", 3, "wanted: nothing that is known"),
+        ("accumulate", "wanted", 4, "wanted: nothing that is known"),
         ("accumulate", "wanted", Wanted.SUMS_AND_BOUNDS, "margins, spent: null"),
         ("accumulate", "before", 3, "before: nothing that is known"),
         ("accumulate", "before", Before.LABELS, "changed: null"),

@@ -192,6 +192,11 @@ def test_an_interrupt_is_heard_and_changes_nothing(phase):
     check_an_interrupt(phase, "native", 200_000, 600)
 
 
+def test_an_interrupt_is_heard_among_ties():
+    """Of one group of rows, each of which tries all centroids."""
+    check_an_interrupt("pass", "native", 100_000, 8192, np.ones((1, 16), np.float32))
+
+
 @pytest.mark.every_backend
 @pytest.mark.parametrize("phase", ["seeding", "pass"])
 @pytest.mark.parametrize("backend", ["xla", "reference"])

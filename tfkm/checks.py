@@ -307,6 +307,23 @@ def distances(points: np.ndarray, sq_distances: np.ndarray, start: int = 0) -> n
     raise first_bad_row("points", values, sq_distances.dtype, (*problem, start + row))
 
 
+def labels(points: np.ndarray, labels: np.ndarray, compute: np.dtype, start: int = 0) -> np.ndarray:
+    """Return labels (n,), unless a −1 in it marks a bad row of points (n, d).
+
+    Args:
+        points: (n, d).
+        labels: (n,) int32.
+        compute: The dtype that was computed in.
+        start: The number of the first row.
+
+    Raises:
+        NotFiniteError: A row is bad; the message names it.
+    """
+    if labels.min(initial=0) < 0:
+        distances(points, np.where(labels < 0, np.nan, 0).astype(compute), start)
+    return labels
+
+
 def first_bad_row(
     name: str, rows: np.ndarray, compute: np.dtype, offset: tuple[int, ...] = (0,)
 ) -> NotFiniteError:

@@ -64,7 +64,7 @@ void run(const Job& job, const ParallelFor& parallel_for) {
   int workers = int(std::min<int64_t>(parallel_for.workers, (job.n + rows - 1) / rows));
   std::deque<Worker<T>> all;  // which moves none of them
   for (int w = 0; w < workers; ++w)
-    all.emplace_back(job, frame, bounds, sifts ? &moved_frame : nullptr, arena);
+    all.emplace_back(job, frame, bounds, sifts ? &moved_frame : nullptr, parallel_for, w, arena);
   arena.allocate();
 
   if (sifts) moved_frame.pack(bounds.moved_centroids(), parallel_for);

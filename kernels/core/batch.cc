@@ -25,7 +25,7 @@ constexpr int64_t kMany = 8;
 void run_alone(void*, int64_t count, void (*task)(void*, int64_t, int), void* arg) {
   for (int64_t i = 0; i < count; ++i) task(arg, i, 0);
 }
-constexpr ParallelFor kAlone{run_alone, nullptr, 1, nullptr};
+constexpr ParallelFor kAlone{run_alone, nullptr, 1};
 
 // Calls job(index, threads) for each job of `size` multiplications: by one thread each, or one
 // after the other by all threads.

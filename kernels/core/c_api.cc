@@ -91,19 +91,19 @@ const char* wrong_sums(const tfkm::Batch& batch) {
 const char* wrong_modes(const tfkm::Batch& batch) {
   using tfkm::Before;
   using tfkm::Wanted;
-  if (uint32_t(batch.wanted) > uint32_t(Wanted::kSumsAndBounds))
-    return "wanted: nothing that is known";
+  if (uint32_t(batch.wanted) > uint32_t(Wanted::kLabels)) return "wanted: nothing that is known";
   if (uint32_t(batch.before) > uint32_t(Before::kBounds)) return "before: nothing that is known";
   const bool bounds = batch.wanted == Wanted::kSumsAndBounds;
-  if (batch.wanted == Wanted::kDistances && batch.before != Before::kNothing)
-    return "before: a pass without sums has none";
+  const bool sums = bounds || batch.wanted == Wanted::kDistancesAndSums;
+  if (!sums && batch.before != Before::kNothing) return "before: a pass without sums has none";
   if (batch.before == Before::kBounds && !bounds) return "before: its bounds would be lost";
   if (batch.n == 0 || batch.count == 0) return nullptr;
-  if (!bounds && !batch.sq_distances) return "sq_distances: null";
+  const bool measures = !bounds && batch.wanted != Wanted::kLabels;
+  if (measures && !batch.sq_distances) return "sq_distances: null";
   if (bounds && (!batch.margins || !batch.spent)) return "margins, spent: null";
   if (batch.before != Before::kNothing && !batch.changed) return "changed: null";
   if (batch.before == Before::kBounds && !batch.moved_from) return "moved_from: null";
-  return batch.wanted == Wanted::kDistances ? nullptr : wrong_sums(batch);
+  return sums ? wrong_sums(batch) : nullptr;
 }
 
 const char* wrong(const tfkm::Batch& batch) {

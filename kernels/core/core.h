@@ -14,7 +14,7 @@ namespace tfkm {
 
 // Raise this with each change of what Python sees: an op, or a struct that goes by ctypes.
 // tfkm/ops/native_library.py has the same number.
-constexpr int64_t kAbi = 9;
+constexpr int64_t kAbi = 10;
 
 enum class Dtype : int32_t { kFloat32, kFloat64, kFloat16, kBfloat16, kInt8, kUint8 };
 
@@ -47,7 +47,10 @@ struct ParallelFor {
   void* pool;
   int workers;
   // Tells whether the last run left out tasks because the call is to end. May be null.
-  bool (*stopped)(void* pool);
+  bool (*stopped)(void* pool) = nullptr;
+  // Null, or asked within a long task: whether the call is to end, so that the task may return with
+  // its work undone.
+  bool (*ending)(void* pool, int worker) = nullptr;
 };
 
 // The calling thread throws this where a run was stopped.
@@ -76,6 +79,7 @@ enum class Wanted : int32_t {
   kDistancesAndSums,  // and the sums, the weights and the inertia
   // Sums and weights, and what tells the next pass which points it need not look at (bounds.h).
   kSumsAndBounds,
+  kLabels,  // nothing: a row that is not finite, or whose squared norm overflows, has label −1
 };
 
 // What a pass goes on from. Its arrays still hold what the pass before wrote there. Points, grid
@@ -110,8 +114,12 @@ struct Job {
   double* spent;           // out for bounds: (k,), 0 when the first pass begins
   const void* moved_from;  // read if the pass before left bounds: (k, d), its centroids
 
-  bool measures() const { return wanted != Wanted::kSumsAndBounds; }  // distances
-  bool sums() const { return wanted != Wanted::kDistances; }
+  bool measures() const {  // distances
+    return wanted == Wanted::kDistances || wanted == Wanted::kDistancesAndSums;
+  }
+  bool sums() const {
+    return wanted == Wanted::kDistancesAndSums || wanted == Wanted::kSumsAndBounds;
+  }
   bool bounds() const { return wanted == Wanted::kSumsAndBounds; }
   bool goes_on() const { return before != Before::kNothing; }
 };

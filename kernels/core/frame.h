@@ -97,8 +97,8 @@ struct Frame {
   // Returns by how much a value may be off where products underflow.
   T least_difference() const { return least_margin_; }
 
-  // Returns the margin: a gap above it is not rounding. As tfkm/ops/error_bound.py, plus what the tags
-  // took from the values.
+  // Returns the margin: a gap above it is not rounding. As tfkm/ops/error_bound.py, plus what the
+  // tags took from the values.
   T margin(T sq_norm, T best, T second) const {
     T norm = std::sqrt(sq_norm), reach = norm + largest_norm_;
     return per_product_ * (2 * norm + largest_norm_) + per_square_ * (reach * reach) +

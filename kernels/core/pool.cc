@@ -22,14 +22,13 @@ struct Work {
   void run(int worker) {
     for (int64_t i; (i = next.fetch_add(1)) < count;) task(arg, i, worker);
   }
-  // By the calling thread; true if it is to stop, so that what was left has been dropped.
-  template <class Due>
-  bool run_asking(const Due& due) {
+  // By the calling thread, which drops what is left if the call is to end.
+  template <class Ending>
+  void run_asking(const Ending& ending) {
     for (int64_t i; (i = next.fetch_add(1)) < count;) {
       task(arg, i, 0);
-      if (due()) return next = count, true;
+      if (ending()) next = count;
     }
-    return false;
   }
 };
 
@@ -133,13 +132,20 @@ bool Pool::due() {
   return poll_.asks(poll_.arg);
 }
 
+bool Pool::ending(void* pool, int worker) {
+  auto& self = *static_cast<Pool*>(pool);
+  // Python is asked by the thread that called, which is the first of the workers.
+  if (worker == 0 && !self.stopped_ && self.due()) self.stopped_ = true;
+  return self.stopped_;
+}
+
 void Pool::run(void* pool, int64_t count, void (*task)(void*, int64_t, int), void* arg) {
   auto& self = *static_cast<Pool*>(pool);
   int wanted = self.workers_ < count ? self.workers_ : int(count);
   Work work{task, arg, count};
   auto own = [&] {
     if (self.poll_.asks)
-      self.stopped_ |= work.run_asking([&] { return self.due(); });
+      work.run_asking([&] { return ending(pool, 0); });
     else
       work.run(0);
   };

@@ -2,6 +2,7 @@
 // there is none.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
@@ -22,18 +23,22 @@ struct Poll {
 class TFKM_API Pool {
  public:
   explicit Pool(int workers, Poll poll = {nullptr, nullptr});
-  ParallelFor parallel_for() { return {run, this, workers_, poll_.asks ? stopped : nullptr}; }
+  ParallelFor parallel_for() {
+    if (!poll_.asks) return {run, this, workers_};
+    return {run, this, workers_, stopped, ending};
+  }
 
  private:
   static void run(void* pool, int64_t count, void (*task)(void* arg, int64_t index, int worker),
                   void* arg);
   static bool stopped(void* pool) { return static_cast<Pool*>(pool)->stopped_; }
+  static bool ending(void* pool, int worker);
   bool due();
 
   int workers_;
   Poll poll_;
   std::chrono::steady_clock::time_point last_;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
 };
 
 }  // namespace tfkm

@@ -56,7 +56,7 @@ class TinyWorker {
       source_.copy(i, row_.data());
       double sq_norm = 0, distance = NAN;
       for (int64_t j = 0; j < job_.d; ++j) sq_norm += row_[j] * row_[j];
-      int32_t label = 0;
+      int32_t label = job_.wanted == tfkm::Wanted::kLabels ? -1 : 0;
       if (sq_norm <= kLargestSqNorm) label = nearest(&distance);
       if (job_.measures()) static_cast<double*>(job_.sq_distances)[i] = distance;
       if (job_.bounds())

@@ -52,10 +52,12 @@ class Worker {
  public:
   // moved_frame: of the centroids that have moved, for the sieve; or null for no sieve.
   Worker(const Job& job, const Frame<T>& frame, const Bounds<T>& bounds,
-         const Frame<T>* moved_frame, Arena& arena)
+         const Frame<T>* moved_frame, const ParallelFor& parallel_for, int number, Arena& arena)
       : job_(job),
         frame_(frame),
         bounds_(bounds),
+        parallel_for_(parallel_for),
+        number_(number),
         source_(job.points, job.d),
         screen_(frame, job.n, arena),
         sums_(job, arena),
@@ -75,13 +77,14 @@ class Worker {
 
   void rows(int64_t begin, int64_t end) {
     if (job_.sums() && !sums_.started()) sums_.start();
-    for (int64_t row = begin; row < end; row += screen_.rows()) {
+    for (int64_t row = begin; row < end && !ended_; row += screen_.rows()) {
       int64_t count = end - row < screen_.rows() ? end - row : screen_.rows();
       if (bounds_.kept())
         pass_over(row, count);
       else
         measure(source_.rows(row, count, widened_), row, count);
     }
+    if (ended_) return;
     if (open_.count) sift();
     if (undecided_.count) decide_gathered();
   }
@@ -112,12 +115,24 @@ class Worker {
 
   void measure(Rows<T> points, int64_t row, int64_t count) {
     screen_.run(points, count);
-    if (!job_.sums())
+    if (!job_.measures())
+      label(points, row, count);
+    else if (!job_.sums())
       each<false, false>(points, row, count);
     else if (job_.weights)
       each<true, true>(points, row, count);
     else
       each<true, false>(points, row, count);
+  }
+
+  void label(Rows<T> points, int64_t row, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t place = screen_.place(i);
+      bool sure = screen_.sure(i);
+      if (__builtin_expect(!sure, 0) && ending()) return;
+      bool bad = !sure && !(screen_.decide(points.row(i), i, &place) < INFINITY);
+      job_.labels[row + i] = bad ? -1 : int32_t(frame_.centroid_at(place));
+    }
   }
 
   template <bool with_sums, bool weighted>
@@ -126,9 +141,10 @@ class Worker {
     for (int64_t i = 0; i < count; ++i) {
       const T* x = points.row(i);
       int64_t place = screen_.place(i);
-      double distance = __builtin_expect(screen_.sure(i), 1)
-                            ? sq_distance(x, frame_.row(place), job_.d)
-                            : screen_.decide(x, i, &place);
+      bool sure = screen_.sure(i);
+      if (__builtin_expect(!sure, 0) && ending()) return;
+      double distance = __builtin_expect(sure, 1) ? sq_distance(x, frame_.row(place), job_.d)
+                                                  : screen_.decide(x, i, &place);
       distances[i] = T(distance);
       if (with_sums) {
         distances_[i] = distance;
@@ -193,6 +209,13 @@ class Worker {
     open_.count = 0;
   }
 
+  // Whether the call is to end. Asked before each row that the direct form decides: of a group
+  // whose rows all tie among thousands of centroids that takes seconds.
+  bool ending() {
+    if (parallel_for_.ending) ended_ = ended_ || parallel_for_.ending(parallel_for_.pool, number_);
+    return ended_;
+  }
+
   void decide_gathered() {
     decide(undecided_.all(), undecided_.rows, 0, undecided_.count);
     undecided_.count = 0;
@@ -204,7 +227,10 @@ class Worker {
     screen_.bound(count);
     for (int64_t i = 0; i < count; ++i) {
       int64_t place = screen_.place(i);
-      if (__builtin_expect(!screen_.sure(i), 0)) screen_.decide(points.row(i), i, &place);
+      if (__builtin_expect(!screen_.sure(i), 0)) {
+        if (ending()) return;
+        screen_.decide(points.row(i), i, &place);
+      }
       found_[i] = int32_t(frame_.centroid_at(place));
     }
     for (int64_t i = 0; i < count; ++i) {
@@ -224,6 +250,9 @@ class Worker {
   const Job& job_;
   const Frame<T>& frame_;
   const Bounds<T>& bounds_;
+  const ParallelFor& parallel_for_;
+  int number_;  // of this worker
+  bool ended_ = false;
   Source<T> source_;
   Screen<T> screen_;
   Sums sums_;

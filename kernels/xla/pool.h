@@ -10,7 +10,7 @@ class XlaPool {
  public:
   XlaPool(const XLA_FFI_Api* api, XLA_FFI_ExecutionContext* context);
   // As many workers as the pool has threads, the calling one among them.
-  ParallelFor parallel_for() { return {run, this, workers_, nullptr}; }
+  ParallelFor parallel_for() { return {run, this, workers_}; }
 
  private:
   static void run(void* pool, int64_t count, void (*task)(void* arg, int64_t index, int worker),

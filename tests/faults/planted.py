@@ -44,6 +44,8 @@ _CORE = [
     ("bound of another's moves", "worker.h", "screen_.others()[i], found_[i])", "screen_.others()[i], 0)"),
     ("bound of those that stay", "bounds.h", "margins_[row] = moved < rest ? moved : rest;", "margins_[row] = moved;"),
     ("point left in its old cluster", "worker.h", "sums_.template add<true>(x, before, -weight);  // each word of −term is that of term, negated", ""),
+    ("bad row with a label alone", "worker.h", "job_.labels[row + i] = bad ? -1 :", "job_.labels[row + i] = false ? -1 :"),
+    ("masked tail too long", "isa/avx2.h", "kMasks + 8 - words", "kMasks + 7 - words"),
     ("tail of features", "direct.h", "else if (j < d)\n      add(sums[q]", "else if (j + 1 < d)\n      add(sums[q]"),
     ("tail of a widened row", "rows.h", "for (; i < count; ++i) out[i] = T(x[i]);", "for (; i + 1 < count; ++i) out[i] = T(x[i]);"),
     ("gap between rows not skipped", "rows.h", "widen_(at(first + i * step), d_, out + i * d_)", "widen_(static_cast<const char*>(at(first)) + i * step * d_ * points_.feature, d_, out + i * d_)"),

@@ -184,9 +184,9 @@ class CentroidEstimator(
         centers = self._centers_for(data.dtype)
         parts = []
         for start, block in self._blocks(data, backend):
-            labels, sq_distances = self._assigned(block, centers, backend)
-            if not sq_distances.max(initial=0.0) < np.inf:
-                checks.distances(np.asarray(block), sq_distances, start)
+            labels = self._nearest(block, centers, backend)
+            if labels.min(initial=0) < 0:
+                checks.labels(np.asarray(block), labels, centers.dtype, start)
             parts.append(labels)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -201,9 +201,9 @@ class CentroidEstimator(
         centers = checks.packed(own, compute)
         return checks.finite_rows("cluster_centers_", centers, compute)
 
-    def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
-        """Return the assignment of a block of points; the distance of a row that is not finite is NaN."""
-        return backend.assign(points, centers)
+    def _nearest(self, points: Any, centers: np.ndarray, backend: Backend) -> np.ndarray:
+        """Return the labels of a block of points; the label of a row that is not finite is −1."""
+        return backend.labels(points, centers)
 
     def _assigned_tensors(self, points) -> Assignment:
         """Return the assignment of a tensor of points, as tensors."""

@@ -166,11 +166,11 @@ class BisectingKMeans(CentroidEstimator):
             return tree
         return tree if np.array_equal(tree.centroids, self._centers) else None
 
-    def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
+    def _nearest(self, points: Any, centers: np.ndarray, backend: Backend) -> np.ndarray:
         tree = self._tree_of_centers()
         if tree is None:
-            return super()._assigned(points, centers, backend)
-        return bisecting.assign(points, tree, backend)
+            return super()._nearest(points, centers, backend)
+        return bisecting.labels(points, tree, backend)
 
     def _blocks(self, data: Points, backend: Backend) -> Iterable:
         if self._tree_of_centers() is None:

@@ -254,18 +254,15 @@ class KMeans(CentroidEstimator):
             return own
         return centers.of_length_one(own)
 
-    def _assigned(self, points: Any, centers: np.ndarray, backend: Backend) -> Assignment:
-        """Return the assignment; with metric="cosine" that of points scaled to length 1.
+    def _nearest(self, points: Any, centers: np.ndarray, backend: Backend) -> np.ndarray:
+        """Return the labels; with metric="cosine" those of points scaled to length 1.
 
-        For these ½‖x − c‖² is the cosine distance.
+        For these ½‖x − c‖² is the cosine distance. Points of zeros are at distance 1 from everything.
         """
         if self.metric == "euclidean":
-            return backend.assign(points, centers)
+            return backend.labels(points, centers)
         unit, zeros = spherical.unit_rows(points, backend)
-        labels, sq_distances = backend.assign(unit, centers)
-        # Points of zeros are at cosine distance 1 from everything.
-        two = sq_distances.dtype.type(2)
-        return Assignment(np.where(zeros, 0, labels), np.where(zeros, two, sq_distances))
+        return np.where(zeros, 0, backend.labels(unit, centers))
 
     def _distances(self, points: np.ndarray, centers: np.ndarray, backend: Backend) -> np.ndarray:
         if self.metric == "euclidean":

@@ -17,7 +17,6 @@ from tfkm.lloyd import one_pass
 from tfkm.ops.backend import Backend
 from tfkm.ops.magnitudes import largest_magnitudes
 from tfkm.options import FitOptions
-from tfkm.types import Assignment
 
 STRATEGIES = ("biggest_inertia", "largest_cluster")
 
@@ -104,20 +103,18 @@ def grow(
     return Tree(np.stack(pairs), children, np.stack([leaf.centroid for leaf in leaves])), labels
 
 
-def assign(points: np.ndarray, tree: Tree, backend: Backend) -> Assignment:
-    """Return the leaf (n,) int32 of each point and its squared distance (n,) to the leaf's centroid.
+def labels(points: np.ndarray, tree: Tree, backend: Backend) -> np.ndarray:
+    """Return for each point the leaf (n,) int32 that it comes to, at each split by the nearer centroid.
 
-    At each split a point goes to the nearer of the two centroids. The distance of a row that is not
-    finite is NaN.
+    Its label is −1 if it is not finite.
     """
-    compute = checks.compute_dtype(points.dtype, tree.centroids.dtype)
-    labels, distances = np.empty(len(points), np.int32), np.empty(len(points), compute)
-    centroids = tree.centroids.astype(compute)
+    if not len(tree.children):  # one cluster, so that nothing would look at the rows
+        compute = checks.compute_dtype(points.dtype, tree.centroids.dtype)
+        return backend.labels(points, tree.centroids.astype(compute))
+    found = np.full(len(points), -1, np.int32)
     for cluster, rows in _descend(points, tree, backend):
-        labels[rows] = cluster
-        own = backend.assign(points[rows], centroids[cluster : cluster + 1])
-        distances[rows] = own.sq_distances
-    return Assignment(labels, distances)
+        found[rows] = cluster
+    return found
 
 
 def inertia(points, tree: Tree, weights: np.ndarray | None, backend: Backend) -> float:
@@ -146,7 +143,7 @@ def _descend(points: np.ndarray, tree: Tree, backend: Backend) -> Iterator[tuple
             continue
         # All points are at the root; indexing would copy them.
         here = points if split == 0 else points[rows]
-        sides = backend.assign(here, pairs[split]).labels
+        sides = backend.labels(here, pairs[split])
         for side in (0, 1):
             part = rows[sides == side]
             if len(part):

@@ -87,6 +87,9 @@ class Backend(Protocol):
     def assign(self, points: Held, centroids: np.ndarray) -> Assignment:
         """Return labels (n,) and squared distances (n,); NaN marks a row that is not finite."""
 
+    def labels(self, points: Held, centroids: np.ndarray) -> np.ndarray:
+        """Return labels (n,) alone; −1 marks a row that is not finite, or whose squared norm overflows."""
+
     def assign_batch(self, points: Held, centroids: np.ndarray, problems: Problems) -> Assignment:
         """Return labels and squared distances (B, n) of problems on (P, n, d) and (C, k, d)."""
 

@@ -54,6 +54,11 @@ class Native:
     def assign(self, points: np.ndarray, centroids: np.ndarray) -> Assignment:
         return _assigned((len(points),), points, centroids, ONE)
 
+    def labels(self, points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+        labels = np.empty(len(points), np.int32)
+        _run("tfkm_accumulate", _batch(points, centroids, ONE, labels, None, wanted=Wanted.LABELS))
+        return labels
+
     def assign_batch(
         self, points: np.ndarray, centroids: np.ndarray, problems: Problems
     ) -> Assignment:

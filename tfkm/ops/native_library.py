@@ -30,6 +30,7 @@ class Wanted(enum.IntEnum):
     DISTANCES = 0
     DISTANCES_AND_SUMS = 1
     SUMS_AND_BOUNDS = 2
+    LABELS = 3
 
 
 class Before(enum.IntEnum):
@@ -283,7 +284,7 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-_ABI = 9  # `tfkm::kAbi`
+_ABI = 10  # `tfkm::kAbi`
 _INSTALL = "pip install --force-reinstall --no-deps . (in its folder)"
 
 

@@ -57,6 +57,11 @@ class OnTensors:
         labels, distances = _arrays(x, c, ONE, lambda: self._module.assign(x, c))
         return Assignment(labels, distances.astype(centroids.dtype, copy=False))
 
+    def labels(self, points: Held, centroids: np.ndarray) -> np.ndarray:
+        labels, sq_distances = self.assign(points, centroids)
+        found: np.ndarray = np.where(sq_distances < np.inf, labels, np.int32(-1))
+        return found
+
     def assign_batch(self, points: Held, centroids: np.ndarray, problems: Problems) -> Assignment:
         x, c = self._tensors(points, centroids)
         labels, distances = _arrays(
