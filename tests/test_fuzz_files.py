@@ -33,3 +33,20 @@ def test_changed_checkpoints(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", fuzz_files.MODELS)
 def test_files_as_they_were_are_not_refused(tmp_path, name):
     assert not fuzz_files.try_model(fuzz_files.saved_models()[name], tmp_path)
+
+
+@pytest.mark.parametrize("number", [232, 4166])
+def test_model_files_that_once_got_through(number, tmp_path):
+    """A huge integer, and a truth value for a number."""
+    saved, rng = fuzz_files.saved_models(), np.random.default_rng(number)
+    fuzz_files.try_model(
+        fuzz_files.changed_model(rng, saved[fuzz_files.pick(rng, saved)]), tmp_path
+    )
+
+
+def test_a_checkpoint_with_an_inertia_beyond_float64(tmp_path, monkeypatch):
+    """Digits that are integers, each in its range."""
+    fuzz_files.small_shards(monkeypatch.setattr)
+    saved, rng = fuzz_files.saved_checkpoints(), np.random.default_rng(8694)
+    options, content = fuzz_files.pick(rng, saved)
+    assert fuzz_files.try_checkpoint(fuzz_files.changed_checkpoint(rng, content), tmp_path, options)

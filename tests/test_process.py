@@ -146,6 +146,22 @@ def test_functions_go_on_in_a_forked_child(function):
 
 @needs_fork
 @pytest.mark.quick
+def test_a_forked_child_gets_threads_of_its_own():
+    if not os.path.isdir("/proc/self/task") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs /proc and two processors")
+
+    many = np.tile(X, (100, 1))
+
+    def threads():
+        tfkm.assign(many, X[:64])
+        return np.int64(len(os.listdir("/proc/self/task")))
+
+    tfkm.assign(many, X[:64])
+    assert np.frombuffer(in_a_fork(threads), np.int64)[0] > 1
+
+
+@needs_fork
+@pytest.mark.quick
 def test_what_cannot_go_on_in_a_forked_child_says_so():
     import tensorflow as tf
 

@@ -42,6 +42,12 @@ def estimator_of(model: model_files.Model, kind: Any):
     parameters = {name: decoded(value, {}) for name, value in model.parameters.items()}
     if forbidden := parameters.keys() & set(_OF_THE_PROCESS):
         raise ValueError(f"it has {min(forbidden)!r}, which a file must not set")
+    for name, default in kind().get_params(deep=False).items():
+        given = parameters.get(name)
+        if isinstance(given, bool) and not isinstance(default, bool) and name != "verbose":
+            raise ValueError(
+                f"{name}: {given!r}; it needs {default!r} or what else is no truth value"
+            )
     estimator = kind(**parameters)
     estimator._validate_params()
     backends.check_name(estimator.backend)

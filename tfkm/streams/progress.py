@@ -177,6 +177,10 @@ class Expected(NamedTuple):
             fields.check(
                 whole and np.abs(digits).max(initial=0) < 2**53, "inertia", "integers below 2⁵³"
             )
+            with np.errstate(over="ignore"):
+                total = exact.total(digits)
+            room = np.finfo(np.float64).max / 4  # for the shards that are still to be added
+            fields.check(((total >= 0) & (total < room)).all(), "inertia", "a sum that is finite")
             high, low = (
                 Words(
                     self._sums(
