@@ -174,6 +174,16 @@ def tests(session: nox.Session) -> None:
     ctest(session, core(session, "core_tests", "cuda_tests", "quick_tests"))
     run_emulated(session, "tests/test_cuda.py")
     session.run(*PYTEST)
+    session.notify("bare")
+
+
+@nox.session
+def bare(session: nox.Session) -> None:
+    """20 s. Test what arrays need in an environment without TensorFlow; `tests` calls it last."""
+    session.install(str(wheel(session)), "pytest", "pandas")
+    absent = "import importlib.util; assert importlib.util.find_spec('tensorflow') is None"
+    session.run("python", "-c", absent)
+    session.run("pytest", "--noconftest", "tests/test_without_tensorflow.py", *session.posargs)
 
 
 @nox.session

@@ -215,7 +215,7 @@ def test_what_a_seeding_says_of_itself_is_heard(monkeypatch, folder):
     assert seeding.default_starts("toy") == 7
     assert of_streams.needs_all("toy") and not of_streams.needs_all("random")
     monkeypatch.setattr(of_streams, "_HELD_BYTES", 16)
-    with pytest.raises(ValueError, match=r"only 'k-means\|\|' and 'random' can be had"):
+    with pytest.raises(ValueError, match=r"needs 'k-means\|\|' or 'random'"):
         tfkm.kmeans(save(POINTS), 4, init="toy")
 
 

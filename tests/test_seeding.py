@@ -267,7 +267,9 @@ class TestFunctions:
         init = functools.partial(tfkm.kmeans_plusplus, weights=np.ones(5))
         with pytest.raises(TypeError, match="init: kmeans_plusplus with weights, which only"):
             tfkm.kmeans(points, 2, init=init)
-        with pytest.raises(TypeError, match="init: afk_mc2 with a positional argument, which is"):
+        with pytest.raises(
+            TypeError, match="init: afk_mc2 with a positional argument, which only the fit sets"
+        ):
             tfkm.kmeans(points, 2, init=functools.partial(tfkm.afk_mc2, points))
 
 

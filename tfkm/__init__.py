@@ -84,7 +84,7 @@ def __getattr__(name: str):
     try:
         home = importlib.import_module(_HOMES.get(name, f"tfkm.{name}"))
     except ImportError as error:
-        if (error.name or "").partition(".")[0] != "tensorflow":
+        if (error.name or "").partition(".")[0] not in ("tensorflow", "keras"):
             raise
         from tfkm.data.arrays import INSTALL_TENSORFLOW
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,11 +85,11 @@ def _is_of(dtype: np.dtype, names: tuple[str, ...]) -> bool:
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Have a ValueError of another library begin with the argument's name, if it does not."""
+    """Have a ValueError of another library name the argument, if it does not."""
     try:
         yield
     except ValueError as error:
-        if type(error) is not ValueError or str(error).startswith(name):
+        if type(error) is not ValueError or re.search(rf"\b{re.escape(name)}\b", str(error)):
             raise
         raise ValueError(f"{name}: {error}") from error
 
