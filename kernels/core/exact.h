@@ -143,7 +143,10 @@ class Sums {
       most = where_less(most, cost, cost, most);
       bad += cost * 4096;
     }
-    if (!(total(bad) <= DBL_MAX)) return add_singly(costs, count);
+    if (!(total(bad) <= DBL_MAX)) {
+      add_singly(costs, count);
+      return;
+    }
     double largest = 0;
     for (int lane = 0; lane < 8; ++lane) largest = most[lane] > largest ? most[lane] : largest;
     constexpr int kBits = 41;  // of a cut: a lane adds up 2⁹ of them, and 8 lanes 2⁵³ steps

@@ -26,7 +26,7 @@ _CORE = [
     ("lost weight", "exact.h", "if (weighted) term *= weight;", ""),
     ("lost low words", "exact.h", "word < 2; ++word) {\n      double* const*", "word < 1; ++word) {\n      double* const*"),
     ("lost lane of the inertia", "exact.h", "lane < 8; ++lane) largest = most", "lane < 7; ++lane) largest = most"),
-    ("costs that are no numbers", "exact.h", "if (!(total(bad) <= DBL_MAX)) return add_singly(costs, count);", ""),
+    ("costs that are no numbers", "exact.h", "if (!(total(bad) <= DBL_MAX)) {", "if (false) {"),
     ("digit that is not carried", "exact.h", "double digit = digits_[i] + over;", "double digit = digits_[i];"),
     ("bits between two digits", "exact.h", "for (int i = 0; i < 3; ++i) {\n      uint32_t part", "for (int i = 0; i < 2; ++i) {\n      uint32_t part"),
     ("costs cut once", "exact.h", "rest = where_less(rest, Eight{}, -rest, rest);", "rest = rest * 0.0;"),
