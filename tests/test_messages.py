@@ -200,3 +200,15 @@ def test_what_another_library_refuses_is_named(do, kind, said):
 def test_a_model_cannot_be_a_folder(tmp_path):
     with pytest.raises(ValueError, match=f"^{tmp_path}: a folder, not a file"):
         tfkm.KMeans(2).fit(X).save(tmp_path)
+
+
+@pytest.mark.parametrize("init", [lambda points: points[:2], lambda points, k: points[:k]])
+def test_a_callable_that_cannot_be_called_is_named_before_any_work(init):
+    points = np.arange(8.0).reshape(4, 2)
+    for fit in (
+        lambda: tfkm.kmeans(points, 2, init=init),
+        lambda: tfkm.KMeans(2, init=init).fit(points),
+        lambda: tfkm.MiniBatchKMeans(2, init=init).fit(points),
+    ):
+        with pytest.raises(TypeError, match=r"init: .*it needs \(points, k, random_state"):
+            fit()

@@ -421,6 +421,7 @@ class CentroidEstimator(
             return self.init
         if not callable(self.init):
             return _checked_centers(self.init, self.n_clusters, d)
+        seeding.check_callable(self.init)
         copy = getattr(self, "copy_x", False)
 
         def init(X, n_clusters, random_state):

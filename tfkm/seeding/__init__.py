@@ -64,8 +64,24 @@ def checked(init: Init, points: Points, k: int) -> Init:
     """
     if isinstance(init, str) or callable(init):
         _chooser(init, points, k)
+        if callable(init) and not is_own(init):
+            check_callable(init)
         return init
     return array(init, points, k)
+
+
+def check_callable(init: Callable) -> None:
+    """Raise TypeError if a user's function cannot be called as a seeding is."""
+    try:
+        signature = inspect.signature(init)
+    except ValueError:  # some that are built in have none to look at
+        return
+    try:
+        signature.bind(None, 2, random_state=None)
+    except TypeError as error:
+        raise TypeError(
+            f"init: {init!r} cannot be called ({error}); it needs (points, k, random_state=…)"
+        ) from error
 
 
 def with_given(
