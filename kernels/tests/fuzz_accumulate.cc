@@ -35,6 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Trial trial(c, draw);
   for (const tfkm::Level& level : levels) {
     const char* wrong = trial.run(accumulate_on(level));
+    if (!wrong) wrong = trial.run_labels(accumulate_on(level));
     if (!wrong && c.sums && !c.bad_rows && draw.one_in(4))
       wrong = trial.run_on(accumulate_on(level), draw);
     if (!wrong) continue;

@@ -347,7 +347,23 @@ class Trial {
     for (const Buffer* b :
          {&labels_, &distances_, &sums_[0], &sums_[1], &totals_[0], &totals_[1], &inertia_})
       if (!b->intact()) return "wrote outside an array";
-    return check_labels_alone(accumulate, parallel_for);
+    return nullptr;
+  }
+
+  // Null, or what is wrong with labels that come without distances.
+  const char* run_labels(const Accumulate& accumulate) {
+    tfkm::Job alone = job_;
+    alone.wanted = tfkm::Wanted::kLabels, alone.before = tfkm::Before::kNothing;
+    alone.sq_distances = nullptr;
+    labels_.clear(0xee);
+    {
+      Flushing like_tensorflow(c_.flush);
+      if (accumulate(alone, c_.threads.parallel_for())) return "no memory";
+    }
+    for (int64_t i = 0; i < c_.n; ++i)
+      if (job_.labels[i] != (std::isnan(right_distances_[i]) ? -1 : right_labels_[i]))
+        return "label alone";
+    return labels_.intact() ? nullptr : "wrote outside an array";
   }
 
   // Null, or what is wrong with passes that go on from one another by bounds while centroids move.
@@ -367,22 +383,6 @@ class Trial {
   }
 
  private:
-  const char* check_labels_alone(const Accumulate& accumulate,
-                                 const tfkm::ParallelFor& parallel_for) {
-    tfkm::Job alone = job_;
-    alone.wanted = tfkm::Wanted::kLabels, alone.before = tfkm::Before::kNothing;
-    alone.sq_distances = nullptr;
-    labels_.clear(0xee);
-    {
-      Flushing like_tensorflow(c_.flush);
-      if (accumulate(alone, parallel_for)) return "no memory";
-    }
-    for (int64_t i = 0; i < c_.n; ++i)
-      if (job_.labels[i] != (std::isnan(right_distances_[i]) ? -1 : right_labels_[i]))
-        return "label alone";
-    return labels_.intact() ? nullptr : "wrote outside an array";
-  }
-
   // As tfkm/ops/validate.py; rows drawn are far from it on one side or the other.
   double largest_sq_norm() const { return c_.wide ? 0x1p900 : FLT_MAX / 16; }
 

@@ -32,6 +32,7 @@ void check(Draw& draw, int64_t n, int64_t k, int64_t d) {
       Trial trial(c, draw);
       for (const tfkm::Level& level : levels) {
         report(c, trial.run(accumulate_on(level)), level.name);
+        report(c, trial.run_labels(accumulate_on(level)), level.name);
         Draw same = draw;
         if (c.sums && !c.bad_rows) report(c, trial.run_on(accumulate_on(level), same), level.name);
       }
