@@ -150,7 +150,15 @@ class Backend(Protocol):
 
 
 class TensorBackend(Protocol):
-    """A module that computes on tensors. `tfkm.ops.reference` says what each function returns."""
+    """A module that computes on tensors. `tfkm.ops.reference` says what each function returns.
+
+    TAKES_BATCHES: whether it is a `BatchBackend`.
+    """
+
+    TAKES_BATCHES: bool
+
+    def why_not_in_xla(self) -> str:
+        """Return why it cannot be used in a program that XLA compiles; empty if it can."""
 
     def assign(self, points: Tensor, centroids: Tensor) -> Assignment: ...
 

@@ -61,7 +61,7 @@ def accumulate(
 
 
 def _takes_batches(backend: TensorBackend) -> TypeGuard[BatchBackend]:
-    return hasattr(backend, "assign_batch") and not validate.inside_xla()
+    return backend.TAKES_BATCHES and not validate.inside_xla()
 
 
 def _one_by_one(

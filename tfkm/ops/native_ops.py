@@ -10,6 +10,8 @@ from tfkm.ops import native_library, validate, xla_call
 from tfkm.ops.backend import Problems
 from tfkm.types import Assignment, ExactStatistics, Words
 
+TAKES_BATCHES = True
+
 
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     """As `reference.assign`."""

@@ -28,6 +28,9 @@ _CHUNK = 2**19
 _Parts: TypeAlias = tuple[tuple[tf.Tensor, ...], Nest]
 
 
+TAKES_BATCHES = False
+
+
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     """As `reference.assign`."""
     return _assign(points, centroids, *centroids.shape)

@@ -11,6 +11,13 @@ from tfkm import exact
 from tfkm.ops import graphs, sums, validate
 from tfkm.types import Assignment, ExactStatistics, Words
 
+TAKES_BATCHES = False
+
+
+def why_not_in_xla() -> str:
+    """Return nothing: it can be used there."""
+    return ""
+
 
 def sq_distances(points: tf.Tensor, centroids: tf.Tensor) -> tf.Tensor:
     """(n, k) squared distances ‖x − c‖², in the direct form, in the centroids' dtype."""

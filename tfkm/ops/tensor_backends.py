@@ -73,8 +73,7 @@ def _why_not_here(name: str) -> str:
 
 def why_not_in_xla(name: str) -> str:
     """Return why a usable backend is not so in a program that XLA compiles; empty if it is."""
-    own = module(name)
-    why = own.why_not_in_xla() if hasattr(own, "why_not_in_xla") else ""
+    why = module(name).why_not_in_xla()
     return why and f"not inside tf.function(jit_compile=True): {why}"
 
 

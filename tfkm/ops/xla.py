@@ -124,6 +124,14 @@ def _power_of_two_within(x: int, least: int, most: int) -> int:
 # --- the two functions of a backend, and the distances ------------------------------------------
 
 
+TAKES_BATCHES = False
+
+
+def why_not_in_xla() -> str:
+    """Return nothing: it can be used there."""
+    return ""
+
+
 def assign(points: tf.Tensor, centroids: tf.Tensor) -> Assignment:
     """As `reference.assign`."""
     if validate.inside_xla():
