@@ -1,5 +1,5 @@
-// Which tiles there are, and which is taken for which shape, as data; benchmarks/roofline.py reads
-// it, too. No card has timed them yet: docs/gpu.md.
+// Which tiles there are, and which is taken for which shape, as data; benchmarks/cuda/roofline.py
+// reads it, too. No card has timed them yet: docs/gpu.md.
 #pragma once
 
 // TILE(name, blocks, rows, columns, depth, each_row, each_column): tile.h; `blocks` are to find
