@@ -290,3 +290,12 @@ def test_what_is_lost_without_the_library_is_told_once_for_arrays_and_tensors(fo
         told.append([str(warning.message) for warning in caught])
     assert told[0] == told[1] and len(told[0]) == 1
     assert "C++17 compiler" in told[0][0] and "6 to 29 times" in told[0][0]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("exponent", [900, 1015, 1018])
+def test_an_inertia_near_the_largest_number(exponent):
+    """Costs that cannot be cut into steps in vectors are added one by one."""
+    points, weights = np.array([[0.0], [3.0]]), np.array([1.0, 2.0**exponent])
+    _, statistics = tfkm.accumulate(points, points[:1], weights, backend="native")
+    assert float(statistics.inertia) == 9 * 2.0**exponent

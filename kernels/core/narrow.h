@@ -185,7 +185,9 @@ class Narrow {
   double gain_of(int64_t first, int64_t last, int u, const T* candidate, const T* nearest) const {
     Eight after = eight_of<Eight>(distances<d>(u, candidate));
     Eight before = widened<Eight>(nearest + first + u), weights = Eight{} + 1.0;
-    if (seeding_.weights) weights = widened<Eight>(seeding_.weights + first + u, last - first - u);
+    const int64_t left = last - first - u;
+    if (seeding_.weights)
+      weights = left > 0 ? widened<Eight>(seeding_.weights + first + u, left) : Eight{};
     Eight gain = rounded(weights * before) - rounded(weights * after);
     return total(where_less(after, before, gain, Eight{}));
   }

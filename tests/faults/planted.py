@@ -26,7 +26,6 @@ _CORE = [
     ("lost weight", "exact.h", "if (weighted) term *= weight;", ""),
     ("lost low words", "exact.h", "word < 2; ++word) {\n      double* const*", "word < 1; ++word) {\n      double* const*"),
     ("lost lane of the inertia", "exact.h", "lane < 8; ++lane) largest = most", "lane < 7; ++lane) largest = most"),
-    ("costs that are no numbers", "exact.h", "if (!(total(bad) <= DBL_MAX)) {", "if (false) {"),
     ("digit that is not carried", "exact.h", "double digit = digits_[i] + over;", "double digit = digits_[i];"),
     ("bits between two digits", "exact.h", "for (int i = 0; i < 3; ++i) {\n      uint32_t part", "for (int i = 0; i < 2; ++i) {\n      uint32_t part"),
     ("costs cut once", "exact.h", "rest = where_less(rest, Eight{}, -rest, rest);", "rest = rest * 0.0;"),
@@ -85,6 +84,7 @@ _CALLS = [
     ("points of no dtype", "core/c_api.cc", "if (uint32_t(call.points.dtype) > uint32_t(tfkm::Dtype::kUint8))", "if (false)", "native_calls"),
     ("first point beyond the last", "core/c_api.cc", "(seeding.first < 0 || seeding.first >= seeding.n)", "seeding.first < 0", "native_calls"),
     ("float32 for float64 points", "core/c_api.cc", "if (!wide && dtype == tfkm::Dtype::kFloat64)", "if (false)", "native_calls"),
+    ("costs that are no numbers", "core/exact.h", "if (!(total(bad) <= DBL_MAX)) {", "if (false) {", "native"),
     ("threads of the parent", "core/pool.cc", "pthread_atfork(nullptr, nullptr, [] { instance = new Threads; });", "", "process"),
     ("op without a check", "tf/call.h", "  call.check(TF_Dim(centroids, leading + 1) == job.d,\n             \"centroids: need as many features as points have\");\n", "", "process"),
 ]  # fmt: skip
