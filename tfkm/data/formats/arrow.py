@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -109,23 +109,21 @@ def _lists(name: str, column) -> np.ndarray:
     return values.to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(n, -1)
 
 
-def labels_schema(ids: Any) -> Any:
-    """Of a table of labels, behind the column `ids` (n, 1) if it is not None."""
+def write_labels(writer: Any, file: Any, blocks: Iterable[np.ndarray], ids: Any) -> None:
+    """Write blocks of labels (rows,) as a table, behind the column `ids` (n, 1) if it is not None.
+
+    writer: a class of pyarrow, called with the file and the table's schema.
+    """
     import pyarrow
 
     label = pyarrow.field("label", pyarrow.int32())
-    return pyarrow.schema([label] if ids is None else [ids.schema.field(0), label])
-
-
-def labels(blocks: Iterable[np.ndarray], ids: Any) -> Iterator[Any]:
-    """Tables of this schema, one for each block of labels (rows,)."""
-    import pyarrow
-
-    schema, start = labels_schema(ids), 0
-    for block in blocks:
-        own = [] if ids is None else [ids.column(0).slice(start, len(block))]
-        start += len(block)
-        yield pyarrow.table([*own, pyarrow.array(block, pyarrow.int32())], schema)
+    schema, start = pyarrow.schema([label] if ids is None else [ids.schema.field(0), label]), 0
+    with writer(file, schema) as table:
+        for block in blocks:
+            own = [] if ids is None else [ids.column(0).slice(start, len(block))]
+            start += len(block)
+            columns = [*own, pyarrow.array(block, pyarrow.int32())]
+            table.write_table(pyarrow.table(columns, schema))
 
 
 def shortened(fields: list[str]) -> str:

@@ -130,9 +130,7 @@ def _read(path: Path, options: TableOptions) -> tuple[np.ndarray, Any]:
 def _write_labels(file: Target, blocks: Iterable[np.ndarray], ids: Any = None) -> None:
     from pyarrow import csv as arrow_csv
 
-    with arrow_csv.CSVWriter(file, arrow.labels_schema(ids)) as writer:
-        for table in arrow.labels(blocks, ids):
-            writer.write_table(table)
+    arrow.write_labels(arrow_csv.CSVWriter, file, blocks, ids)
 
 
 FORMAT = Format(

@@ -69,9 +69,7 @@ def _stream(paths: Sequence[Path]) -> list[ParquetFile]:
 def _write_labels(file: Target, blocks: Iterable[np.ndarray], ids: Any = None) -> None:
     from pyarrow import parquet
 
-    with parquet.ParquetWriter(file, arrow.labels_schema(ids)) as writer:
-        for table in arrow.labels(blocks, ids):
-            writer.write_table(table)
+    arrow.write_labels(parquet.ParquetWriter, file, blocks, ids)
 
 
 FORMAT = Format(
