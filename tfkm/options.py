@@ -78,14 +78,9 @@ class FitOptions:
     def _become(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # how a frozen dataclass sets its own fields
 
-    @property
-    def gives_centroids(self) -> bool:
-        """Return whether `init` is an array."""
-        return not isinstance(self.init, str) and not callable(self.init)
-
     def _starts(self) -> int:
         """Return the number of restarts: 1 for an array of centroids, whatever `n_init` asks for."""
-        if not self.gives_centroids:
+        if not seeding.is_array(self.init):
             return seeding.default_starts(self.init) if self.n_init == "auto" else int(self.n_init)
         if self.n_init not in ("auto", 1):
             warnings.warn(

@@ -185,9 +185,7 @@ class CentroidEstimator(
         parts = []
         for start, block in self._blocks(data, backend):
             labels = self._nearest(block, centers, backend)
-            if labels.min(initial=0) < 0:
-                checks.labels(np.asarray(block), labels, centers.dtype, start)
-            parts.append(labels)
+            parts.append(checks.labels(block, labels, centers.dtype, start))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _blocks(self, data: Points, backend: Backend) -> Iterable:
@@ -437,7 +435,7 @@ class CentroidEstimator(
         Args:
             auto: The number for `n_init="auto"` if a restart is likely to be worse than k-means++.
         """
-        given = not isinstance(self.init, str) and not callable(self.init)
+        given = seeding.is_array(self.init)
         if self.n_init == "auto":
             return 1 if given or seeding.default_starts(self.init) == 1 else auto
         if given and self.n_init != 1:

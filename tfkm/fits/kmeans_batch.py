@@ -76,7 +76,7 @@ def kmeans_batch(  # noqa: PLR0913 - a user's arguments
     options = FitOptions(n_clusters, init, n_init, max_iter, tol, random_state, backend=backend)
     batch = _checked(points, weights, n_points, n_clusters)
     count, n, d = batch.points.shape
-    if options.gives_centroids:
+    if seeding.is_array(init):
         init = checks.real_numbers("init", arrays.taken("init", init))
         if init.shape != (count, n_clusters, d):
             needed = (count, n_clusters, d)

@@ -62,12 +62,17 @@ def checked(init: Init, points: Points, k: int) -> Init:
     Raises:
         ValueError, TypeError: `init` or one of its settings is not allowed.
     """
-    if isinstance(init, str) or callable(init):
-        _chooser(init, points, k)
-        if callable(init) and not is_own(init):
-            check_callable(init)
-        return init
-    return array(init, points, k)
+    if is_array(init):
+        return array(init, points, k)
+    _chooser(init, points, k)
+    if callable(init) and not is_own(init):
+        check_callable(init)
+    return init
+
+
+def is_array(init: Init) -> bool:
+    """Return whether `init` gives the centroids themselves."""
+    return not isinstance(init, str) and not callable(init)
 
 
 def check_callable(init: Callable) -> None:

@@ -46,7 +46,7 @@ def checked(init: seeding.Init, stream: Stream, k: int) -> seeding.Init:
 
 def needs_all(init: seeding.Init) -> bool:
     """Return whether this seeding holds a number for each point."""
-    name = seeding.name_of(init) if isinstance(init, str) or callable(init) else None
+    name = None if seeding.is_array(init) else seeding.name_of(init)
     return name is not None and seeding.SEEDINGS[name].per_point
 
 
