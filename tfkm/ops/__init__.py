@@ -57,8 +57,8 @@ def assign(
         n_points: (…) integers from 0 to n: how many rows of each problem are points, from the first
             on. The rows behind are padding of any value and get label −1 and distance 0. None means
             that all rows are points.
-        distances: Whether to return distances. Labels alone are the same and take less time, of
-            arrays with few features as little as two thirds.
+        distances: Whether to return distances. Labels alone are the same and take less time:
+            about half, for an array of few features.
         backend: A name from `tfkm.backends`; None takes the fastest usable one.
 
     Returns:
